@@ -1,0 +1,58 @@
+package arn_test
+
+import (
+	"testing"
+
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/fault"
+)
+
+func TestParse(t *testing.T) {
+	for _, s := range []string{
+		"arn:aws:iam::111122223333:role/team/pay-api",
+		"arn:aws:s3:::bucket/key:with:colons",
+		"arn:aws:eks:us-east-1:111122223333:cluster/dev",
+	} {
+		a, err := arn.Parse(s)
+		if err != nil {
+			t.Errorf("Parse(%q): %v", s, err)
+		} else if got := a.String(); got != s {
+			t.Errorf("Parse(%q).String() = %q", s, got)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, s := range []string{
+		"", "arn", "arn:aws:iam::111122223333", "arn:aws:iam::111122223333:", "arn:aws::us-east-1:111122223333:x",
+		"ARN:aws:iam::111122223333:role/x", "arn:aws-cn:iam::111122223333:role/x", "arn:aws:iam::11112222333:role/x",
+		"arn:aws:iam::11112222333a:role/x", "arn:aws:iam::*:role/x",
+	} {
+		if a, err := arn.Parse(s); !fault.Is(err, fault.Invalid) {
+			t.Errorf("Parse(%q) = %v, %v; want an Invalid error", s, a, err)
+		}
+	}
+}
+
+func TestRoleName(t *testing.T) {
+	tests := []struct {
+		in, path, name string
+		ok             bool
+	}{
+		{"arn:aws:iam::111122223333:role/pay", "/", "pay", true},
+		{"arn:aws:iam::111122223333:role/a/b/pay", "/a/b/", "pay", true},
+		{"arn:aws:iam::111122223333:role/", "/", "", false},
+		{"arn:aws:iam::111122223333:user/pay", "", "", false},
+		{"arn:aws:sts::111122223333:assumed-role/pay/s", "", "", false},
+	}
+	for _, tt := range tests {
+		a, err := arn.Parse(tt.in)
+		if err != nil {
+			t.Fatalf("Parse(%q): %v", tt.in, err)
+		}
+		path, name, ok := a.RoleName()
+		if ok != tt.ok || (ok && (path != tt.path || name != tt.name)) {
+			t.Errorf("RoleName of %q = %q, %q, %v; want %q, %q, %v", tt.in, path, name, ok, tt.path, tt.name, tt.ok)
+		}
+	}
+}
