@@ -1,0 +1,190 @@
+// Package access answers who signed a request and whether they may make it: every call but one carries a signature of
+// AWS Signature Version 4, and every call is decided by IAM policy
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html).
+package access
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+	"github.com/openlanyard/lanyard/registry"
+	"github.com/openlanyard/lanyard/session"
+	"github.com/openlanyard/lanyard/sigv4"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// Access is the answer to both questions. Now, MaxStaleness and Keys may be zero.
+type Access struct {
+	Store        *store.Store
+	Directory    *directory.Directory
+	Registry     *registry.Registry
+	Ring         session.Ring
+	MaxStaleness time.Duration    // a copy cut off for longer decides nothing; 0: 5 min
+	Now          func() time.Time // nil: time.Now
+	Keys         *sigv4.Cache     // derived signing keys; nil: derived each time
+}
+
+const (
+	defaultStaleness = 5 * time.Minute
+	catchUp          = 500 * time.Millisecond // how long to wait for a revision that a session has seen
+)
+
+// Authenticate returns who signed the request: the holder of a long-term key, of a session that is still honoured, or of
+// a cluster's activation pair. payloadHash is the SHA-256 of the body in hex, computed or declared, as the door's rules say.
+//
+// Errors: Skewed, UnknownKey, ExpiredCredentials, BadSignature, Unavailable.
+func (a *Access) Authenticate(r *http.Request, sig *sigv4.Signature, payloadHash string) (*directory.Principal, error) {
+	now := a.now()
+	if err := sig.CheckTime(now); err != nil {
+		return nil, err
+	}
+	if a.Store.Age() > a.maxStaleness() {
+		return nil, fault.New(fault.Unavailable, "The service is cut off from its state; try again.")
+	}
+	caller, secret, err := a.identify(r.Context(), sig, now)
+	if err != nil {
+		return nil, err
+	}
+	key := a.derive(secret, sig)
+	if err := sig.Verify(r, key, payloadHash); err != nil {
+		return nil, err
+	}
+	if caller.Session == nil {
+		return caller, nil
+	}
+	// Only now: whether a session is revoked or over is told to its holder, not to who found its token.
+	if err := caller.Session.Live(now); err != nil {
+		return nil, err
+	}
+	return caller, a.Registry.Honours(caller.Session)
+}
+
+// identify finds the key that a request names and whose it is.
+func (a *Access) identify(ctx context.Context, sig *sigv4.Signature, now time.Time) (*directory.Principal, string, error) {
+	switch {
+	case strings.HasPrefix(sig.KeyID, "ASIA") && sig.Token != "":
+		return a.bySession(ctx, sig)
+	case sig.Token != "":
+		return nil, "", unknownKey() // a long-term key has no token
+	case strings.HasPrefix(sig.KeyID, "AKIA"):
+		key, user, err := a.Directory.AccessKey(sig.KeyID)
+		if fault.Is(err, fault.NotFound) || (err == nil && !key.Active) {
+			return nil, "", unknownKey()
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		return directory.UserPrincipal(user, key.ID), string(key.Secret), nil
+	case strings.HasPrefix(sig.KeyID, "ACTV"):
+		return a.byActivation(sig.KeyID, now)
+	}
+	return nil, "", unknownKey()
+}
+
+func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*directory.Principal, string, error) {
+	s, err := session.Open(a.Ring, sig.KeyID, sig.Token)
+	if err != nil {
+		return nil, "", err
+	}
+	if s.Epoch == a.Store.Epoch() && s.Revision > a.Store.Revision() {
+		ctx, cancel := context.WithTimeout(ctx, catchUp)
+		defer cancel()
+		if err := a.Store.WaitRevision(ctx, s.Revision); err != nil {
+			return nil, "", err
+		}
+	}
+	role, err := a.Directory.RoleByID(s.RoleID)
+	if fault.Is(err, fault.NotFound) || (err == nil && role.Account != s.Account) {
+		return nil, "", unknownKey()
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := directory.SessionPrincipal(role, s)
+	return p, s.Secret(), err
+}
+
+// byActivation lets a cluster that waits for its activation do that one thing.
+func (a *Access) byActivation(id string, now time.Time) (*directory.Principal, string, error) {
+	c, err := a.Registry.ClusterByActivation(id)
+	if fault.Is(err, fault.NotFound) || (err == nil && !now.Before(c.Activation.Expires)) {
+		return nil, "", unknownKey()
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	allowed, err := policy.Parse(policy.Identity,
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"lanyard:ActivateCluster","Resource":"`+c.ARN().String()+`"}}`)
+	if err != nil {
+		return nil, "", err
+	}
+	return &directory.Principal{
+		Account: c.Account, ARN: c.ARN().String(), ID: id, KeyID: id,
+		Layers: policy.Layers{Identity: []*policy.Document{allowed}},
+	}, string(c.Activation.Secret), nil
+}
+
+// Authorize decides whether the principal may do the action to the resource now. extra holds the condition keys that
+// speak of the request. The decision is for the audit; the error, of kind Denied, is AWS's own sentence.
+func (a *Access) Authorize(p *directory.Principal, action, resource string, extra policy.Context) (policy.Decision, error) {
+	if owner := accountOf(resource); owner != "" && owner != p.Account {
+		// Policies of an account reach no further than the account, whatever they say.
+		return policy.Decision{}, denied(p, action, resource, policy.Decision{})
+	}
+	d := p.Layers.Evaluate(&policy.Question{Action: action, Resource: resource, Context: append(p.Context(), extra...)})
+	if d.Effect != policy.Allow {
+		return d, denied(p, action, resource, d)
+	}
+	return d, nil
+}
+
+// accountOf returns the account field of an ARN, and nothing for a name without one, such as a bucket's.
+func accountOf(resource string) string {
+	name, err := arn.Parse(resource)
+	if err != nil {
+		return ""
+	}
+	return name.Account
+}
+
+func denied(p *directory.Principal, action, resource string, d policy.Decision) error {
+	why := "because no identity-based policy allows the " + action + " action"
+	switch {
+	case d.Effect == policy.Deny:
+		why = "with an explicit deny in an identity-based policy"
+	case len(p.Layers.Session) > 0:
+		why = "because no identity-based or session policy allows the " + action + " action"
+	}
+	return fault.New(fault.Denied, "User: %s is not authorized to perform: %s on resource: %s %s", p.ARN, action, resource, why)
+}
+
+func unknownKey() error {
+	return fault.New(fault.UnknownKey, "The security token included in the request is invalid.")
+}
+
+func (a *Access) derive(secret string, sig *sigv4.Signature) sigv4.Key {
+	if a.Keys != nil {
+		return a.Keys.Derive(secret, sig.Date, sig.Region, sig.Service)
+	}
+	return sigv4.Derive(secret, sig.Date, sig.Region, sig.Service)
+}
+
+func (a *Access) maxStaleness() time.Duration {
+	if a.MaxStaleness == 0 {
+		return defaultStaleness
+	}
+	return a.MaxStaleness
+}
+
+func (a *Access) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}

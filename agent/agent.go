@@ -1,0 +1,204 @@
+// Package agent is the node's side of Lanyard: it trades a pod's token for credentials at EKS Auth and answers the SDKs'
+// container credentials protocol (https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html).
+package agent
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// The addresses of the credentials endpoint on a node: SDKs accept no others over plain HTTP, loopback aside.
+const (
+	IPv4 = "169.254.170.23"
+	IPv6 = "fd00:ec2::23"
+)
+
+// Config is what one agent serves: the pods of one cluster on one node.
+type Config struct {
+	Cluster     string         // the cluster's name in its account
+	Region      string         // the region of the signature's scope
+	Endpoint    string         // base URL of EKS Auth; plain HTTP only on loopback, as it carries pods' tokens
+	STSEndpoint string         // base URL of STS; empty: Endpoint
+	RoleARN     string         // the agent's own role
+	TokenFile   string         // the agent's own service-account token, read again for each use
+	SessionName string         // of the agent's sessions, normally the node's name; empty: lanyard-agent
+	CAs         *x509.CertPool // who may vouch for the endpoints; nil: the system's
+
+	Hosts     []string      // accepted names in the Host header; empty: IPv4 and IPv6
+	CacheSize int           // entries; 0: 2000, negative: nothing is cached
+	Retention time.Duration // how long an answer is kept before it is renewed, if it lives so long; 0: 3 h, negative: nothing is cached
+	QPS       float64       // renewals a second; 0: 3. Exceeded where entries would expire otherwise
+
+	Logger     *slog.Logger          // nil: silent. Neither tokens nor credentials are ever logged
+	Registerer prometheus.Registerer // nil: metrics are counted and not shown
+	Now        func() time.Time      // nil: time.Now
+}
+
+// Agent serves credentials. Handler may be mounted on any number of listeners; they share the cache. Run renews what is
+// held and must run beside.
+type Agent struct {
+	hosts     map[string]bool
+	retention time.Duration
+	qps       float64
+	log       *slog.Logger
+	now       func() time.Time
+
+	metrics  *metrics
+	upstream *upstream
+	gate     *gate
+	cache    *cache
+	refusals refusals
+	quiet    quiet
+
+	mu      sync.Mutex
+	flights map[key]*flight
+
+	credit   float64       // renewals that the pace allows just now
+	renewals chan struct{} // one place for each renewal that may be under way
+	work     sync.WaitGroup
+}
+
+// New checks the configuration and prepares an agent. Nothing goes over the network before Run or the first request. The
+// error is of kind Invalid and names the member.
+func New(cfg Config) (*Agent, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	size := cfg.CacheSize
+	if cfg.Retention < 0 {
+		size = -1
+	}
+	client := newClient(cfg.CAs)
+	a := &Agent{
+		hosts:     make(map[string]bool, len(cfg.Hosts)),
+		retention: cfg.Retention,
+		qps:       cfg.QPS,
+		log:       cfg.Logger,
+		now:       cfg.Now,
+		metrics:   m,
+		upstream: &upstream{
+			url:    cfg.Endpoint + "/clusters/" + cfg.Cluster + "/assume-role-for-pod-identity",
+			region: cfg.Region,
+			client: client,
+			signer: v4.NewSigner(),
+			now:    cfg.Now,
+			identity: &identity{
+				url: cfg.STSEndpoint + "/", role: cfg.RoleARN, file: cfg.TokenFile, name: sessionName(cfg.SessionName),
+				client: client, now: cfg.Now, turn: make(chan struct{}, 1),
+			},
+		},
+		gate:     newGate(),
+		cache:    newCache(size),
+		flights:  map[key]*flight{},
+		renewals: make(chan struct{}, parallelRenewals),
+	}
+	for _, host := range cfg.Hosts {
+		a.hosts[host] = true
+	}
+	return a, nil
+}
+
+// Run gets the agent's identity and renews it and the credentials in use until ctx is done. It returns when nothing of
+// the agent is under way any more; the listeners should have been shut down by then.
+func (a *Agent) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		a.renewIdentity(ctx)
+		a.renewDue(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			a.work.Wait()
+			a.upstream.client.CloseIdleConnections()
+			return nil
+		}
+	}
+}
+
+// Ready reports whether the agent holds an identity, so that it can answer a pod it has not seen.
+func (a *Agent) Ready() error {
+	if !a.upstream.identity.held() {
+		return fault.New(fault.Unavailable, "the agent has no identity yet")
+	}
+	return nil
+}
+
+func (c *Config) complete() error {
+	if !isClusterName(c.Cluster) {
+		return fault.New(fault.Invalid, "cluster name %q: 1 to 100 letters, digits, - and _ are accepted, the first a letter or a digit", c.Cluster)
+	}
+	for _, need := range []struct{ name, value string }{
+		{"region", c.Region}, {"role ARN", c.RoleARN}, {"token file", c.TokenFile}, {"endpoint", c.Endpoint},
+	} {
+		if need.value == "" {
+			return fault.New(fault.Invalid, "the agent needs a %s", need.name)
+		}
+	}
+	if c.STSEndpoint == "" {
+		c.STSEndpoint = c.Endpoint
+	}
+	for _, endpoint := range []*string{&c.Endpoint, &c.STSEndpoint} {
+		if err := checkEndpoint(endpoint); err != nil {
+			return err
+		}
+	}
+	if len(c.Hosts) == 0 {
+		c.Hosts = []string{IPv4, IPv6}
+	}
+	if c.CacheSize == 0 {
+		c.CacheSize = 2000
+	}
+	if c.Retention == 0 {
+		c.Retention = 3 * time.Hour
+	}
+	if c.QPS <= 0 {
+		c.QPS = 3
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return nil
+}
+
+func isClusterName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		alnum := '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+		if !alnum && (i == 0 || c != '-' && c != '_') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 100
+}
+
+// checkEndpoint cuts a trailing slash. Plain HTTP beyond loopback is refused: who reads it has the pods' tokens.
+func checkEndpoint(endpoint *string) error {
+	u, err := url.Parse(*endpoint)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fault.New(fault.Invalid, "endpoint %q: https://HOST[:PORT] is accepted", *endpoint)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return fault.New(fault.Invalid, "endpoint %q: https is accepted, and http on a loopback address only", *endpoint)
+	}
+	for n := len(*endpoint); n > 0 && (*endpoint)[n-1] == '/'; n = len(*endpoint) {
+		*endpoint = (*endpoint)[:n-1]
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// flight is one upstream call, on which everyone who has the same token waits.
+type flight struct {
+	done  chan struct{}
+	found answer
+	err   error
+}
+
+// fetch makes a call about a token, once for all who ask at the same time. The call goes on when ctx ends, as others may
+// wait for it; only this caller's waiting ends.
+func (a *Agent) fetch(ctx context.Context, k key, call func(context.Context) (answer, error)) (answer, error) {
+	a.mu.Lock()
+	if f := a.flights[k]; f != nil {
+		a.mu.Unlock()
+		select {
+		case <-f.done:
+			return f.found, f.err
+		case <-ctx.Done():
+			return answer{}, fault.Hide(fault.Unavailable, ctx.Err(), "the client left")
+		}
+	}
+	f := &flight{done: make(chan struct{}), err: errBroken}
+	a.flights[k] = f
+	a.mu.Unlock()
+
+	defer func() { // also when call panics: nobody may wait for ever
+		a.mu.Lock()
+		delete(a.flights, k)
+		a.mu.Unlock()
+		close(f.done)
+	}()
+	f.found, f.err = call(context.WithoutCancel(ctx))
+	return f.found, f.err
+}
+
+var errBroken = fault.New(fault.Unavailable, "the call to EKS Auth broke off: try again")
+
+// miss answers a pod whose token is not held. It looks a second time, as another's call may have ended between the first
+// look and the start of this one.
+func (a *Agent) miss(ctx context.Context, k key, t podToken, addr netip.Addr) (answer, error) {
+	return a.fetch(ctx, k, func(ctx context.Context) (answer, error) {
+		now := a.now()
+		if found, ok := a.cache.find(k, now); ok {
+			return found, nil
+		}
+		if err := a.refusals.find(k, now); err != nil {
+			return answer{}, err
+		}
+		if err := a.gate.enter(addr); err != nil {
+			return answer{}, err
+		}
+		defer a.gate.leave(addr)
+		return a.ask(ctx, k, t)
+	})
+}
+
+// ask makes the call and keeps what it teaches: credentials in the cache, a final refusal for a moment. A refusal that
+// tells that the token is worth nothing any more ends what is held for it.
+func (a *Agent) ask(ctx context.Context, k key, t podToken) (answer, error) {
+	c, err := a.upstream.assume(ctx, t.text)
+	now := a.now()
+	if err != nil {
+		kind := fault.Of(err)
+		if final[kind] {
+			a.cache.drop(k)
+			a.metrics.cacheErrors.WithLabelValues("NonRecoverable", code(kind)).Inc()
+		} else {
+			a.metrics.cacheErrors.WithLabelValues("Recoverable", code(kind)).Inc()
+		}
+		if final[kind] || kind == fault.Invalid || kind == fault.BadState {
+			a.refusals.put(k, err, now)
+		}
+		return answer{}, err
+	}
+	if !now.Add(spent).Before(c.expires) {
+		return answer{}, fault.New(fault.Unavailable, "the credentials end at %s, and this node's clock says %s: is it right?",
+			c.expires.UTC().Format(zulu), now.UTC().Format(zulu))
+	}
+	e, err := newEntry(k, t, c, now)
+	if err != nil {
+		return answer{}, err
+	}
+	if len(e.body) > maxBody {
+		return answer{}, fault.New(fault.Unavailable, "credentials of %d bytes: SDKs read at most %d", len(e.body), maxBody)
+	}
+	e.renew = now.Add(renewal(a.retention, c.expires.Sub(now)))
+	a.metrics.evicted.Add(float64(a.cache.put(e)))
+	if unlogged, ok := a.quiet.pass(now); ok {
+		a.log.LogAttrs(ctx, slog.LevelInfo, "credentials got", slog.String("namespace", c.namespace),
+			slog.String("service_account", c.serviceAccount), slog.Time("expires", c.expires), slog.Int("unlogged", unlogged))
+	}
+	return answer{e.body, e.length}, nil
+}
+
+// maxBody is where the strictest SDK stops reading.
+const maxBody = 10_000
+
+// final has the refusals that end what is held for a token. After any other failure the old credentials stay.
+var final = map[fault.Kind]bool{fault.NotFound: true, fault.Denied: true, fault.ExpiredToken: true, fault.BadToken: true}
+
+// quiet bounds the log lines that pods can cause.
+type quiet struct {
+	mu       sync.Mutex
+	second   int64
+	lines    int
+	unlogged int
+}
+
+// pass reports whether a line may be written, and how many were not since the last one.
+func (q *quiet) pass(now time.Time) (unlogged int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s := now.Unix(); s != q.second {
+		q.second, q.lines = s, 0
+	}
+	if q.lines++; q.lines > 10 {
+		q.unlogged++
+		return 0, false
+	}
+	unlogged, q.unlogged = q.unlogged, 0
+	return unlogged, true
+}

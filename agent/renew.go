@@ -1,0 +1,91 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// renewal is how long to wait before asking again: the retention, or two thirds of what is left, and up to a fifth
+// earlier, so that pods started together are not renewed together.
+func renewal(retention, left time.Duration) time.Duration {
+	wait := min(retention, left*2/3)
+	return wait - rand.N(wait/5+1)
+}
+
+// parallelRenewals bounds the renewals under way: a slow upstream delays them and does not pile them up.
+const parallelRenewals = 32
+
+// renewDue starts the renewals that the pace allows now, the next to expire first; it is called each second. The pace is
+// the configured one unless entries would expire at it: then it is what gets all of them renewed in time.
+func (a *Agent) renewDue(ctx context.Context) {
+	now := a.now()
+	list, gone := a.cache.collect(now)
+	a.metrics.evicted.Add(float64(gone))
+	a.credit = min(a.credit+a.qps, max(a.qps, 1))
+	start := int(a.credit)
+	for i, d := range list {
+		// i+1 renewals must be made before d expires; half of that time is kept for trying again.
+		seconds := max(d.expires.Add(-spent).Sub(now).Seconds()/2, 1)
+		start = max(start, int(float64(i+1)/seconds)+1)
+		if start >= len(list) {
+			break
+		}
+	}
+	// A second's share may wait for places, but not into the next second, which looks anew at what is most urgent.
+	enough := time.NewTimer(time.Second)
+	defer enough.Stop()
+	for _, d := range list[:min(start, len(list))] {
+		select {
+		case a.renewals <- struct{}{}:
+		case <-enough.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+		a.credit = max(a.credit-1, 0)
+		// Until the answer is there, and after a failure: a minute or two, but soon enough for several attempts.
+		left := d.expires.Sub(now)
+		a.cache.postpone(d.key, now.Add(min(time.Minute+rand.N(time.Minute), left/8+time.Second)))
+		a.work.Go(func() {
+			defer func() { <-a.renewals }()
+			a.renew(ctx, d)
+		})
+	}
+}
+
+func (a *Agent) renew(ctx context.Context, d due) {
+	_, err := a.fetch(ctx, d.key, func(ctx context.Context) (answer, error) { return a.ask(ctx, d.key, d.token) })
+	if err == nil {
+		a.metrics.renewed.Inc()
+		return
+	}
+	if unlogged, ok := a.quiet.pass(a.now()); ok {
+		a.log.LogAttrs(ctx, slog.LevelWarn, "credentials not renewed", slog.Bool("dropped", final[fault.Of(err)]),
+			slog.String("error", err.Error()), slog.Int("unlogged", unlogged))
+	}
+}
+
+// renewIdentity keeps the agent's own session ahead of its end, off the path of pods.
+func (a *Agent) renewIdentity(ctx context.Context) {
+	if !a.upstream.identity.due() {
+		return
+	}
+	select {
+	case a.renewals <- struct{}{}:
+	default:
+		return
+	}
+	a.work.Go(func() {
+		defer func() { <-a.renewals }()
+		switch err := a.upstream.identity.renew(ctx); {
+		case err == nil:
+			a.log.LogAttrs(ctx, slog.LevelInfo, "the agent's identity is renewed")
+		case ctx.Err() == nil:
+			a.log.LogAttrs(ctx, slog.LevelWarn, "the agent's identity is not renewed", slog.String("error", err.Error()))
+		}
+	})
+}

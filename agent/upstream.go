@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/fault"
+)
+
+const (
+	// deadline is what one question to EKS Auth may take, the identity's renewal included: several SDKs give up after a
+	// second and should still hear why.
+	deadline = 950 * time.Millisecond
+
+	maxAnswer  = 64 << 10 // bytes
+	maxMessage = 300      // bytes of an upstream's text that a pod is shown
+)
+
+// upstream is EKS Auth's one operation, spoken as the wire has it: a few lines instead of an SDK and its credential chain.
+type upstream struct {
+	url      string
+	region   string
+	client   *http.Client
+	signer   *v4.Signer
+	identity *identity
+	now      func() time.Time
+}
+
+// newClient keeps as many idle connections as there can be calls, so that a burst does not churn connections. Redirects
+// are not followed: they would carry pods' tokens to where nobody configured them to go.
+func newClient(cas *x509.CertPool) *http.Client {
+	dialer := &net.Dialer{Timeout: 500 * time.Millisecond, KeepAlive: 15 * time.Second}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         dialer.DialContext,
+			TLSClientConfig:     &tls.Config{RootCAs: cas, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout: 800 * time.Millisecond,
+			MaxIdleConns:        0,
+			MaxIdleConnsPerHost: 1024 + parallelRenewals,
+			IdleConnTimeout:     90 * time.Second,
+			DisableCompression:  true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// identityError says that EKS Auth refuses the agent, not the pod.
+type identityError struct{ code, message string }
+
+func (e identityError) Error() string {
+	return "EKS Auth refuses the agent: " + e.code + ": " + e.message
+}
+
+// assume asks for a token's credentials. When EKS Auth refuses the agent's own session, it is renewed and the question is
+// asked once more. The errors have the kinds of the table exceptions; whatever is not EKS Auth's word is Unavailable.
+func (u *upstream) assume(ctx context.Context, token string) (credentials, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	for again := true; ; again = false {
+		self, err := u.identity.session(ctx)
+		if err != nil {
+			return credentials{}, fault.Hide(fault.Unavailable, err, "the agent has no identity yet: try again")
+		}
+		c, err := u.call(ctx, self, token)
+		refused, isIdentity := err.(identityError)
+		if !isIdentity {
+			return c, err
+		}
+		if !again || !u.identity.discard(self.AccessKeyID) {
+			return credentials{}, fault.Hide(fault.Unavailable, refused, "EKS Auth does not accept this node's agent: try again")
+		}
+	}
+}
+
+func (u *upstream) call(ctx context.Context, self aws.Credentials, token string) (credentials, error) {
+	body := make([]byte, 0, len(token)+len(`{"token":""}`))
+	body = append(body, `{"token":"`...)
+	body = append(body, token...) // base64url and dots: checkShape has seen it
+	body = append(body, `"}`...)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.url, bytes.NewReader(body))
+	if err != nil {
+		return credentials{}, fmt.Errorf("building the request: %w", err)
+	}
+	r.Header["Content-Type"] = jsonType
+	digest := sha256.Sum256(body)
+	if err := u.signer.SignHTTP(ctx, self, r, hex.EncodeToString(digest[:]), "eks-auth", u.region, u.now()); err != nil {
+		return credentials{}, fmt.Errorf("signing the request: %w", err)
+	}
+	// Asking twice does no harm: an idle connection that the server has just closed is replaced, not reported. Without a
+	// value the header is not sent.
+	r.Header["Idempotency-Key"] = []string{}
+	status, header, answer, err := send(u.client, r)
+	if err != nil {
+		return credentials{}, fault.Hide(fault.Unavailable, err, "EKS Auth cannot be reached: try again")
+	}
+	if status != http.StatusOK {
+		return credentials{}, readException(status, header.Get("X-Amzn-ErrorType"), answer)
+	}
+	return readCredentials(answer)
+}
+
+// send reads a bounded answer whole, so that its connection can be used again. After a timeout the idle connections are
+// closed too: they may be as dead as this one, and each would cost a pod its answer.
+func send(client *http.Client, r *http.Request) (status int, header http.Header, body []byte, err error) {
+	response, err := client.Do(r)
+	if err != nil {
+		if r.Context().Err() != nil {
+			client.CloseIdleConnections()
+		}
+		return 0, nil, nil, err
+	}
+	body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if closing := response.Body.Close(); err == nil {
+		err = closing
+	}
+	return response.StatusCode, response.Header, body, err
+}
+
+func readCredentials(body []byte) (credentials, error) {
+	var wire struct {
+		Subject struct {
+			Namespace      string `json:"namespace"`
+			ServiceAccount string `json:"serviceAccount"`
+		} `json:"subject"`
+		AssumedRoleUser struct {
+			ARN string `json:"arn"`
+		} `json:"assumedRoleUser"`
+		Credentials struct {
+			AccessKeyID     string  `json:"accessKeyId"`
+			SecretAccessKey string  `json:"secretAccessKey"`
+			SessionToken    string  `json:"sessionToken"`
+			Expiration      float64 `json:"expiration"` // epoch seconds
+		} `json:"credentials"`
+	}
+	if err := json.Unmarshal(body, &wire); err != nil {
+		// The cause could quote the body.
+		return credentials{}, fault.New(fault.Unavailable, "EKS Auth's answer cannot be read: try again")
+	}
+	c := wire.Credentials
+	if c.AccessKeyID == "" || c.SecretAccessKey == "" || c.SessionToken == "" || !(c.Expiration > 0 && c.Expiration <= latest) {
+		return credentials{}, fault.New(fault.Unavailable, "EKS Auth's answer lacks a part of the credentials: try again")
+	}
+	found := credentials{
+		accessKeyID: c.AccessKeyID, secret: c.SecretAccessKey, token: c.SessionToken,
+		expires:        time.Unix(int64(c.Expiration), 0),
+		namespace:      wire.Subject.Namespace,
+		serviceAccount: wire.Subject.ServiceAccount,
+	}
+	// SDKs do without the account; a role of another partition has none that we can read.
+	if role, err := arn.Parse(wire.AssumedRoleUser.ARN); err == nil {
+		found.account = role.Account
+	}
+	return found, nil
+}
+
+// exceptions is EKS Auth's list of errors (its API model, version 2023-11-26).
+var exceptions = map[string]fault.Kind{
+	"AccessDeniedException":       fault.Denied,
+	"ExpiredTokenException":       fault.ExpiredToken,
+	"InvalidTokenException":       fault.BadToken,
+	"InvalidParameterException":   fault.Invalid,
+	"InvalidRequestException":     fault.BadState,
+	"ResourceNotFoundException":   fault.NotFound,
+	"ThrottlingException":         fault.Throttled,
+	"InternalServerException":     fault.Unavailable,
+	"ServiceUnavailableException": fault.Unavailable,
+}
+
+// readException turns an error answer into one of ours. A status alone proves nothing: a proxy's 404 must not end what is
+// held, so an answer without a name is no answer of EKS Auth.
+func readException(status int, name string, body []byte) error {
+	var wire struct {
+		Type         string `json:"__type"`
+		Code         string `json:"code"`
+		LowerMessage string `json:"message"`
+		Message      string `json:"Message"`
+	}
+	readable := json.Unmarshal(body, &wire) == nil
+	for _, other := range []string{wire.Type, wire.Code} {
+		if name == "" {
+			name = other
+		}
+	}
+	name, _, _ = strings.Cut(name, ":")
+	name = name[strings.LastIndexByte(name, '#')+1:]
+	message := oneLine(wire.LowerMessage)
+	if message == "" {
+		message = oneLine(wire.Message)
+	}
+	kind, known := exceptions[name]
+	switch {
+	case status == http.StatusTooManyRequests || kind == fault.Throttled:
+		return fault.New(fault.Throttled, "EKS Auth is asked too often: try again")
+	case status >= http.StatusInternalServerError || status < http.StatusBadRequest || kind == fault.Unavailable || !readable || name == "":
+		cause := fmt.Errorf("status %d, %.80q: %s", status, name, message)
+		return fault.Hide(fault.Unavailable, cause, "EKS Auth is not available: try again")
+	// An expired token of the pod is a 400; a 403 with the same name is about the agent's own session.
+	case (status == http.StatusForbidden || status == http.StatusUnauthorized) && kind != fault.Denied, strings.Contains(name, "Signature"):
+		return identityError{name, message}
+	case !known:
+		return fault.New(fault.Invalid, "%.80s: %s", oneLine(name), message)
+	}
+	return fault.New(kind, "%s", message)
+}
+
+// oneLine cuts a text to what fits on a line: SDKs print all of it. Nothing in it can forge a second log line.
+func oneLine(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), maxMessage)], "")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
+			return ' '
+		}
+		return r
+	}, s)
+}

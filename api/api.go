@@ -1,0 +1,74 @@
+// Package api is the frame that every door hangs in: it finds the door by the credential scope, authenticates, limits,
+// audits and logs, so that an operation only adds what is its own
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html).
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/openlanyard/lanyard/access"
+	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/limit"
+)
+
+// Config is what the frame works with. Every field but Metrics and Now is needed.
+type Config struct {
+	Region     string
+	Access     *access.Access
+	Audit      *audit.Log
+	Addresses  *limit.Rates // what one source address may ask, before anything is verified
+	Principals *limit.Rates // what one principal may ask
+	Gate       *limit.Gate  // how much runs at once, with a reserve for EKS Auth
+	Ready      func() error // nil, or why this replica cannot serve
+	Log        *slog.Logger
+	Metrics    prometheus.Registerer // nil: none
+	Now        func() time.Time      // nil: time.Now
+}
+
+// Frame is an http.Handler that serves all doors on one address.
+type Frame struct {
+	Config
+	doors    map[string]*Door // by service of the credential scope
+	unsigned map[string]*Door // by Action: what may be asked without a signature
+	fallback *Door            // whose error shape an unsigned request of no known kind gets
+	requests *prometheus.HistogramVec
+}
+
+// Door speaks one wire. Its operations never verify a signature themselves; a door with a Stream does everything itself.
+type Door struct {
+	Service  string   // of the credential scope: eks
+	Source   string   // as the audit names it: eks.amazonaws.com
+	Unsigned []string // actions that need no signature, by the Action of a form
+
+	Find   func(c *Call) (*Operation, error)                                         // which operation a request is
+	Reply  func(w http.ResponseWriter, c *Call, out any) error                       // the answer in the door's shape
+	Fail   func(w http.ResponseWriter, c *Call, err error) (code string, status int) // an error in the door's shape
+	Stream http.Handler                                                              // for S3: bodies are not held in memory
+}
+
+// New hangs the doors. The door named fallback gives its error shape to unsigned requests of no known kind.
+func New(cfg Config, fallback string, doors ...*Door) *Frame {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	f := &Frame{Config: cfg, doors: map[string]*Door{}, unsigned: map[string]*Door{}}
+	for _, d := range doors {
+		f.doors[d.Service] = d
+		for _, action := range d.Unsigned {
+			f.unsigned[action] = d
+		}
+	}
+	f.fallback = f.doors[fallback]
+	f.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "lanyard_request_seconds", Help: "Time to answer a request, by door, operation and error code.",
+		Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5},
+	}, []string{"door", "operation", "code"})
+	if cfg.Metrics != nil {
+		cfg.Metrics.MustRegister(f.requests)
+	}
+	return f
+}

@@ -1,0 +1,151 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+)
+
+// Operation is one row of a door's table.
+type Operation struct {
+	Name     string
+	ReadOnly bool // for the audit
+	Reserved bool // has its part of the capacity kept free: EKS Auth
+	Unsigned bool // needs no signature
+	Serve    func(ctx context.Context, c *Call) (any, error)
+	Errors   Errors // kinds that this operation shows in another way than its door
+}
+
+// Call is one request on its way through a door.
+type Call struct {
+	Request   *http.Request
+	ID        string // the request id
+	Source    string // the address it came from
+	Started   time.Time
+	Door      *Door
+	Operation *Operation
+	Caller    *directory.Principal // nil for an unsigned operation
+	Body      []byte
+	Form      url.Values        // query protocol: the parameters
+	Labels    map[string]string // REST: the path's labels
+
+	Event *audit.Event   // this request's record; operations fill in what is theirs
+	More  []*audit.Event // records that belong to the same decision
+	Shown *Shown         // the token that the request shows, at the operations that take one
+
+	frame    *Frame
+	decided  bool
+	streamed bool
+}
+
+// Shown is a token that a request shows besides its signature. A refusal with an unverified one is noted where it cannot
+// fill the audit; one with a verified one is noted once a minute.
+type Shown struct {
+	Hash     [32]byte
+	Verified bool
+}
+
+// Authorize asks whether the caller may do the action to the resource, and notes the answer in the record. Every
+// operation asks, or says that it need not: the frame refuses to send an answer that nobody decided on.
+func (c *Call) Authorize(action, resource string, extra ...policy.Entry) error {
+	c.decided = true
+	ctx := append(policy.Context{
+		{Key: "aws:SourceIp", Values: []string{c.Source}},
+		{Key: "aws:RequestedRegion", Values: []string{c.frame.Region}},
+		{Key: "aws:SecureTransport", Values: []string{strconv.FormatBool(c.Request.TLS != nil)}},
+	}, extra...)
+	d, err := c.frame.Access.Authorize(c.Caller, action, resource, ctx)
+	c.Note("decision/"+action, Reason(d))
+	return err
+}
+
+// Open says that the operation needs no permission: everybody who is authenticated may, or a token decides.
+func (c *Call) Open() { c.decided = true }
+
+// Note adds a detail of ours to the record.
+func (c *Call) Note(name string, value any) {
+	if c.Event.AdditionalEventData == nil {
+		c.Event.AdditionalEventData = map[string]any{}
+	}
+	c.Event.AdditionalEventData.(map[string]any)[name] = value
+}
+
+// Reason words a decision for the audit: its effect and the statement that made it.
+func Reason(d policy.Decision) string {
+	if d.Statement == nil {
+		return d.Effect.String()
+	}
+	return d.Effect.String() + " by statement " + strconv.Itoa(d.Statement.Index()) + " " + d.Statement.Sid()
+}
+
+// Region returns the one region that this server names things in.
+func (c *Call) Region() string { return c.frame.Region }
+
+// MaxResults reads the page size of a list call: 1 to 100, by default 100.
+func (c *Call) MaxResults() (int, error) {
+	text := c.Request.URL.Query().Get("maxResults")
+	if text == "" {
+		return 100, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 100 {
+		return 0, fault.New(fault.Invalid, "maxResults %q: 1 to 100 are accepted", text)
+	}
+	return n, nil
+}
+
+func (c *Call) operation() string {
+	if c.Operation == nil {
+		return ""
+	}
+	return c.Operation.Name
+}
+
+// newEvent begins the request's record, in CloudTrail's words.
+func (c *Call) newEvent() *audit.Event {
+	e := &audit.Event{
+		EventTime: c.Started, EventSource: c.Door.Source, EventName: c.operation(), AWSRegion: c.frame.Region,
+		SourceIPAddress: c.Source, UserAgent: c.Request.UserAgent(), RequestID: c.ID, ManagementEvent: true,
+	}
+	if c.Operation != nil {
+		e.ReadOnly = c.Operation.ReadOnly
+	}
+	if c.Caller != nil {
+		e.UserIdentity, e.RecipientAccountID = Identity(c.Caller), c.Caller.Account
+	}
+	return e
+}
+
+// Identity returns a principal as CloudTrail names it.
+func Identity(p *directory.Principal) audit.UserIdentity {
+	id := audit.UserIdentity{PrincipalID: p.ID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.KeyID}
+	switch {
+	case p.User != nil:
+		id.Type, id.UserName = "IAMUser", p.User.Name
+	case p.Session != nil:
+		id.Type = "AssumedRole"
+		id.SessionContext = &audit.SessionContext{
+			Issuer: audit.SessionIssuer{
+				Type: "Role", PrincipalID: p.Role.ID, ARN: p.Role.ARN().String(), AccountID: p.Role.Account, UserName: p.Role.Name,
+			},
+			Attributes: audit.SessionAttributes{CreationDate: p.Session.Issued},
+		}
+	default:
+		id.Type = "Cluster"
+	}
+	return id
+}
+
+func joinSorted(names []string) string {
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,90 @@
+// Package eks is the door that speaks Amazon EKS's wire: clusters, pod identity associations and their tags
+// (https://docs.aws.amazon.com/eks/latest/APIReference/Welcome.html).
+package eks
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/registry"
+)
+
+// Errors is EKS's table of codes (reference: the Errors sections of the API).
+var Errors = api.Errors{
+	fault.Internal:           {Name: "InternalFailure", Status: http.StatusInternalServerError},
+	fault.Invalid:            {Name: "InvalidParameterException", Status: http.StatusBadRequest},
+	fault.Malformed:          {Name: "SerializationException", Status: http.StatusBadRequest},
+	fault.MalformedPolicy:    {Name: "InvalidParameterException", Status: http.StatusBadRequest},
+	fault.TooLarge:           {Name: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge},
+	fault.NotFound:           {Name: "ResourceNotFoundException", Status: http.StatusNotFound},
+	fault.Exists:             {Name: "ResourceInUseException", Status: http.StatusConflict},
+	fault.InUse:              {Name: "ResourceInUseException", Status: http.StatusConflict},
+	fault.BadState:           {Name: "InvalidRequestException", Status: http.StatusBadRequest},
+	fault.Limit:              {Name: "ResourceLimitExceededException", Status: http.StatusBadRequest},
+	fault.Unmodifiable:       {Name: "InvalidRequestException", Status: http.StatusBadRequest},
+	fault.Denied:             {Name: "AccessDeniedException", Status: http.StatusForbidden},
+	fault.CrossAccount:       {Name: "AccessDeniedException", Status: http.StatusForbidden},
+	fault.MissingAuth:        {Name: "MissingAuthenticationTokenException", Status: http.StatusForbidden},
+	fault.IncompleteAuth:     {Name: "IncompleteSignatureException", Status: http.StatusBadRequest},
+	fault.UnknownKey:         {Name: "UnrecognizedClientException", Status: http.StatusForbidden},
+	fault.BadSignature:       {Name: "InvalidSignatureException", Status: http.StatusForbidden},
+	fault.Skewed:             {Name: "InvalidSignatureException", Status: http.StatusForbidden},
+	fault.ExpiredCredentials: {Name: "ExpiredTokenException", Status: http.StatusForbidden},
+	fault.BadToken:           {Name: "InvalidParameterException", Status: http.StatusBadRequest},
+	fault.ExpiredToken:       {Name: "InvalidParameterException", Status: http.StatusBadRequest},
+	fault.UnknownOperation:   {Name: "UnknownOperationException", Status: http.StatusNotFound},
+	fault.Unsupported:        {Name: "InvalidRequestException", Status: http.StatusBadRequest},
+	fault.Throttled:          {Name: "ThrottlingException", Status: http.StatusTooManyRequests},
+	fault.Unavailable:        {Name: "ServiceUnavailableException", Status: http.StatusServiceUnavailable},
+}
+
+// tagErrors is how the tag operations, alone among EKS's, name the same failures.
+var tagErrors = api.Errors{
+	fault.Invalid:  {Name: "BadRequestException", Status: http.StatusBadRequest},
+	fault.NotFound: {Name: "NotFoundException", Status: http.StatusNotFound},
+}
+
+type door struct {
+	registry *registry.Registry
+}
+
+// New returns the door.
+func New(reg *registry.Registry) *api.Door {
+	d := &door{registry: reg}
+	return api.RESTJSON("eks", "eks.amazonaws.com", Errors, []api.Route{
+		{Method: "POST", Path: "/cluster-registrations", Operation: api.Operation{Name: "RegisterCluster", Serve: d.registerCluster}},
+		{Method: "DELETE", Path: "/cluster-registrations/{name}", Operation: api.Operation{Name: "DeregisterCluster", Serve: d.deregisterCluster}},
+		{Method: "GET", Path: "/clusters", Operation: api.Operation{Name: "ListClusters", ReadOnly: true, Serve: d.listClusters}},
+		{Method: "GET", Path: "/clusters/{name}", Operation: api.Operation{Name: "DescribeCluster", ReadOnly: true, Serve: d.describeCluster}},
+		{Method: "POST", Path: "/clusters/{name}/pod-identity-associations", Operation: api.Operation{Name: "CreatePodIdentityAssociation", Serve: d.createAssociation}},
+		{Method: "GET", Path: "/clusters/{name}/pod-identity-associations", Operation: api.Operation{Name: "ListPodIdentityAssociations", ReadOnly: true, Serve: d.listAssociations}},
+		{Method: "GET", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Operation: api.Operation{Name: "DescribePodIdentityAssociation", ReadOnly: true, Serve: d.describeAssociation}},
+		{Method: "POST", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Operation: api.Operation{Name: "UpdatePodIdentityAssociation", Serve: d.updateAssociation}},
+		{Method: "DELETE", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Operation: api.Operation{Name: "DeletePodIdentityAssociation", Serve: d.deleteAssociation}},
+		{Method: "POST", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "TagResource", Serve: d.tagResource, Errors: tagErrors}},
+		{Method: "DELETE", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "UntagResource", Serve: d.untagResource, Errors: tagErrors}},
+		{Method: "GET", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "ListTagsForResource", ReadOnly: true, Serve: d.listTags, Errors: tagErrors}},
+	})
+}
+
+// toTags turns the wire's map into tags by key.
+func toTags(in map[string]string) []directory.Tag {
+	var tags []directory.Tag
+	for k, v := range in {
+		tags = append(tags, directory.Tag{Key: k, Value: v})
+	}
+	slices.SortFunc(tags, func(a, b directory.Tag) int { return strings.Compare(a.Key, b.Key) })
+	return tags
+}
+
+func fromTags(tags []directory.Tag) map[string]string {
+	out := make(map[string]string, len(tags))
+	for _, t := range tags {
+		out[t.Key] = t.Value
+	}
+	return out
+}

@@ -1,0 +1,123 @@
+package eks
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+)
+
+// tagged is a resource that carries tags: a cluster, or an association of one.
+type tagged struct{ cluster, association string }
+
+// parseTagged reads the resource of a tag operation. Another account's or region's is not found here.
+func parseTagged(c *api.Call) (tagged, error) {
+	text := c.Labels["resourceArn"]
+	name, err := arn.Parse(text)
+	if err != nil {
+		return tagged{}, fault.New(fault.Invalid, "resourceArn: %w", err)
+	}
+	kind, rest, _ := strings.Cut(name.Resource, "/")
+	cluster, association, _ := strings.Cut(rest, "/")
+	ok := (kind == "cluster" && association == "") || (kind == "podidentityassociation" && association != "" && !strings.Contains(association, "/"))
+	if name.Service != "eks" || !ok || cluster == "" {
+		return tagged{}, fault.New(fault.Invalid, "resourceArn %q: the ARN of a cluster or of a pod identity association is accepted", text)
+	}
+	if name.Account != c.Caller.Account || name.Region != c.Region() {
+		return tagged{}, fault.New(fault.NotFound, "The resource %s does not exist.", text)
+	}
+	return tagged{cluster, association}, nil
+}
+
+type tagRequest struct {
+	Tags map[string]string `json:"tags"`
+}
+
+func (d *door) tagResource(ctx context.Context, c *api.Call) (any, error) {
+	in, err := api.Decode[tagRequest](c)
+	if err != nil {
+		return nil, err
+	}
+	resource := c.Labels["resourceArn"]
+	c.Event.RequestParameters = map[string]any{"resourceArn": resource, "tags": in.Tags}
+	if err := c.Authorize("eks:TagResource", resource, requestTags(in.Tags)...); err != nil {
+		return nil, err
+	}
+	if len(in.Tags) == 0 {
+		return nil, fault.New(fault.Invalid, "tags: 1 to 50 are accepted, got none")
+	}
+	return struct{}{}, d.changeTags(ctx, c, toTags(in.Tags), nil)
+}
+
+func (d *door) untagResource(ctx context.Context, c *api.Call) (any, error) {
+	resource, keys := c.Labels["resourceArn"], c.Request.URL.Query()["tagKeys"]
+	c.Event.RequestParameters = map[string]any{"resourceArn": resource, "tagKeys": keys}
+	if err := c.Authorize("eks:UntagResource", resource, policy.Entry{Key: "aws:TagKeys", Values: keys}); err != nil {
+		return nil, err
+	}
+	if len(keys) < 1 || len(keys) > 50 {
+		return nil, fault.New(fault.Invalid, "tagKeys: 1 to 50 are accepted, got %d", len(keys))
+	}
+	return struct{}{}, d.changeTags(ctx, c, nil, keys)
+}
+
+func (d *door) changeTags(ctx context.Context, c *api.Call, add []directory.Tag, remove []string) error {
+	on, err := parseTagged(c)
+	if err != nil {
+		return err
+	}
+	if on.association == "" {
+		_, err = d.registry.TagCluster(ctx, c.Caller.Account, on.cluster, add, remove)
+	} else {
+		_, err = d.registry.TagAssociation(ctx, c.Caller.Account, on.cluster, on.association, add, remove)
+	}
+	return err
+}
+
+func (d *door) listTags(_ context.Context, c *api.Call) (any, error) {
+	resource := c.Labels["resourceArn"]
+	c.Event.RequestParameters = map[string]any{"resourceArn": resource}
+	if err := c.Authorize("eks:ListTagsForResource", resource); err != nil {
+		return nil, err
+	}
+	on, err := parseTagged(c)
+	if err != nil {
+		return nil, err
+	}
+	if on.association != "" {
+		a, err := d.registry.AssociationByID(c.Caller.Account, on.cluster, on.association)
+		if err != nil {
+			return nil, err
+		}
+		return tagRequest{fromTags(a.Tags)}, nil
+	}
+	cl, err := d.registry.Cluster(c.Caller.Account, on.cluster)
+	if err != nil {
+		return nil, err
+	}
+	return tagRequest{fromTags(cl.Tags)}, nil
+}
+
+// authorizeTags asks for eks:TagResource when a create call brings tags.
+func authorizeTags(c *api.Call, resource string, tags map[string]string) error {
+	if len(tags) == 0 {
+		return nil
+	}
+	return c.Authorize("eks:TagResource", resource, requestTags(tags)...)
+}
+
+func requestTags(tags map[string]string) []policy.Entry {
+	keys := make([]string, 0, len(tags))
+	var entries []policy.Entry
+	for k, v := range tags {
+		keys = append(keys, k)
+		entries = append(entries, policy.Entry{Key: "aws:RequestTag/" + k, Values: []string{v}})
+	}
+	slices.Sort(keys)
+	return append(entries, policy.Entry{Key: "aws:TagKeys", Values: keys})
+}

@@ -1,0 +1,125 @@
+// Package iam is the door that speaks IAM's wire: roles, their inline policies and tags, and users as far as
+// administrators' tools ask for them (https://docs.aws.amazon.com/IAM/latest/APIReference/welcome.html).
+package iam
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// Errors is IAM's table of codes.
+var Errors = api.Errors{
+	fault.Internal:           {Name: "InternalFailure", Status: http.StatusInternalServerError},
+	fault.Invalid:            {Name: "ValidationError", Status: http.StatusBadRequest},
+	fault.Malformed:          {Name: "MalformedInput", Status: http.StatusBadRequest},
+	fault.MalformedPolicy:    {Name: "MalformedPolicyDocument", Status: http.StatusBadRequest},
+	fault.TooLarge:           {Name: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge},
+	fault.NotFound:           {Name: "NoSuchEntity", Status: http.StatusNotFound},
+	fault.Exists:             {Name: "EntityAlreadyExists", Status: http.StatusConflict},
+	fault.InUse:              {Name: "DeleteConflict", Status: http.StatusConflict},
+	fault.BadState:           {Name: "InvalidInput", Status: http.StatusBadRequest},
+	fault.Limit:              {Name: "LimitExceeded", Status: http.StatusConflict},
+	fault.Unmodifiable:       {Name: "UnmodifiableEntity", Status: http.StatusBadRequest},
+	fault.Denied:             {Name: "AccessDenied", Status: http.StatusForbidden},
+	fault.CrossAccount:       {Name: "AccessDenied", Status: http.StatusForbidden},
+	fault.MissingAuth:        {Name: "MissingAuthenticationToken", Status: http.StatusForbidden},
+	fault.IncompleteAuth:     {Name: "IncompleteSignature", Status: http.StatusBadRequest},
+	fault.UnknownKey:         {Name: "InvalidClientTokenId", Status: http.StatusForbidden},
+	fault.BadSignature:       {Name: "SignatureDoesNotMatch", Status: http.StatusForbidden},
+	fault.Skewed:             {Name: "SignatureDoesNotMatch", Status: http.StatusForbidden},
+	fault.ExpiredCredentials: {Name: "ExpiredToken", Status: http.StatusForbidden},
+	fault.BadToken:           {Name: "InvalidInput", Status: http.StatusBadRequest},
+	fault.ExpiredToken:       {Name: "InvalidInput", Status: http.StatusBadRequest},
+	fault.UnknownOperation:   {Name: "InvalidAction", Status: http.StatusBadRequest},
+	fault.Unsupported:        {Name: "InvalidInput", Status: http.StatusBadRequest},
+	fault.Throttled:          {Name: "Throttling", Status: http.StatusBadRequest},
+	fault.Unavailable:        {Name: "ServiceUnavailable", Status: http.StatusServiceUnavailable},
+}
+
+type door struct {
+	directory *directory.Directory
+}
+
+// New returns the door.
+func New(dir *directory.Directory) *api.Door {
+	d := &door{directory: dir}
+	return api.Query("iam", "iam.amazonaws.com", "2010-05-08", Errors, []api.Operation{
+		{Name: "CreateRole", Serve: d.createRole},
+		{Name: "GetRole", ReadOnly: true, Serve: d.getRole},
+		{Name: "ListRoles", ReadOnly: true, Serve: d.listRoles},
+		{Name: "UpdateRole", Serve: d.updateRole},
+		{Name: "UpdateRoleDescription", Serve: d.updateRoleDescription},
+		{Name: "UpdateAssumeRolePolicy", Serve: d.updateTrust},
+		{Name: "DeleteRole", Serve: d.deleteRole},
+		{Name: "PutRolePolicy", Serve: d.putRolePolicy},
+		{Name: "GetRolePolicy", ReadOnly: true, Serve: d.getRolePolicy},
+		{Name: "ListRolePolicies", ReadOnly: true, Serve: d.listRolePolicies},
+		{Name: "DeleteRolePolicy", Serve: d.deleteRolePolicy},
+		{Name: "ListAttachedRolePolicies", ReadOnly: true, Serve: d.listAttachedRolePolicies},
+		{Name: "ListInstanceProfilesForRole", ReadOnly: true, Serve: d.listInstanceProfilesForRole},
+		{Name: "TagRole", Serve: d.tagRole},
+		{Name: "UntagRole", Serve: d.untagRole},
+		{Name: "ListRoleTags", ReadOnly: true, Serve: d.listRoleTags},
+		{Name: "GetUser", ReadOnly: true, Serve: d.getUser},
+		{Name: "PutUserPolicy", Serve: d.putUserPolicy},
+		{Name: "GetUserPolicy", ReadOnly: true, Serve: d.getUserPolicy},
+		{Name: "ListUserPolicies", ReadOnly: true, Serve: d.listUserPolicies},
+		{Name: "DeleteUserPolicy", Serve: d.deleteUserPolicy},
+	})
+}
+
+// The wire's shapes, spelt as AWS spells them.
+
+type tag struct {
+	Key   string `xml:"Key"`
+	Value string `xml:"Value"`
+}
+
+type tags struct {
+	Members []tag `xml:"member"`
+}
+
+func fromTags(in []directory.Tag) *tags {
+	if len(in) == 0 {
+		return nil
+	}
+	out := &tags{}
+	for _, t := range in {
+		out.Members = append(out.Members, tag(t))
+	}
+	return out
+}
+
+func toTags(c *api.Call) []directory.Tag {
+	var out []directory.Tag
+	for _, m := range c.Members("Tags", "Key", "Value") {
+		out = append(out, directory.Tag{Key: m["Key"], Value: m["Value"]})
+	}
+	return out
+}
+
+type names struct {
+	Members []string `xml:"member"`
+}
+
+// escaped is a policy document as IAM answers it: percent-encoded, a space as %20.
+func escaped(document string) string { return url.PathEscape(document) }
+
+// authorizeRole asks for an action on the role that the call names. A role that does not exist is named without a path:
+// who may not ask does not learn whether it is there.
+func (d *door) authorizeRole(c *api.Call, action string) (name string, err error) {
+	if name, err = c.Text("RoleName"); err != nil {
+		return "", err
+	}
+	c.Event.RequestParameters = map[string]any{"roleName": name}
+	resource := arn.Role(c.Caller.Account, "/", name)
+	if role, err := d.directory.Role(c.Caller.Account, name); err == nil {
+		resource = role.ARN()
+	}
+	return name, c.Authorize(action, resource.String())
+}

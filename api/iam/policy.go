@@ -1,0 +1,230 @@
+package iam
+
+import (
+	"context"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
+)
+
+func (d *door) putRolePolicy(ctx context.Context, c *api.Call) (any, error) {
+	role, err := d.authorizeRole(c, "iam:PutRolePolicy")
+	if err != nil {
+		return nil, err
+	}
+	in, err := c.Texts("PolicyName", "PolicyDocument")
+	if err != nil {
+		return nil, err
+	}
+	noteParameters(c, "policyName", in[0], "policyDocument", in[1])
+	return nil, d.directory.PutRolePolicy(ctx, c.Caller.Account, role, in[0], in[1])
+}
+
+type rolePolicyResult struct {
+	RoleName       string `xml:"RoleName"`
+	PolicyName     string `xml:"PolicyName"`
+	PolicyDocument string `xml:"PolicyDocument"`
+}
+
+func (d *door) getRolePolicy(_ context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:GetRolePolicy")
+	if err != nil {
+		return nil, err
+	}
+	policyName, err := c.Text("PolicyName")
+	if err != nil {
+		return nil, err
+	}
+	role, err := d.directory.Role(c.Caller.Account, name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := role.Policy(policyName)
+	if err != nil {
+		return nil, err
+	}
+	return rolePolicyResult{role.Name, p.Name, escaped(p.Document.Text())}, nil
+}
+
+type policyNamesResult struct {
+	PolicyNames names `xml:"PolicyNames"`
+	api.Page
+}
+
+func policyNames(inline []directory.InlinePolicy) policyNamesResult {
+	var out policyNamesResult
+	for _, p := range inline {
+		out.PolicyNames.Members = append(out.PolicyNames.Members, p.Name)
+	}
+	return out
+}
+
+func (d *door) listRolePolicies(_ context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:ListRolePolicies")
+	if err != nil {
+		return nil, err
+	}
+	role, err := d.directory.Role(c.Caller.Account, name)
+	if err != nil {
+		return nil, err
+	}
+	return policyNames(role.Inline), nil
+}
+
+func (d *door) deleteRolePolicy(ctx context.Context, c *api.Call) (any, error) {
+	role, err := d.authorizeRole(c, "iam:DeleteRolePolicy")
+	if err != nil {
+		return nil, err
+	}
+	name, err := c.Text("PolicyName")
+	if err != nil {
+		return nil, err
+	}
+	noteParameters(c, "policyName", name)
+	return nil, d.directory.DeleteRolePolicy(ctx, c.Caller.Account, role, name)
+}
+
+type attachedPoliciesResult struct {
+	AttachedPolicies struct{} `xml:"AttachedPolicies"`
+	api.Page
+}
+
+// listAttachedRolePolicies is always empty: there are no managed policies yet. Tools ask before they delete a role.
+func (d *door) listAttachedRolePolicies(_ context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:ListAttachedRolePolicies")
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.directory.Role(c.Caller.Account, name)
+	return attachedPoliciesResult{}, err
+}
+
+type instanceProfilesResult struct {
+	InstanceProfiles struct{} `xml:"InstanceProfiles"`
+	api.Page
+}
+
+// listInstanceProfilesForRole is always empty: there are no instances. Terraform asks before it deletes a role.
+func (d *door) listInstanceProfilesForRole(_ context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:ListInstanceProfilesForRole")
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.directory.Role(c.Caller.Account, name)
+	return instanceProfilesResult{}, err
+}
+
+type user struct {
+	Path       string      `xml:"Path"`
+	UserName   string      `xml:"UserName"`
+	UserID     string      `xml:"UserId"`
+	ARN        string      `xml:"Arn"`
+	CreateDate api.Instant `xml:"CreateDate"`
+	Tags       *tags       `xml:"Tags"`
+}
+
+type userResult struct {
+	User user `xml:"User"`
+}
+
+// getUser answers the caller where no name is given.
+func (d *door) getUser(_ context.Context, c *api.Call) (any, error) {
+	if c.Form.Get("UserName") == "" && c.Caller.User != nil {
+		c.Form.Set("UserName", c.Caller.User.Name)
+	}
+	name, err := d.authorizeUser(c, "iam:GetUser")
+	if err != nil {
+		return nil, err
+	}
+	u, err := d.directory.User(c.Caller.Account, name)
+	if err != nil {
+		return nil, err
+	}
+	return userResult{user{u.Path, u.Name, u.ID, u.ARN().String(), api.Instant(u.Created), fromTags(u.Tags)}}, nil
+}
+
+func (d *door) putUserPolicy(ctx context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeUser(c, "iam:PutUserPolicy")
+	if err != nil {
+		return nil, err
+	}
+	in, err := c.Texts("PolicyName", "PolicyDocument")
+	if err != nil {
+		return nil, err
+	}
+	noteParameters(c, "policyName", in[0], "policyDocument", in[1])
+	return nil, d.directory.PutUserPolicy(ctx, c.Caller.Account, name, in[0], in[1])
+}
+
+type userPolicyResult struct {
+	UserName       string `xml:"UserName"`
+	PolicyName     string `xml:"PolicyName"`
+	PolicyDocument string `xml:"PolicyDocument"`
+}
+
+func (d *door) getUserPolicy(_ context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeUser(c, "iam:GetUserPolicy")
+	if err != nil {
+		return nil, err
+	}
+	policyName, err := c.Text("PolicyName")
+	if err != nil {
+		return nil, err
+	}
+	u, err := d.directory.User(c.Caller.Account, name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := u.Policy(policyName)
+	if err != nil {
+		return nil, err
+	}
+	return userPolicyResult{u.Name, p.Name, escaped(p.Document.Text())}, nil
+}
+
+func (d *door) listUserPolicies(_ context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeUser(c, "iam:ListUserPolicies")
+	if err != nil {
+		return nil, err
+	}
+	u, err := d.directory.User(c.Caller.Account, name)
+	if err != nil {
+		return nil, err
+	}
+	return policyNames(u.Inline), nil
+}
+
+func (d *door) deleteUserPolicy(ctx context.Context, c *api.Call) (any, error) {
+	user, err := d.authorizeUser(c, "iam:DeleteUserPolicy")
+	if err != nil {
+		return nil, err
+	}
+	name, err := c.Text("PolicyName")
+	if err != nil {
+		return nil, err
+	}
+	noteParameters(c, "policyName", name)
+	return nil, d.directory.DeleteUserPolicy(ctx, c.Caller.Account, user, name)
+}
+
+// authorizeUser asks for an action on the user that the call names, as authorizeRole does for roles.
+func (d *door) authorizeUser(c *api.Call, action string) (name string, err error) {
+	if name, err = c.Text("UserName"); err != nil {
+		return "", err
+	}
+	c.Event.RequestParameters = map[string]any{"userName": name}
+	resource := arn.User(c.Caller.Account, "/", name)
+	if u, err := d.directory.User(c.Caller.Account, name); err == nil {
+		resource = u.ARN()
+	}
+	return name, c.Authorize(action, resource.String())
+}
+
+// noteParameters adds name, value pairs to the record's request parameters.
+func noteParameters(c *api.Call, pairs ...string) {
+	parameters := c.Event.RequestParameters.(map[string]any)
+	for i := 0; i < len(pairs); i += 2 {
+		parameters[pairs[i]] = pairs[i+1]
+	}
+}

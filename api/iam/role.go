@@ -1,0 +1,248 @@
+package iam
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+)
+
+type role struct {
+	Path                     string      `xml:"Path"`
+	RoleName                 string      `xml:"RoleName"`
+	RoleID                   string      `xml:"RoleId"`
+	ARN                      string      `xml:"Arn"`
+	CreateDate               api.Instant `xml:"CreateDate"`
+	AssumeRolePolicyDocument string      `xml:"AssumeRolePolicyDocument"`
+	Description              string      `xml:"Description,omitempty"`
+	MaxSessionDuration       int         `xml:"MaxSessionDuration"`
+	Tags                     *tags       `xml:"Tags"`
+	RoleLastUsed             *struct{}   `xml:"RoleLastUsed"`
+}
+
+type roleResult struct {
+	Role role `xml:"Role"`
+}
+
+func fromRole(r *directory.Role) role {
+	return role{
+		Path: r.Path, RoleName: r.Name, RoleID: r.ID, ARN: r.ARN().String(), CreateDate: api.Instant(r.Created),
+		AssumeRolePolicyDocument: escaped(r.Trust.Text()), Description: r.Description, MaxSessionDuration: int(r.MaxSession.Seconds()),
+		Tags: fromTags(r.Tags), RoleLastUsed: &struct{}{},
+	}
+}
+
+// notHonoured are parameters that nothing enforces yet; they are refused by name.
+func notHonoured(c *api.Call, parameters ...string) error {
+	for _, p := range parameters {
+		if c.Form.Get(p) != "" {
+			return fault.New(fault.Unsupported, "The parameter %s is not supported yet: leave it out.", p)
+		}
+	}
+	return nil
+}
+
+func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
+	in, err := c.Texts("RoleName", "AssumeRolePolicyDocument")
+	if err != nil {
+		return nil, err
+	}
+	path := c.Form.Get("Path")
+	if path == "" {
+		path = "/"
+	}
+	c.Event.RequestParameters = map[string]any{"roleName": in[0], "path": path, "assumeRolePolicyDocument": in[1]}
+	resource, tagList := arn.Role(c.Caller.Account, path, in[0]).String(), toTags(c)
+	if err := c.Authorize("iam:CreateRole", resource, requestTags(tagList)...); err != nil {
+		return nil, err
+	}
+	if len(tagList) > 0 {
+		if err := c.Authorize("iam:TagRole", resource, requestTags(tagList)...); err != nil {
+			return nil, err
+		}
+	}
+	if err := notHonoured(c, "PermissionsBoundary"); err != nil {
+		return nil, err
+	}
+	seconds, given, err := c.Number("MaxSessionDuration")
+	if err != nil {
+		return nil, err
+	}
+	if given && seconds == 0 {
+		return nil, fault.New(fault.Invalid, "maxSessionDuration 0: 3600 to 43200 seconds are accepted")
+	}
+	made, err := d.directory.CreateRole(ctx, directory.NewRole{
+		Account: c.Caller.Account, Path: path, Name: in[0], Trust: in[1], Description: c.Form.Get("Description"),
+		MaxSession: time.Duration(seconds) * time.Second, Tags: tagList,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return roleResult{fromRole(made)}, nil
+}
+
+func (d *door) getRole(_ context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:GetRole")
+	if err != nil {
+		return nil, err
+	}
+	found, err := d.directory.Role(c.Caller.Account, name)
+	if err != nil {
+		return nil, err
+	}
+	return roleResult{fromRole(found)}, nil
+}
+
+type rolesResult struct {
+	Roles struct {
+		Members []role `xml:"member"`
+	} `xml:"Roles"`
+	api.Page
+}
+
+func (d *door) listRoles(_ context.Context, c *api.Call) (any, error) {
+	prefix := c.Form.Get("PathPrefix")
+	if err := c.Authorize("iam:ListRoles", "arn:aws:iam::"+c.Caller.Account+":role"+orSlash(prefix)); err != nil {
+		return nil, err
+	}
+	n, err := c.MaxItems()
+	if err != nil {
+		return nil, err
+	}
+	found, err := d.directory.Roles(c.Caller.Account, prefix, c.Form.Get("Marker"), n+1)
+	if err != nil {
+		return nil, err
+	}
+	var out rolesResult
+	for i, r := range found {
+		if i == n {
+			out.Page = api.Page{IsTruncated: true, Marker: found[n-1].Name}
+			break
+		}
+		short := fromRole(r)
+		short.Tags, short.RoleLastUsed = nil, nil // as at AWS, only GetRole has them
+		out.Roles.Members = append(out.Roles.Members, short)
+	}
+	return out, nil
+}
+
+func orSlash(prefix string) string {
+	if prefix == "" {
+		return "/"
+	}
+	return prefix
+}
+
+func (d *door) updateRole(ctx context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:UpdateRole")
+	if err != nil {
+		return nil, err
+	}
+	var change directory.RoleUpdate
+	if text, ok := c.Form["Description"]; ok {
+		change.Description = &text[0]
+	}
+	seconds, given, err := c.Number("MaxSessionDuration")
+	if err != nil {
+		return nil, err
+	}
+	if given {
+		longest := time.Duration(seconds) * time.Second
+		change.MaxSession = &longest
+	}
+	_, err = d.directory.UpdateRole(ctx, c.Caller.Account, name, change)
+	return struct{}{}, err
+}
+
+func (d *door) updateRoleDescription(ctx context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:UpdateRoleDescription")
+	if err != nil {
+		return nil, err
+	}
+	text := c.Form.Get("Description")
+	changed, err := d.directory.UpdateRole(ctx, c.Caller.Account, name, directory.RoleUpdate{Description: &text})
+	if err != nil {
+		return nil, err
+	}
+	return roleResult{fromRole(changed)}, nil
+}
+
+func (d *door) updateTrust(ctx context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:UpdateAssumeRolePolicy")
+	if err != nil {
+		return nil, err
+	}
+	text, err := c.Text("PolicyDocument")
+	if err != nil {
+		return nil, err
+	}
+	c.Event.RequestParameters.(map[string]any)["policyDocument"] = text
+	return nil, d.directory.UpdateTrust(ctx, c.Caller.Account, name, text)
+}
+
+func (d *door) deleteRole(ctx context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:DeleteRole")
+	if err != nil {
+		return nil, err
+	}
+	return nil, d.directory.DeleteRole(ctx, c.Caller.Account, name)
+}
+
+func (d *door) tagRole(ctx context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:TagRole")
+	if err != nil {
+		return nil, err
+	}
+	return nil, d.directory.TagRole(ctx, c.Caller.Account, name, toTags(c))
+}
+
+func (d *door) untagRole(ctx context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:UntagRole")
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, m := range c.Members("TagKeys") {
+		keys = append(keys, m[""])
+	}
+	return nil, d.directory.UntagRole(ctx, c.Caller.Account, name, keys)
+}
+
+type roleTagsResult struct {
+	Tags tags `xml:"Tags"`
+	api.Page
+}
+
+func (d *door) listRoleTags(_ context.Context, c *api.Call) (any, error) {
+	name, err := d.authorizeRole(c, "iam:ListRoleTags")
+	if err != nil {
+		return nil, err
+	}
+	found, err := d.directory.Role(c.Caller.Account, name)
+	if err != nil {
+		return nil, err
+	}
+	var out roleTagsResult
+	if all := fromTags(found.Tags); all != nil {
+		out.Tags = *all
+	}
+	return out, nil
+}
+
+// requestTags are the condition keys of tags that a call brings.
+func requestTags(in []directory.Tag) []policy.Entry {
+	if len(in) == 0 {
+		return nil
+	}
+	keys, entries := make([]string, len(in)), make([]policy.Entry, len(in))
+	for i, t := range in {
+		keys[i], entries[i] = t.Key, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: []string{t.Value}}
+	}
+	slices.Sort(keys)
+	return append(entries, policy.Entry{Key: "aws:TagKeys", Values: keys})
+}

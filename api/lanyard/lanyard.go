@@ -1,0 +1,204 @@
+// Package lanyard is the door of Lanyard's own API: what AWS's APIs have no words for. openapi.json beside this file
+// describes it, and a test holds the two together.
+package lanyard
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/registry"
+)
+
+// Errors is this door's table of codes: EKS's, where EKS has one.
+var Errors = api.Errors{
+	fault.Internal:           {Name: "InternalFailure", Status: http.StatusInternalServerError},
+	fault.Invalid:            {Name: "InvalidParameterException", Status: http.StatusBadRequest},
+	fault.Malformed:          {Name: "SerializationException", Status: http.StatusBadRequest},
+	fault.MalformedPolicy:    {Name: "InvalidParameterException", Status: http.StatusBadRequest},
+	fault.TooLarge:           {Name: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge},
+	fault.NotFound:           {Name: "ResourceNotFoundException", Status: http.StatusNotFound},
+	fault.Exists:             {Name: "ResourceInUseException", Status: http.StatusConflict},
+	fault.InUse:              {Name: "ResourceInUseException", Status: http.StatusConflict},
+	fault.BadState:           {Name: "InvalidRequestException", Status: http.StatusBadRequest},
+	fault.Limit:              {Name: "ResourceLimitExceededException", Status: http.StatusBadRequest},
+	fault.Unmodifiable:       {Name: "InvalidRequestException", Status: http.StatusBadRequest},
+	fault.Denied:             {Name: "AccessDeniedException", Status: http.StatusForbidden},
+	fault.CrossAccount:       {Name: "AccessDeniedException", Status: http.StatusForbidden},
+	fault.MissingAuth:        {Name: "MissingAuthenticationTokenException", Status: http.StatusForbidden},
+	fault.IncompleteAuth:     {Name: "IncompleteSignatureException", Status: http.StatusBadRequest},
+	fault.UnknownKey:         {Name: "UnrecognizedClientException", Status: http.StatusForbidden},
+	fault.BadSignature:       {Name: "InvalidSignatureException", Status: http.StatusForbidden},
+	fault.Skewed:             {Name: "InvalidSignatureException", Status: http.StatusForbidden},
+	fault.ExpiredCredentials: {Name: "ExpiredTokenException", Status: http.StatusForbidden},
+	fault.BadToken:           {Name: "InvalidParameterException", Status: http.StatusBadRequest},
+	fault.ExpiredToken:       {Name: "InvalidParameterException", Status: http.StatusBadRequest},
+	fault.UnknownOperation:   {Name: "UnknownOperationException", Status: http.StatusNotFound},
+	fault.Unsupported:        {Name: "InvalidRequestException", Status: http.StatusBadRequest},
+	fault.Throttled:          {Name: "ThrottlingException", Status: http.StatusTooManyRequests},
+	fault.Unavailable:        {Name: "ServiceUnavailableException", Status: http.StatusServiceUnavailable},
+}
+
+type door struct {
+	directory *directory.Directory
+	registry  *registry.Registry
+}
+
+// New returns the door.
+func New(dir *directory.Directory, reg *registry.Registry) *api.Door {
+	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{dir, reg}).routes())
+}
+
+func (d *door) routes() []api.Route {
+	return []api.Route{
+		{Method: "POST", Path: "/lanyard/v1/accounts", Operation: api.Operation{Name: "CreateAccount", Serve: d.createAccount}},
+		{Method: "POST", Path: "/lanyard/v1/activations", Operation: api.Operation{Name: "ActivateCluster", Serve: d.activateCluster}},
+		{Method: "PUT", Path: "/lanyard/v1/clusters/{name}/keys", Operation: api.Operation{Name: "PutClusterKeys", Serve: d.putClusterKeys}},
+		{Method: "PATCH", Path: "/lanyard/v1/clusters/{name}", Operation: api.Operation{Name: "UpdateCluster", Serve: d.updateCluster}},
+		{Method: "POST", Path: "/lanyard/v1/revocations", Operation: api.Operation{Name: "Revoke", Serve: d.revoke}},
+	}
+}
+
+type createAccountRequest struct {
+	AccountID string `json:"accountId"`
+	Name      string `json:"name"`
+}
+
+type createAccountResponse struct {
+	AccountID       string    `json:"accountId"`
+	Name            string    `json:"name"`
+	CreatedAt       api.Epoch `json:"createdAt"`
+	UserName        string    `json:"userName"`
+	AccessKeyID     string    `json:"accessKeyId"`
+	SecretAccessKey string    `json:"secretAccessKey"`
+}
+
+// createAccount answers the new account's administrator key, this once. Its resource is in the management account, so
+// nobody of another account may call it, whatever their policies say.
+func (d *door) createAccount(ctx context.Context, c *api.Call) (any, error) {
+	management, err := d.directory.Management()
+	if err != nil {
+		return nil, err
+	}
+	resource := arn.ARN{Service: "lanyard", Region: c.Region(), Account: management.ID, Resource: "account/*"}
+	if err := c.Authorize("lanyard:CreateAccount", resource.String()); err != nil {
+		return nil, err
+	}
+	in, err := api.Decode[createAccountRequest](c)
+	if err != nil {
+		return nil, err
+	}
+	c.Event.RequestParameters = map[string]any{"accountId": in.AccountID, "name": in.Name}
+	account, key, err := d.directory.CreateAccount(ctx, directory.NewAccount{ID: in.AccountID, Name: in.Name})
+	if err != nil {
+		return nil, err
+	}
+	c.Event.ResponseElements = map[string]any{"accountId": account.ID, "userName": key.User, "accessKeyId": key.ID}
+	return createAccountResponse{account.ID, account.Name, api.Epoch(account.Created), key.User, key.ID, string(key.Secret)}, nil
+}
+
+type activateRequest struct {
+	Issuers              []string        `json:"issuers"`
+	JWKS                 json.RawMessage `json:"jwks"`
+	Endpoint             string          `json:"endpoint"`
+	CertificateAuthority string          `json:"certificateAuthority"`
+	Practice             bool            `json:"practice"`
+}
+
+type clusterResponse struct {
+	Name        string          `json:"name"`
+	ID          string          `json:"id"`
+	ARN         string          `json:"arn"`
+	Status      registry.Status `json:"status"`
+	NodeBinding bool            `json:"nodeBinding"`
+	AgentRole   string          `json:"agentRoleArn"`
+	Connector   string          `json:"connectorRoleArn"`
+}
+
+func fromCluster(c *registry.Cluster) clusterResponse {
+	return clusterResponse{
+		c.Name, c.ID, c.ARN().String(), c.Status, c.NodeBinding,
+		arn.Role(c.Account, "/", c.AgentRole()).String(), arn.Role(c.Account, "/", c.ConnectorRole()).String(),
+	}
+}
+
+// activateCluster is signed with the pair that RegisterCluster answered, and only with that: the caller is the cluster.
+func (d *door) activateCluster(ctx context.Context, c *api.Call) (any, error) {
+	if err := c.Authorize("lanyard:ActivateCluster", c.Caller.ARN); err != nil {
+		return nil, err
+	}
+	if c.Caller.User != nil || c.Caller.Session != nil {
+		return nil, fault.New(fault.Denied, "ActivateCluster is signed with the activation id and code that RegisterCluster answered, not by %s.", c.Caller.ARN)
+	}
+	in, err := api.Decode[activateRequest](c)
+	if err != nil {
+		return nil, err
+	}
+	c.Event.RequestParameters = map[string]any{"cluster": c.Caller.ARN, "issuers": in.Issuers, "practice": in.Practice}
+	keys, err := podtoken.ParseKeys(in.JWKS)
+	if err != nil {
+		return nil, err
+	}
+	joined, err := d.registry.ActivateCluster(ctx, c.Caller.KeyID, registry.Joining{
+		Issuers: in.Issuers, Keys: keys, Endpoint: in.Endpoint, CA: in.CertificateAuthority, Practice: in.Practice,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fromCluster(joined), nil
+}
+
+type putKeysRequest struct {
+	Issuers []string        `json:"issuers"`
+	JWKS    json.RawMessage `json:"jwks"`
+}
+
+func (d *door) putClusterKeys(ctx context.Context, c *api.Call) (any, error) {
+	name := c.Labels["name"]
+	if err := c.Authorize("lanyard:PutClusterKeys", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+		return nil, err
+	}
+	in, err := api.Decode[putKeysRequest](c)
+	if err != nil {
+		return nil, err
+	}
+	c.Event.RequestParameters = map[string]any{"name": name, "issuers": in.Issuers, "jwks": string(in.JWKS)}
+	keys, err := podtoken.ParseKeys(in.JWKS)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := d.registry.PutClusterKeys(ctx, c.Caller.Account, name, in.Issuers, keys)
+	if err != nil {
+		return nil, err
+	}
+	return fromCluster(changed), nil
+}
+
+type updateClusterRequest struct {
+	NodeBinding *bool `json:"nodeBinding"`
+}
+
+func (d *door) updateCluster(ctx context.Context, c *api.Call) (any, error) {
+	name := c.Labels["name"]
+	if err := c.Authorize("lanyard:UpdateCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+		return nil, err
+	}
+	in, err := api.Decode[updateClusterRequest](c)
+	if err != nil {
+		return nil, err
+	}
+	if in.NodeBinding == nil {
+		return nil, fault.New(fault.Invalid, "The parameter nodeBinding is required: true or false.")
+	}
+	c.Event.RequestParameters = map[string]any{"name": name, "nodeBinding": *in.NodeBinding}
+	changed, err := d.registry.UpdateCluster(ctx, c.Caller.Account, name, *in.NodeBinding)
+	if err != nil {
+		return nil, err
+	}
+	return fromCluster(changed), nil
+}

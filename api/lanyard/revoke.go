@@ -1,0 +1,98 @@
+package lanyard
+
+import (
+	"context"
+	"regexp"
+	"strings"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/registry"
+)
+
+// revokeRequest names one target: a role, a session, or something of a cluster.
+type revokeRequest struct {
+	Kind    registry.TargetKind `json:"kind"`    // session, role, cluster, association, node, serviceaccount, pod
+	Cluster string              `json:"cluster"` // its name; not for session and role
+	Value   string              `json:"value"`   // the form depends on the kind; not for cluster
+}
+
+type revokeResponse struct {
+	Kind   registry.TargetKind `json:"kind"`
+	Before api.Epoch           `json:"before"`
+}
+
+var (
+	keyID  = regexp.MustCompile(`^ASIA[A-Z2-7]{16}$`)
+	name   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+	nsName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+)
+
+func (d *door) revoke(ctx context.Context, c *api.Call) (any, error) {
+	in, err := api.Decode[revokeRequest](c)
+	if err != nil {
+		return nil, err
+	}
+	c.Event.RequestParameters = map[string]any{"kind": string(in.Kind), "cluster": in.Cluster, "value": in.Value}
+	target, err := d.target(c, in)
+	if err != nil {
+		return nil, err
+	}
+	done, err := d.registry.Revoke(ctx, c.Caller.Account, c.Caller.ARN, target)
+	if err != nil {
+		return nil, err
+	}
+	return revokeResponse{in.Kind, api.Epoch(done.Before)}, nil
+}
+
+// target asks for lanyard:Revoke on what the request aims at and finds its stable id. Everything is looked for in the
+// caller's account only.
+func (d *door) target(c *api.Call, in revokeRequest) (registry.Target, error) {
+	account := c.Caller.Account
+	switch in.Kind {
+	case registry.BySession:
+		own := arn.ARN{Service: "lanyard", Region: c.Region(), Account: account, Resource: "session/" + in.Value}
+		if err := c.Authorize("lanyard:Revoke", own.String()); err != nil {
+			return registry.Target{}, err
+		}
+		return checked(in, keyID, account+"/"+in.Value, "the access key id of a session, ASIA and 16 characters")
+	case registry.ByRole:
+		short := in.Value[strings.LastIndexByte(in.Value, '/')+1:]
+		if err := c.Authorize("lanyard:Revoke", arn.Role(account, "/", short).String()); err != nil {
+			return registry.Target{}, err
+		}
+		role, err := d.directory.Role(account, short)
+		if err != nil {
+			return registry.Target{}, err
+		}
+		return registry.Target{Kind: in.Kind, Value: role.ID}, nil
+	}
+	if err := c.Authorize("lanyard:Revoke", arn.Cluster(c.Region(), account, in.Cluster).String()); err != nil {
+		return registry.Target{}, err
+	}
+	cluster, err := d.registry.Cluster(account, in.Cluster)
+	if err != nil {
+		return registry.Target{}, err
+	}
+	switch in.Kind {
+	case registry.ByCluster:
+		return registry.Target{Kind: in.Kind, Value: cluster.ID}, nil
+	case registry.ByAssociation:
+		// A deleted association's sessions can still be revoked, so that re-creating it does not heal them.
+		return checked(in, name, cluster.ID+"/"+in.Value, "an association's id")
+	case registry.ByNode:
+		return checked(in, name, cluster.ID+"/"+in.Value, "a node's name")
+	case registry.ByServiceAccount, registry.ByPod:
+		return checked(in, nsName, cluster.ID+"/"+in.Value, "NAMESPACE/NAME")
+	}
+	return registry.Target{}, fault.New(fault.Invalid,
+		"kind %q: one of session, role, cluster, association, node, serviceaccount, pod is accepted", in.Kind)
+}
+
+func checked(in revokeRequest, form *regexp.Regexp, value, accepted string) (registry.Target, error) {
+	if len(in.Value) > 512 || !form.MatchString(in.Value) {
+		return registry.Target{}, fault.New(fault.Invalid, "value %q: %s is accepted for kind %s", in.Value, accepted, in.Kind)
+	}
+	return registry.Target{Kind: in.Kind, Value: value}, nil
+}

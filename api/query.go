@@ -1,0 +1,209 @@
+package api
+
+import (
+	"bytes"
+	"encoding/xml"
+	"net/http"
+	"net/url"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// Query makes a door of AWS's query protocol: a form in, XML out
+// (https://smithy.io/2.0/aws/protocols/aws-query-protocol.html).
+func Query(service, source, version string, errs Errors, operations []Operation) *Door {
+	namespace := "https://" + service + ".amazonaws.com/doc/" + version + "/"
+	byName := map[string]*Operation{}
+	d := &Door{Service: service, Source: source}
+	for i := range operations {
+		byName[operations[i].Name] = &operations[i]
+		if operations[i].Unsigned {
+			d.Unsigned = append(d.Unsigned, operations[i].Name)
+		}
+	}
+	d.Find = func(c *Call) (*Operation, error) { return findAction(byName, version, c) }
+	d.Reply = func(w http.ResponseWriter, c *Call, out any) error { return replyXML(w, c, namespace, out) }
+	d.Fail = func(w http.ResponseWriter, c *Call, err error) (string, int) {
+		code, message := errs.of(c, err)
+		body := errorResponse{Namespace: namespace, Type: "Sender", Code: code.Name, Message: message, RequestID: c.ID}
+		if code.Status >= http.StatusInternalServerError {
+			body.Type = "Receiver"
+		}
+		text, _ := xml.Marshal(body) // strings: always XML
+		writeBody(w, c, "text/xml", code.Status, text)
+		return code.Name, code.Status
+	}
+	return d
+}
+
+type errorResponse struct {
+	XMLName   xml.Name `xml:"ErrorResponse"`
+	Namespace string   `xml:"xmlns,attr"`
+	Type      string   `xml:"Error>Type"`
+	Code      string   `xml:"Error>Code"`
+	Message   string   `xml:"Error>Message"`
+	RequestID string   `xml:"RequestId"`
+}
+
+func findAction(byName map[string]*Operation, version string, c *Call) (*Operation, error) {
+	if c.Request.Method != http.MethodPost || !isForm(c.Request) {
+		return nil, fault.New(fault.UnknownOperation, "This API takes a POST to / with a form as its body, not %s %q with %q.",
+			c.Request.Method, c.Request.URL.EscapedPath(), c.Request.Header.Get("Content-Type"))
+	}
+	form, err := url.ParseQuery(string(c.Body))
+	if err != nil {
+		return nil, fault.New(fault.Malformed, "The body is not a form: %s", err)
+	}
+	for name, values := range form {
+		if len(values) > 1 {
+			return nil, fault.New(fault.Malformed, "The parameter %q is given %d times.", name, len(values))
+		}
+	}
+	c.Form = form
+	action := form.Get("Action")
+	op := byName[action]
+	if op == nil {
+		return nil, fault.New(fault.UnknownOperation, "Could not find operation %q for version %q.", action, form.Get("Version"))
+	}
+	if v := form.Get("Version"); v != version {
+		return nil, fault.New(fault.UnknownOperation, "Could not find operation %q for version %q: %s is accepted.", action, v, version)
+	}
+	return op, nil
+}
+
+// Text reads a required parameter.
+func (c *Call) Text(name string) (string, error) {
+	v := c.Form.Get(name)
+	if v == "" {
+		return "", fault.New(fault.Invalid, "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", lowerFirst(name))
+	}
+	return v, nil
+}
+
+// Texts reads several required parameters in one go.
+func (c *Call) Texts(names ...string) ([]string, error) {
+	values := make([]string, len(names))
+	for i, name := range names {
+		var err error
+		if values[i], err = c.Text(name); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// Number reads an optional whole number; ok is false when it is absent.
+func (c *Call) Number(name string) (n int, ok bool, err error) {
+	text := c.Form.Get(name)
+	if text == "" {
+		return 0, false, nil
+	}
+	if n, err = strconv.Atoi(text); err != nil {
+		return 0, false, fault.New(fault.Invalid, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must be a whole number", text, lowerFirst(name))
+	}
+	return n, true, nil
+}
+
+// Members reads a list: NAME.member.1, NAME.member.2 and so on, or NAME.member.1.FIELD for each of the fields.
+// The order is that of the numbers; a gap ends nothing, as at AWS.
+func (c *Call) Members(name string, fields ...string) []map[string]string {
+	byNumber := map[int]map[string]string{}
+	for key := range c.Form {
+		rest, ok := strings.CutPrefix(key, name+".member.")
+		if !ok {
+			continue
+		}
+		number, field, _ := strings.Cut(rest, ".")
+		n, err := strconv.Atoi(number)
+		if err != nil || (field != "" && !contains(fields, field)) {
+			continue
+		}
+		if byNumber[n] == nil {
+			byNumber[n] = map[string]string{}
+		}
+		byNumber[n][field] = c.Form.Get(key)
+	}
+	numbers := make([]int, 0, len(byNumber))
+	for n := range byNumber {
+		numbers = append(numbers, n)
+	}
+	sort.Ints(numbers)
+	members := make([]map[string]string, len(numbers))
+	for i, n := range numbers {
+		members[i] = byNumber[n]
+	}
+	return members
+}
+
+func contains(all []string, one string) bool {
+	for _, s := range all {
+		if s == one {
+			return true
+		}
+	}
+	return false
+}
+
+func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+
+// Page is the part of a list's answer that says whether there is more. IsTruncated is there on the last page too.
+type Page struct {
+	IsTruncated bool   `xml:"IsTruncated"`
+	Marker      string `xml:"Marker,omitempty"`
+}
+
+// MaxItems reads the page size of a list call: 1 to 1000, by default 100.
+func (c *Call) MaxItems() (int, error) {
+	n, ok, err := c.Number("MaxItems")
+	if err != nil || !ok {
+		return 100, err
+	}
+	if n < 1 || n > 1000 {
+		return 0, fault.New(fault.Invalid, "1 validation error detected: Value '%d' at 'maxItems' failed to satisfy constraint: 1 to 1000 are accepted", n)
+	}
+	return n, nil
+}
+
+// replyXML writes NAMEResponse with NAMEResult around out, or without a result when out is nil.
+func replyXML(w http.ResponseWriter, c *Call, namespace string, out any) error {
+	var b bytes.Buffer
+	enc := xml.NewEncoder(&b)
+	response := xml.StartElement{
+		Name: xml.Name{Local: c.Operation.Name + "Response"},
+		Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: namespace}},
+	}
+	metadata := struct {
+		RequestID string `xml:"RequestId"`
+	}{c.ID}
+	if err := enc.EncodeToken(response); err != nil {
+		return err
+	}
+	if out != nil {
+		if err := enc.EncodeElement(out, xml.StartElement{Name: xml.Name{Local: c.Operation.Name + "Result"}}); err != nil {
+			return err
+		}
+	}
+	if err := enc.EncodeElement(metadata, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}}); err != nil {
+		return err
+	}
+	if err := enc.EncodeToken(response.End()); err != nil {
+		return err
+	}
+	if err := enc.Close(); err != nil {
+		return err
+	}
+	writeBody(w, c, "text/xml", http.StatusOK, b.Bytes())
+	return nil
+}
+
+// Instant is a moment as the query protocol writes it.
+type Instant time.Time
+
+// MarshalText writes ISO 8601 in UTC.
+func (i Instant) MarshalText() ([]byte, error) {
+	return []byte(time.Time(i).UTC().Format("2006-01-02T15:04:05Z")), nil
+}

@@ -1,0 +1,89 @@
+package audit
+
+import "time"
+
+// Event is one record, with the fields and names of a CloudTrail record: it is both what a caller fills and what a line of
+// the log holds. Place.Record fills EventVersion, EventTime, EventID, EventType and EventCategory where they are empty.
+// A field that may hold a secret needs no care of the caller: members named like one (token, sessionToken,
+// secretAccessKey, …) and values that look like a signed token are written as Hidden.
+type Event struct {
+	EventVersion        string       `json:"eventVersion"`
+	UserIdentity        UserIdentity `json:"userIdentity"`
+	EventTime           time.Time    `json:"eventTime"`   // whole seconds, UTC
+	EventSource         string       `json:"eventSource"` // eks-auth.amazonaws.com
+	EventName           string       `json:"eventName"`
+	AWSRegion           string       `json:"awsRegion"`
+	SourceIPAddress     string       `json:"sourceIPAddress"`
+	UserAgent           string       `json:"userAgent"` // at most 1 KiB is kept
+	ErrorCode           string       `json:"errorCode,omitempty"`
+	ErrorMessage        string       `json:"errorMessage,omitempty"` // at most 1 KiB is kept
+	RequestParameters   any          `json:"requestParameters"`      // map[string]any is cheapest, any JSON value works
+	ResponseElements    any          `json:"responseElements"`       // likewise
+	AdditionalEventData any          `json:"additionalEventData,omitempty"`
+	RequestID           string       `json:"requestID"`
+	EventID             string       `json:"eventID"`
+	ReadOnly            bool         `json:"readOnly"`
+	Resources           []Resource   `json:"resources,omitempty"`
+	EventType           string       `json:"eventType"` // AwsApiCall unless set
+	ManagementEvent     bool         `json:"managementEvent"`
+	RecipientAccountID  string       `json:"recipientAccountId"`
+	SharedEventID       string       `json:"sharedEventID,omitempty"`
+	EventCategory       string       `json:"eventCategory"` // Management or Data, after ManagementEvent
+	TLSDetails          *TLSDetails  `json:"tlsDetails,omitempty"`
+}
+
+// UserIdentity says who made the call. Empty members are left out.
+type UserIdentity struct {
+	Type           string          `json:"type,omitempty"` // AssumedRole, IAMUser, Root, AWSService, WebIdentityUser
+	PrincipalID    string          `json:"principalId,omitempty"`
+	ARN            string          `json:"arn,omitempty"`
+	AccountID      string          `json:"accountId,omitempty"`
+	AccessKeyID    string          `json:"accessKeyId,omitempty"`
+	UserName       string          `json:"userName,omitempty"`
+	Provider       string          `json:"identityProvider,omitempty"`
+	InvokedBy      string          `json:"invokedBy,omitempty"`
+	SessionContext *SessionContext `json:"sessionContext,omitempty"`
+}
+
+// SessionContext describes the session that signed a call.
+type SessionContext struct {
+	Issuer         SessionIssuer     `json:"sessionIssuer"`
+	Attributes     SessionAttributes `json:"attributes"`
+	SourceIdentity string            `json:"sourceIdentity,omitempty"`
+}
+
+// SessionIssuer is the role that a session is of.
+type SessionIssuer struct {
+	Type        string `json:"type,omitempty"` // Role
+	PrincipalID string `json:"principalId,omitempty"`
+	ARN         string `json:"arn,omitempty"`
+	AccountID   string `json:"accountId,omitempty"`
+	UserName    string `json:"userName,omitempty"`
+}
+
+// SessionAttributes says when a session was made. There is no multi-factor authentication, and CloudTrail says so with a
+// word, not with a JSON boolean.
+type SessionAttributes struct {
+	CreationDate     time.Time `json:"creationDate"`
+	MFAAuthenticated string    `json:"mfaAuthenticated"` // "false" unless set
+}
+
+// Resource is a thing that the call touched.
+type Resource struct {
+	AccountID string `json:"accountId,omitempty"`
+	Type      string `json:"type,omitempty"` // AWS::IAM::Role
+	ARN       string `json:"ARN,omitempty"`  // CloudTrail's own spelling
+}
+
+// TLSDetails describes the connection of the call.
+type TLSDetails struct {
+	Version     string `json:"tlsVersion,omitempty"`
+	CipherSuite string `json:"cipherSuite,omitempty"`
+	Host        string `json:"clientProvidedHostHeader,omitempty"`
+}
+
+// Tag is one element of a list of tags, as a session's record shows them.
+type Tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}

@@ -1,0 +1,401 @@
+// Package audit keeps the record of every decision, in CloudTrail's event format, as JSON Lines that are chained by hash.
+//
+// The record's contents are described at
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html. A decision
+// reserves its place first, so that a full log refuses it before anything is decided, and its answer leaves only after
+// Commit. Each line ends in
+//
+//	"chain":{"seq":N,"prev":"SHA-256 of the line before, in hexadecimal"}
+//
+// across all files; a file is named after its first line's number. Whoever can write the folder can also compute a new
+// chain: what proves the past is a Head that is kept elsewhere.
+package audit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// Config is how a log is kept. The zero value is usable.
+type Config struct {
+	Capacity int              // decisions that may be under way at once; 4096 unless set
+	FileSize int64            // bytes after which a new file is begun; 64 MiB unless set
+	Now      func() time.Time // time.Now unless set
+	Logger   *slog.Logger     // slog.Default() unless set
+}
+
+// Head is the last durable line of a chain: its number, from 1, and its SHA-256. The zero value is an empty chain's.
+type Head struct {
+	Seq  int64
+	Hash [sha256.Size]byte
+}
+
+// Log is one writer's chain of files in one folder. Its methods may be called at once from any goroutine.
+type Log struct {
+	dir     string
+	config  Config
+	lock    *os.File
+	places  atomic.Int64 // reserved and not yet given back
+	head    atomic.Pointer[Head]
+	refused refusals
+	strange *stream
+
+	mu      sync.Mutex
+	queue   []*Place
+	stopped bool
+	wake    chan struct{}
+
+	// These belong to the writer: to Open, then to Run, then to Close.
+	file  *os.File
+	size  int64 // bytes of whole lines in file
+	last  Head  // the last line written, durable or not
+	torn  bool  // bytes after size may be in file
+	batch []byte
+	taken []*Place
+	// broken is a failed fsync. It is never tried again: the kernel reports lost pages once, and the next call would
+	// succeed without them.
+	broken error
+}
+
+// Open takes the folder, makes it when it is missing, and checks the end of the chain: the last two files are read whole. A
+// last line that is cut off in the middle, as kill -9 or a power cut leaves it, was acknowledged to nobody: it is removed,
+// and the removal is recorded. A chain that is broken anywhere else is refused with the file and line in the error, and so
+// are a folder or file that others may read and a folder that another process has open.
+func Open(dir string, config Config) (*Log, error) {
+	if config.Capacity <= 0 {
+		config.Capacity = 4096
+	}
+	if config.FileSize <= 0 {
+		config.FileSize = 64 << 20
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the audit folder: %w", err)
+	}
+	if err := private(dir); err != nil {
+		return nil, err
+	}
+	l := &Log{dir: dir, config: config, wake: make(chan struct{}, 1)}
+	l.refused.window = time.Minute
+	if err := l.open(); err != nil {
+		return nil, errors.Join(err, l.closeFiles())
+	}
+	return l, nil
+}
+
+func (l *Log) open() error {
+	var err error
+	if l.lock, err = os.OpenFile(filepath.Join(l.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return fmt.Errorf("opening the audit lock: %w", err)
+	}
+	// Two writers would fork the chain.
+	if err := syscall.Flock(int(l.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fault.New(fault.InUse, "the audit folder %q is open in another process", l.dir)
+	}
+	names, err := files(l.dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := private(filepath.Join(l.dir, name)); err != nil {
+			return err
+		}
+	}
+	end, err := walk(l.dir, names[max(0, len(names)-2):], nil)
+	if err != nil {
+		return err
+	}
+	l.last, l.size = end.head, end.size
+	l.head.Store(&end.head)
+	if len(names) > 0 {
+		name := filepath.Join(l.dir, names[len(names)-1])
+		if l.file, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0); err != nil {
+			return fmt.Errorf("opening the audit log: %w", err)
+		}
+	}
+	if end.torn > 0 {
+		if err := l.cutTail(end); err != nil {
+			return err
+		}
+	}
+	l.strange, err = openStream(l.dir, l.config)
+	return err
+}
+
+// cutTail removes the torn line and records that it did.
+func (l *Log) cutTail(end end) error {
+	l.config.Logger.Warn("the audit log ended in the middle of a line, which is cut off",
+		"file", end.file, "line", end.line, "bytes", end.torn)
+	l.torn = true
+	place := &Place{log: l}
+	place.Record(&Event{
+		EventSource: "audit.lanyard.dev", EventName: "CutTornLine", EventType: "AwsServiceEvent", ManagementEvent: true,
+		UserIdentity: UserIdentity{Type: "AWSService", InvokedBy: "audit.lanyard.dev"},
+		AdditionalEventData: map[string]any{
+			"file": end.file, "line": end.line, "bytes": end.torn, "sha256": hex.EncodeToString(end.tornHash[:]),
+		},
+	})
+	if place.err != nil {
+		return place.err
+	}
+	if err := l.append([]*Place{place}); err != nil {
+		return fmt.Errorf("cutting off a torn audit line: %w", err)
+	}
+	return l.sync()
+}
+
+// Head returns the last durable line. Two heads are compared with ==; one that is kept elsewhere lets Verify find a log
+// whose end was cut off or rewritten.
+func (l *Log) Head() Head { return *l.head.Load() }
+
+// Run is the writer: nothing is committed but by it. It returns nil once ctx ends and what was queued is written. It returns
+// an error after a failed fsync, for then the kernel may have dropped lines that later calls would report as safe: the
+// process must stop, and Open looks at what is really there.
+func (l *Log) Run(ctx context.Context) error {
+	var aside sync.WaitGroup
+	asideCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	aside.Go(func() { l.strange.run(asideCtx) })
+	defer aside.Wait()
+	defer stop()
+
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			l.refuseQueueing()
+			l.enqueueCounts(l.refused.all())
+			return l.flush(true)
+		case <-l.wake:
+			err = l.flush(false)
+		case <-second.C:
+			l.enqueueCounts(l.refused.over(l.config.Now()))
+			err = l.flush(true)
+		}
+		if err != nil {
+			l.refuseAll(err)
+			return err
+		}
+	}
+}
+
+// Close gives the folder back. Call it after Run has returned.
+func (l *Log) Close() error {
+	l.refuseAll(errors.New("the log is closed"))
+	return l.closeFiles()
+}
+
+func (l *Log) refuseAll(reason error) {
+	l.refuseQueueing()
+	for _, p := range l.take() {
+		p.finish(unavailable(reason))
+	}
+}
+
+func (l *Log) closeFiles() error {
+	var errs []error
+	if l.strange != nil {
+		errs = append(errs, l.strange.file.Close())
+	}
+	for _, f := range []*os.File{l.file, l.lock} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Log) refuseQueueing() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+}
+
+// enqueue hands a place to the writer; it does not wait.
+func (l *Log) enqueue(p *Place) error {
+	l.mu.Lock()
+	if l.stopped {
+		l.mu.Unlock()
+		return unavailable(errors.New("the log is closed"))
+	}
+	l.queue = append(l.queue, p)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default: // the writer has been called already and will see this place too
+	}
+	return nil
+}
+
+// enqueueCounts adds records that nobody waits for. Their number is bounded by the table they come from.
+func (l *Log) enqueueCounts(counts []*refusal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range counts {
+		p := &Place{log: l, done: make(chan error, 1)}
+		p.Record(r.event())
+		l.queue = append(l.queue, p)
+	}
+}
+
+func (l *Log) take() []*Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.taken)
+	l.taken, l.queue = l.queue, l.taken[:0]
+	return l.taken
+}
+
+// flush writes what is queued. The fsync is shared by all who wait for one; those who do not are answered before it. A
+// failed write answers those who wait for it and is not returned: the disk may have room again next time.
+func (l *Log) flush(force bool) error {
+	places := l.take()
+	if len(places) > 0 {
+		if err := l.append(places); err != nil {
+			l.config.Logger.Error("writing the audit log", "error", err, "records", len(places))
+			for _, p := range places {
+				p.finish(unavailable(err))
+			}
+			places = places[:0]
+		}
+	}
+	for _, p := range places {
+		if p.durable {
+			force = true
+		} else {
+			p.finish(nil)
+		}
+	}
+	err := l.broken
+	if force && err == nil {
+		err = l.sync()
+	}
+	for _, p := range places {
+		if p.durable && err != nil {
+			p.finish(unavailable(err))
+		} else if p.durable {
+			p.finish(nil)
+		}
+	}
+	return err
+}
+
+// append writes the places' lines in one call, or none of them.
+func (l *Log) append(places []*Place) error {
+	if l.broken != nil {
+		return l.broken
+	}
+	if l.torn {
+		if err := l.file.Truncate(l.size); err != nil {
+			return err
+		}
+		l.torn = false
+	}
+	if l.file == nil || l.size >= l.config.FileSize {
+		if err := l.rotate(); err != nil {
+			return err
+		}
+	}
+	last := l.last
+	l.batch = l.batch[:0]
+	for _, p := range places {
+		start := 0
+		for _, end := range p.ends {
+			at := len(l.batch)
+			l.batch = append(l.batch, p.lines[start:end]...)
+			l.batch = appendLink(l.batch, Head{Seq: last.Seq + 1, Hash: last.Hash})
+			last = Head{Seq: last.Seq + 1, Hash: sha256.Sum256(l.batch[at:])}
+			l.batch = append(l.batch, '\n')
+			start = end
+		}
+	}
+	n, err := l.file.Write(l.batch)
+	if err != nil {
+		l.torn = n > 0
+		return err
+	}
+	l.size += int64(n)
+	l.last = last
+	return nil
+}
+
+// sync makes what is written durable and moves the head.
+func (l *Log) sync() error {
+	if l.broken != nil || l.last == *l.head.Load() {
+		return l.broken
+	}
+	if err := l.file.Sync(); err != nil {
+		l.broken = fmt.Errorf("syncing the audit log: %w", err)
+		return l.broken
+	}
+	head := l.last
+	l.head.Store(&head)
+	return nil
+}
+
+// rotate begins the next file. The old one is synced first: a file with a follower is whole.
+func (l *Log) rotate() error {
+	if err := l.sync(); err != nil {
+		return err
+	}
+	next, err := os.OpenFile(filepath.Join(l.dir, fileName(l.last.Seq+1)), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syncDir(l.dir); err != nil {
+		return errors.Join(err, next.Close(), os.Remove(next.Name()))
+	}
+	old := l.file
+	l.file, l.size = next, 0
+	if old != nil {
+		return old.Close()
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// private refuses what others than the owner may read or write.
+func private(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fmt.Errorf("opening the audit log: %w", err)
+	}
+	allowed := fs.FileMode(0o600)
+	if info.IsDir() {
+		allowed = 0o700
+	}
+	if !info.IsDir() && !info.Mode().IsRegular() || info.Mode().Perm()&^allowed != 0 {
+		return fault.New(fault.Invalid, "%q has mode %v: a folder of mode 0700 with files of mode 0600 is accepted", name, info.Mode())
+	}
+	return nil
+}
+
+func unavailable(cause error) error {
+	return fault.Hide(fault.Unavailable, cause, "the audit log cannot take the record just now")
+}

@@ -1,0 +1,91 @@
+// Package broker decides who may become which role, and issues the sessions of those who may: pods by their token,
+// workloads by web identity (https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html).
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/keyring"
+	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/registry"
+	"github.com/openlanyard/lanyard/session"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// Broker turns tokens into sessions. All fields but Now are needed.
+type Broker struct {
+	Store     *store.Store
+	Directory *directory.Directory
+	Registry  *registry.Registry
+	Keyring   *keyring.Keyring
+	Verifier  *podtoken.Verifier
+	Now       func() time.Time // nil: time.Now
+}
+
+// How long the broker waits for what it does not know yet. AWS's agent gives a whole call one second.
+const (
+	callDeadline = 800 * time.Millisecond // for everything, the wait for keys and the barrier together
+	keyDeadline  = 700 * time.Millisecond // for a key list that is newer than the question
+	maxStale     = 5 * time.Second        // a hit in a copy of this age is served when no barrier can be had
+)
+
+func (b *Broker) now() time.Time {
+	if b.Now != nil {
+		return b.Now()
+	}
+	return time.Now()
+}
+
+// verify checks a token against the cluster's keys. A key id that the cluster's list lacks is waited for, since the list
+// may be about to come; only a list newer than the question makes it a bad token.
+func (b *Broker) verify(ctx context.Context, cluster *registry.Cluster, audience, token string) (*podtoken.Token, error) {
+	asked := b.now()
+	t, err := b.Verifier.Verify(cluster.KeySet(asked), audience, token, asked)
+	if err == nil || !isUnknownKey(err) || cluster.Practice {
+		return t, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, keyDeadline)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, fault.Hide(fault.Unavailable, err, "The signing keys of cluster %s are not known well enough; try again.", cluster.Name)
+		case <-again.C:
+		}
+		present, gone := b.Registry.ClusterByID(cluster.ID)
+		if gone != nil {
+			return nil, gone
+		}
+		if present.Confirmed.After(asked) {
+			return b.Verifier.Verify(present.KeySet(b.now()), audience, token, b.now())
+		}
+	}
+}
+
+// catchUp makes sure that the next reads of the copy see every write acknowledged anywhere. When that cannot be had it
+// reports stale, or an error if the copy is too old to be trusted even for a hit.
+func (b *Broker) catchUp(ctx context.Context) (stale bool, err error) {
+	err = b.Store.Barrier(ctx)
+	if err == nil {
+		return false, nil
+	}
+	if b.Store.Age() <= maxStale {
+		return true, nil
+	}
+	return true, fault.Hide(fault.Unavailable, err, "The associations are not known well enough; try again.")
+}
+
+// mint seals a session and stamps it with what the store knew.
+func (b *Broker) mint(ctx context.Context, s *session.Session) (session.Credentials, error) {
+	sealing, mac, err := b.Keyring.Sealing(ctx, s.Account)
+	if err != nil {
+		return session.Credentials{}, err
+	}
+	s.Revision, s.Epoch = b.Store.Revision(), b.Store.Epoch()
+	return session.Mint(s, sealing, mac)
+}

@@ -1,0 +1,174 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/policy"
+	"github.com/openlanyard/lanyard/registry"
+	"github.com/openlanyard/lanyard/session"
+)
+
+// PodSession is how long a pod's session lasts, whatever the role's own limit, as at EKS.
+const PodSession = 6 * time.Hour
+
+// Grant is what a token led to. After a refusal it holds what was known by then, for the audit; Token is nil until the
+// token was verified.
+type Grant struct {
+	Cluster     *registry.Cluster
+	Token       *podtoken.Token
+	Association *registry.Association
+	Role        *directory.Role
+	Decision    policy.Decision
+	Session     *session.Session
+	Credentials session.Credentials
+	Stale       bool // the answer comes from a copy that could not be brought up to date
+}
+
+// ForPod answers the credentials that the pod behind the token may have. The caller is the node's agent and was allowed
+// to ask for this cluster. Errors: NotFound for the cluster or association, BadToken, ExpiredToken, BadState for a cluster
+// that has not joined, Denied by node binding or the role's trust policy, Unavailable when the answer cannot be known now.
+func (b *Broker) ForPod(ctx context.Context, caller *directory.Principal, cluster, token string) (*Grant, error) {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	g := &Grant{}
+	var err error
+	if g.Cluster, err = b.Registry.Cluster(caller.Account, cluster); err != nil {
+		return g, err
+	}
+	if g.Cluster.Status != registry.Active {
+		return g, fault.New(fault.BadState, "Cluster %s is %s: it has to join before its pods get credentials.", cluster, g.Cluster.Status)
+	}
+	if g.Token, err = b.verify(ctx, g.Cluster, registry.PodAudience, token); err != nil {
+		return g, err
+	}
+	if err := bound(caller, g.Cluster, g.Token); err != nil {
+		return g, err
+	}
+	if err := b.associate(ctx, g); err != nil {
+		return g, err
+	}
+	return g, b.grantPod(ctx, g)
+}
+
+// bound refuses tokens that are not bound to a pod, and with node binding those of another node than the caller's.
+func bound(caller *directory.Principal, cluster *registry.Cluster, t *podtoken.Token) error {
+	if t.Pod.UID == "" {
+		return fault.New(fault.BadToken, "The token is not bound to a pod.")
+	}
+	if !cluster.NodeBinding {
+		return nil
+	}
+	if caller.Session == nil || caller.Session.Origin == nil || caller.Session.Origin.NodeUID == "" {
+		return fault.New(fault.Denied, "Node binding: the caller %s has no node identity; only the agent on the pod's node may ask.", caller.ARN)
+	}
+	o := caller.Session.Origin
+	switch {
+	case t.Node.UID == "":
+		return fault.New(fault.Denied, "Node binding: the token of pod %s/%s names no node.", t.Namespace, t.Pod.Name)
+	case o.Cluster != cluster.ID:
+		return fault.New(fault.Denied, "Node binding: the caller's node is of another cluster.")
+	case o.NodeUID != t.Node.UID:
+		return fault.New(fault.Denied, "Node binding: the token is of node %s, the caller is on node %s.", t.Node.Name, o.NodeName)
+	}
+	return nil
+}
+
+// associate finds the token's association and its role, after the store's barrier: nothing acknowledged before the
+// question is missed, and what cannot be known is Unavailable, never NotFound.
+func (b *Broker) associate(ctx context.Context, g *Grant) error {
+	stale, err := b.catchUp(ctx)
+	if err != nil {
+		return err
+	}
+	g.Stale = stale
+	g.Association, err = b.Registry.Association(g.Cluster.ID, g.Token.Namespace, g.Token.ServiceAccount)
+	if err == nil {
+		g.Role, err = b.Directory.RoleByARN(g.Association.Role)
+		if fault.Is(err, fault.NotFound) {
+			err = unauthorized()
+		}
+	}
+	if err != nil && stale && fault.Of(err) != fault.Unavailable {
+		return fault.Hide(fault.Unavailable, err, "The associations are not known well enough; try again.")
+	}
+	return err
+}
+
+// grantPod asks the role's trust policy and mints.
+func (b *Broker) grantPod(ctx context.Context, g *Grant) error {
+	name := sessionName(g.Cluster.Name, g.Token.Pod.Name)
+	tags := podTags(g.Cluster, g.Token)
+	question := policy.Question{
+		Resource:  g.Role.ARN().String(),
+		Principal: policy.Principal{Kind: policy.Service, Names: []string{registry.Service}},
+		Context:   podContext(g.Cluster, name, tags),
+	}
+	trust := []*policy.Document{g.Role.Trust}
+	for _, action := range []string{"sts:AssumeRole", "sts:TagSession"} {
+		question.Action = action
+		g.Decision = policy.Evaluate(&question, trust)
+		if g.Decision.Effect != policy.Allow {
+			return unauthorized()
+		}
+	}
+	now := b.now()
+	g.Session = &session.Session{
+		Account: g.Role.Account, RoleID: g.Role.ID, RoleName: g.Role.Name, Name: name, Tags: tags,
+		Issued: now, Expires: now.Add(PodSession),
+		Origin: &session.Origin{
+			Cluster: g.Cluster.ID, Namespace: g.Token.Namespace, ServiceAccount: g.Token.ServiceAccount,
+			PodName: g.Token.Pod.Name, PodUID: g.Token.Pod.UID, NodeName: g.Token.Node.Name, NodeUID: g.Token.Node.UID,
+			Association: g.Association.ID, Digest: session.Digest(g.Role.ID, "", "", false),
+		},
+	}
+	var err error
+	g.Credentials, err = b.mint(ctx, g.Session)
+	return err
+}
+
+func unauthorized() error {
+	return fault.New(fault.Denied, "Unauthorized Exception! EKS does not have permissions to assume the associated role.")
+}
+
+// podTags are the six session tags that EKS sends, in its order, all transitive.
+func podTags(c *registry.Cluster, t *podtoken.Token) []session.Tag {
+	return []session.Tag{
+		{Key: "eks-cluster-arn", Value: c.ARN().String(), Transitive: true},
+		{Key: "eks-cluster-name", Value: c.Name, Transitive: true},
+		{Key: "kubernetes-namespace", Value: t.Namespace, Transitive: true},
+		{Key: "kubernetes-service-account", Value: t.ServiceAccount, Transitive: true},
+		{Key: "kubernetes-pod-name", Value: t.Pod.Name, Transitive: true},
+		{Key: "kubernetes-pod-uid", Value: t.Pod.UID, Transitive: true},
+	}
+}
+
+// podContext is what a trust policy can ask about a pod's request.
+func podContext(c *registry.Cluster, name string, tags []session.Tag) policy.Context {
+	keys := make([]string, len(tags))
+	ctx := make(policy.Context, 0, len(tags)+5)
+	for i, t := range tags {
+		keys[i] = t.Key
+		ctx = append(ctx, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: []string{t.Value}})
+	}
+	return append(ctx,
+		policy.Entry{Key: "aws:TagKeys", Values: keys},
+		policy.Entry{Key: "sts:TransitiveTagKeys", Values: keys},
+		policy.Entry{Key: "aws:SourceAccount", Values: []string{c.Account}},
+		policy.Entry{Key: "aws:SourceArn", Values: []string{c.ARN().String()}},
+		policy.Entry{Key: "sts:RoleSessionName", Values: []string{name}},
+	)
+}
+
+// sessionName has the form that EKS gives: eks-CLUSTER-POD-UUID with ten characters of each name, at most 64 in all.
+func sessionName(cluster, pod string) string {
+	return "eks-" + cluster[:min(10, len(cluster))] + "-" + pod[:min(10, len(pod))] + "-" + uuid.NewString()
+}
+
+func isUnknownKey(err error) bool { return errors.Is(err, podtoken.ErrUnknownKey) }

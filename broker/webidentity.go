@@ -1,0 +1,140 @@
+package broker
+
+import (
+	"context"
+	"regexp"
+	"time"
+
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+	"github.com/openlanyard/lanyard/registry"
+	"github.com/openlanyard/lanyard/session"
+)
+
+// WebIdentity is what AssumeRoleWithWebIdentity asks.
+type WebIdentity struct {
+	Role        string // an ARN
+	SessionName string // 2 to 64 of [\w+=,.@-]
+	Token       string
+	Duration    time.Duration // 0: one hour; 15 min to the role's longest
+}
+
+var sessionNames = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+
+// ForWebIdentity answers credentials of a role to who holds a service-account token. The role comes first: its trust
+// policy names clusters, and only their keys may verify the token, since half the world's clusters have the same issuer.
+// Errors: Invalid, Denied (also for a role that does not exist), BadToken, ExpiredToken, Unavailable.
+func (b *Broker) ForWebIdentity(ctx context.Context, in WebIdentity) (*Grant, error) {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	g := &Grant{}
+	if err := checkWebIdentity(&in); err != nil {
+		return g, err
+	}
+	name, err := arn.Parse(in.Role)
+	if err != nil {
+		return g, fault.New(fault.Invalid, "roleArn: %w", err)
+	}
+	g.Role, err = b.Directory.RoleByARN(name)
+	if fault.Is(err, fault.NotFound) {
+		return g, notAuthorized()
+	}
+	if err != nil {
+		return g, err
+	}
+	if in.Duration > g.Role.MaxSession {
+		return g, fault.New(fault.Invalid, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+	}
+	if err := b.verifyWebIdentity(ctx, g, in.Token); err != nil {
+		return g, err
+	}
+	return g, b.grantWebIdentity(ctx, g, in)
+}
+
+func checkWebIdentity(in *WebIdentity) error {
+	if !sessionNames.MatchString(in.SessionName) {
+		return fault.New(fault.Invalid, "roleSessionName %q: 2 to 64 characters of [\\w+=,.@-] are accepted", in.SessionName)
+	}
+	if in.Duration == 0 {
+		in.Duration = time.Hour
+	}
+	if in.Duration < 15*time.Minute || in.Duration > 12*time.Hour {
+		return fault.New(fault.Invalid, "durationSeconds %d: 900 to 43200 are accepted", int(in.Duration.Seconds()))
+	}
+	return nil
+}
+
+// verifyWebIdentity tries the token against each cluster that the role's trust policy names; normally that is one.
+func (b *Broker) verifyWebIdentity(ctx context.Context, g *Grant, token string) error {
+	err := notAuthorized()
+	for _, provider := range g.Role.Trust.Principals() {
+		cluster := b.trustedCluster(g.Role, provider)
+		if cluster == nil {
+			continue
+		}
+		audience := registry.AgentAudience
+		if g.Role.Name == cluster.ConnectorRole() {
+			audience = registry.ConnectorAudience
+		}
+		g.Cluster = cluster
+		if g.Token, err = b.verify(ctx, cluster, audience, token); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// trustedCluster returns the joined cluster of the role's account that a principal of its trust policy names, or nil.
+func (b *Broker) trustedCluster(role *directory.Role, provider string) *registry.Cluster {
+	name, err := arn.Parse(provider)
+	if err != nil || name.Service != "eks" || name.Account != role.Account {
+		return nil
+	}
+	const kind = "cluster/"
+	if len(name.Resource) <= len(kind) || name.Resource[:len(kind)] != kind {
+		return nil
+	}
+	cluster, err := b.Registry.Cluster(name.Account, name.Resource[len(kind):])
+	if err != nil || cluster.Status != registry.Active {
+		return nil
+	}
+	return cluster
+}
+
+// grantWebIdentity asks the trust policy and mints. The session carries where the token is from, its node above all.
+func (b *Broker) grantWebIdentity(ctx context.Context, g *Grant, in WebIdentity) error {
+	provider := g.Cluster.ARN().String()
+	g.Decision = policy.Evaluate(&policy.Question{
+		Action:    "sts:AssumeRoleWithWebIdentity",
+		Resource:  g.Role.ARN().String(),
+		Principal: policy.Principal{Kind: policy.Federated, Names: []string{provider}},
+		Context: policy.Context{
+			{Key: "lanyard:ClusterId", Values: []string{g.Cluster.ID}},
+			{Key: "lanyard:sub", Values: []string{g.Token.Subject}},
+			{Key: "lanyard:aud", Values: []string{g.Token.Audience}},
+			{Key: "aws:FederatedProvider", Values: []string{provider}},
+			{Key: "sts:RoleSessionName", Values: []string{in.SessionName}},
+		},
+	}, []*policy.Document{g.Role.Trust})
+	if g.Decision.Effect != policy.Allow {
+		return notAuthorized()
+	}
+	now := b.now()
+	g.Session = &session.Session{
+		Account: g.Role.Account, RoleID: g.Role.ID, RoleName: g.Role.Name, Name: in.SessionName,
+		Issued: now, Expires: now.Add(in.Duration),
+		Origin: &session.Origin{
+			Cluster: g.Cluster.ID, Namespace: g.Token.Namespace, ServiceAccount: g.Token.ServiceAccount,
+			PodName: g.Token.Pod.Name, PodUID: g.Token.Pod.UID, NodeName: g.Token.Node.Name, NodeUID: g.Token.Node.UID,
+		},
+	}
+	var err error
+	g.Credentials, err = b.mint(ctx, g.Session)
+	return err
+}
+
+func notAuthorized() error {
+	return fault.New(fault.Denied, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+}

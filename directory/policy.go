@@ -1,0 +1,143 @@
+package directory
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+)
+
+// InlinePolicy is a permission policy that lives and dies with its user or role.
+type InlinePolicy struct {
+	Name     string
+	Document *policy.Document
+}
+
+// Tag is a key with a value; keys are unique whatever their case.
+type Tag struct{ Key, Value string }
+
+var (
+	roleName   = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+	policyName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
+	rolePath   = regexp.MustCompile(`^(/|/[!-~]+/)$`)
+	tagText    = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+)
+
+func newInline(name, text string) (InlinePolicy, error) {
+	if !policyName.MatchString(name) {
+		return InlinePolicy{}, fault.New(fault.Invalid, "policyName %q: 1 to 128 characters of [\\w+=,.@-] are accepted", name)
+	}
+	doc, err := policy.Parse(policy.Identity, text)
+	return InlinePolicy{Name: name, Document: doc}, err
+}
+
+func parseTrust(text string) (*policy.Document, error) {
+	doc, err := policy.Parse(policy.Trust, text)
+	if err != nil {
+		return nil, err
+	}
+	if n := sizeOf(text); n > maxTrust {
+		return nil, fault.New(fault.Limit, "Cannot exceed quota for ACLSizePerRole: %d characters without white space, got %d", maxTrust, n)
+	}
+	return doc, nil
+}
+
+func checkRole(path, name, description string, maxSession time.Duration) error {
+	switch {
+	case !roleName.MatchString(name):
+		return fault.New(fault.Invalid, "roleName %q: 1 to 64 characters of [\\w+=,.@-] are accepted", name)
+	case len(path) > 512 || !rolePath.MatchString(path):
+		return fault.New(fault.Invalid, "path %q: at most 512 characters that begin and end with / are accepted", path)
+	case len([]rune(description)) > 1000:
+		return fault.New(fault.Invalid, "description: at most 1000 characters are accepted, got %d", len([]rune(description)))
+	case maxSession < time.Hour || maxSession > 12*time.Hour:
+		return fault.New(fault.Invalid, "maxSessionDuration %d: 3600 to 43200 seconds are accepted", int(maxSession.Seconds()))
+	}
+	return nil
+}
+
+// mergeTags returns the tags by key, with the new ones in place of those with the same key.
+func mergeTags(have, add []Tag) ([]Tag, error) {
+	merged := slices.Clone(have)
+	for i, t := range add {
+		if err := CheckTag(t); err != nil {
+			return nil, err
+		}
+		same := func(o Tag) bool { return strings.EqualFold(o.Key, t.Key) }
+		if slices.ContainsFunc(add[:i], same) {
+			return nil, fault.New(fault.Invalid, "tag key %q is given twice", t.Key)
+		}
+		merged = append(slices.DeleteFunc(merged, same), t)
+	}
+	if len(merged) > maxTags {
+		return nil, fault.New(fault.Limit, "at most %d tags are accepted, got %d", maxTags, len(merged))
+	}
+	slices.SortFunc(merged, func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
+	return merged, nil
+}
+
+// CheckTag holds a tag against AWS's rules for keys and values.
+func CheckTag(t Tag) error {
+	switch {
+	case len([]rune(t.Key)) < 1 || len([]rune(t.Key)) > 128 || !tagText.MatchString(t.Key):
+		return fault.New(fault.Invalid, "tag key %q: 1 to 128 letters, digits, spaces and _.:/=+-@ are accepted", t.Key)
+	case len([]rune(t.Value)) > 256 || !tagText.MatchString(t.Value):
+		return fault.New(fault.Invalid, "value %q of tag %q: at most 256 letters, digits, spaces and _.:/=+-@ are accepted", t.Value, t.Key)
+	case len(t.Key) >= 4 && strings.EqualFold(t.Key[:4], "aws:"):
+		return fault.New(fault.Invalid, "tag key %q: the prefix aws: is reserved", t.Key)
+	}
+	return nil
+}
+
+func putInline(all []InlinePolicy, p InlinePolicy) []InlinePolicy {
+	all, _ = deleteInline(all, p.Name)
+	all = append(all, p)
+	slices.SortFunc(all, func(a, b InlinePolicy) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+func deleteInline(all []InlinePolicy, name string) ([]InlinePolicy, bool) {
+	n := len(all)
+	all = slices.DeleteFunc(all, func(p InlinePolicy) bool { return p.Name == name })
+	return all, len(all) < n
+}
+
+func findInline(all []InlinePolicy, name, of string) (InlinePolicy, error) {
+	for _, p := range all {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return InlinePolicy{}, fault.New(fault.NotFound, "The %s policy with name %s cannot be found.", of, name)
+}
+
+func documents(inline []InlinePolicy) []*policy.Document {
+	docs := make([]*policy.Document, len(inline))
+	for i, p := range inline {
+		docs[i] = p.Document
+	}
+	return docs
+}
+
+func inlineSize(all []InlinePolicy) int {
+	n := 0
+	for _, p := range all {
+		n += sizeOf(p.Document.Text())
+	}
+	return n
+}
+
+// sizeOf counts a policy's characters as IAM's quotas do: without white space.
+func sizeOf(text string) int {
+	n := 0
+	for _, r := range text {
+		if !unicode.IsSpace(r) {
+			n++
+		}
+	}
+	return n
+}

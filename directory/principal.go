@@ -1,0 +1,93 @@
+package directory
+
+import (
+	"time"
+
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/policy"
+	"github.com/openlanyard/lanyard/session"
+)
+
+// Principal is who signed a request: a user by a long-term key, a role by a session, or a cluster that is about to join
+// by its activation pair (then User, Role and Session are all nil).
+type Principal struct {
+	Account string
+	ARN     string // arn:aws:iam::A:user/NAME or arn:aws:sts::A:assumed-role/ROLE/SESSION
+	ID      string // AIDA… or AROA…:SESSION
+	KeyID   string // the access key that signed
+
+	User    *User
+	Role    *Role
+	Session *session.Session
+
+	Layers policy.Layers // what the principal may do
+}
+
+// UserPrincipal is a user by one of its keys.
+func UserPrincipal(u *User, keyID string) *Principal {
+	return &Principal{
+		Account: u.Account, ARN: u.ARN().String(), ID: u.ID, KeyID: keyID, User: u,
+		Layers: policy.Layers{Identity: u.Permissions()},
+	}
+}
+
+// SessionPrincipal is a role by one of its sessions. The role's permissions are those of now, not those of the time
+// when the session was minted.
+func SessionPrincipal(r *Role, s *session.Session) (*Principal, error) {
+	p := &Principal{
+		Account: r.Account, ARN: arn.AssumedRole(r.Account, r.Name, s.Name).String(), ID: r.ID + ":" + s.Name,
+		KeyID: s.AccessKeyID, Role: r, Session: s,
+		Layers: policy.Layers{Identity: r.Permissions()},
+	}
+	for _, text := range s.Policies {
+		doc, err := policy.Parse(policy.Session, text)
+		if err != nil {
+			return nil, err
+		}
+		p.Layers.Session = append(p.Layers.Session, doc)
+	}
+	return p, nil
+}
+
+// Names returns every ARN that the principal goes by in a trust policy.
+func (p *Principal) Names() []string {
+	if p.Role == nil {
+		return []string{p.ARN}
+	}
+	return []string{p.ARN, p.Role.ARN().String()}
+}
+
+// Context returns the condition keys that speak of the principal
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html).
+func (p *Principal) Context() policy.Context {
+	ctx := make(policy.Context, 0, 16)
+	add := func(key, value string) { ctx = append(ctx, policy.Entry{Key: key, Values: []string{value}}) }
+	add("aws:PrincipalAccount", p.Account)
+	add("aws:userid", p.ID)
+	if p.User != nil {
+		add("aws:PrincipalArn", p.ARN)
+		add("aws:PrincipalType", "User")
+		add("aws:username", p.User.Name)
+		for _, t := range p.User.Tags {
+			add("aws:PrincipalTag/"+t.Key, t.Value)
+		}
+		return ctx
+	}
+	if p.Role == nil {
+		add("aws:PrincipalArn", p.ARN)
+		return ctx
+	}
+	add("aws:PrincipalArn", p.Role.ARN().String())
+	add("aws:PrincipalType", "AssumedRole")
+	add("aws:TokenIssueTime", p.Session.Issued.UTC().Format(time.RFC3339))
+	if p.Session.SourceIdentity != "" {
+		add("aws:SourceIdentity", p.Session.SourceIdentity)
+	}
+	for _, t := range p.Session.Tags { // first: a session's tag hides the role's tag of the same key
+		add("aws:PrincipalTag/"+t.Key, t.Value)
+	}
+	for _, t := range p.Role.Tags {
+		add("aws:PrincipalTag/"+t.Key, t.Value)
+	}
+	return ctx
+}

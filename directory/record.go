@@ -1,0 +1,178 @@
+package directory
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/openlanyard/lanyard/policy"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// The stored forms, each with its version. A changed form is a new version with a new type; the old one stays readable.
+
+type accountV1 struct {
+	ID         string    `json:"id"`
+	Name       string    `json:"name"`
+	Management bool      `json:"management,omitempty"`
+	Created    time.Time `json:"created"`
+}
+
+var accountCodec = store.Codec[*Account]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, a *Account) ([]byte, error) {
+		return json.Marshal(accountV1(*a))
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Account, error) {
+		var r accountV1
+		err := json.Unmarshal(data, &r)
+		return (*Account)(&r), err
+	},
+}
+
+type inlineV1 struct {
+	Name     string `json:"name"`
+	Document string `json:"document"`
+}
+
+type tagV1 struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+type userV1 struct {
+	Account string     `json:"account"`
+	Path    string     `json:"path"`
+	Name    string     `json:"name"`
+	ID      string     `json:"id"`
+	Created time.Time  `json:"created"`
+	Inline  []inlineV1 `json:"inline,omitempty"`
+	Tags    []tagV1    `json:"tags,omitempty"`
+}
+
+var userCodec = store.Codec[*User]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, u *User) ([]byte, error) {
+		return json.Marshal(userV1{u.Account, u.Path, u.Name, u.ID, u.Created, encodeInline(u.Inline), encodeTags(u.Tags)})
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*User, error) {
+		var r userV1
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, err
+		}
+		inline, err := decodeInline(r.Inline)
+		if err != nil {
+			return nil, err
+		}
+		return (&User{
+			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Created: r.Created, Inline: inline, Tags: decodeTags(r.Tags),
+		}).sealed(), nil
+	},
+}
+
+type accessKeyV1 struct {
+	ID      string    `json:"id"`
+	Account string    `json:"account"`
+	User    string    `json:"user"`
+	Secret  []byte    `json:"secret"` // sealed under the master key
+	Active  bool      `json:"active"`
+	Created time.Time `json:"created"`
+}
+
+var accessKeyCodec = store.Codec[*AccessKey]{
+	Version: 1,
+	Encode: func(s *store.Sealer, key string, k *AccessKey) ([]byte, error) {
+		sealed := s.Seal("accesskey/"+key, []byte(k.Secret))
+		return json.Marshal(accessKeyV1{k.ID, k.Account, k.User, sealed, k.Active, k.Created})
+	},
+	Decode: func(s *store.Sealer, key string, _ int, data []byte) (*AccessKey, error) {
+		var r accessKeyV1
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, err
+		}
+		secret, err := s.Open("accesskey/"+key, r.Secret)
+		if err != nil {
+			return nil, err
+		}
+		return &AccessKey{ID: r.ID, Account: r.Account, User: r.User, Secret: Secret(secret), Active: r.Active, Created: r.Created}, nil
+	},
+}
+
+type roleV1 struct {
+	Account     string     `json:"account"`
+	Path        string     `json:"path"`
+	Name        string     `json:"name"`
+	ID          string     `json:"id"`
+	Description string     `json:"description,omitempty"`
+	Created     time.Time  `json:"created"`
+	MaxSession  int        `json:"maxSessionSeconds"`
+	Trust       string     `json:"trust"`
+	Inline      []inlineV1 `json:"inline,omitempty"`
+	Tags        []tagV1    `json:"tags,omitempty"`
+	Cluster     string     `json:"cluster,omitempty"`
+}
+
+var roleCodec = store.Codec[*Role]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, r *Role) ([]byte, error) {
+		return json.Marshal(roleV1{
+			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Description: r.Description, Created: r.Created,
+			MaxSession: int(r.MaxSession.Seconds()), Trust: r.Trust.Text(), Inline: encodeInline(r.Inline), Tags: encodeTags(r.Tags),
+			Cluster: r.Cluster,
+		})
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Role, error) {
+		var r roleV1
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, err
+		}
+		trust, err := policy.Parse(policy.Trust, r.Trust)
+		if err != nil {
+			return nil, err
+		}
+		inline, err := decodeInline(r.Inline)
+		if err != nil {
+			return nil, err
+		}
+		return (&Role{
+			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Description: r.Description, Created: r.Created,
+			MaxSession: time.Duration(r.MaxSession) * time.Second, Trust: trust, Inline: inline, Tags: decodeTags(r.Tags),
+			Cluster: r.Cluster,
+		}).sealed(), nil
+	},
+}
+
+func encodeInline(in []InlinePolicy) []inlineV1 {
+	var out []inlineV1
+	for _, p := range in {
+		out = append(out, inlineV1{p.Name, p.Document.Text()})
+	}
+	return out
+}
+
+func decodeInline(in []inlineV1) ([]InlinePolicy, error) {
+	var out []InlinePolicy
+	for _, p := range in {
+		doc, err := policy.Parse(policy.Identity, p.Document)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, InlinePolicy{p.Name, doc})
+	}
+	return out, nil
+}
+
+func encodeTags(in []Tag) []tagV1 {
+	var out []tagV1
+	for _, t := range in {
+		out = append(out, tagV1(t))
+	}
+	return out
+}
+
+func decodeTags(in []tagV1) []Tag {
+	var out []Tag
+	for _, t := range in {
+		out = append(out, Tag(t))
+	}
+	return out
+}

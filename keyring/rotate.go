@@ -1,0 +1,137 @@
+package keyring
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/openlanyard/lanyard/session"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// Rotate makes a next key for every scope that has a current key and no next one. Run (or Step) carries it on.
+func (k *Keyring) Rotate(ctx context.Context) error {
+	return k.makeNext(ctx, 0)
+}
+
+// makeNext makes successors for current keys of at least the given age.
+func (k *Keyring) makeNext(ctx context.Context, age time.Duration) error {
+	entries, err := k.keys.List("", "", 0)
+	if err != nil {
+		return err
+	}
+	hasNext := map[string]bool{}
+	for _, e := range entries {
+		hasNext[e.Value.Scope] = hasNext[e.Value.Scope] || e.Value.State == Next
+	}
+	for _, e := range entries {
+		key := e.Value
+		if key.State != Current || hasNext[key.Scope] || k.now().Sub(key.Since) < age {
+			continue
+		}
+		err := k.store.Update(ctx, func(tx *store.Tx) error {
+			k.keys.ReadCount(tx, key.Scope+"/") // another replica may do the same: one next key is enough
+			next := k.newKey(key.Scope, Next)
+			return k.keys.Put(tx, recordKey(key.Scope, next.ID), next)
+		})
+		if err != nil {
+			return fmt.Errorf("making the next sealing key of %s: %w", key.Scope, err)
+		}
+	}
+	return nil
+}
+
+// Run keeps this replica's heartbeat and moves keys on, until ctx is done.
+func (k *Keyring) Run(ctx context.Context) error {
+	ticker := time.NewTicker(Heartbeat)
+	defer ticker.Stop()
+	for {
+		if err := k.Step(ctx); err != nil && ctx.Err() == nil {
+			k.log.Warn("sealing keys were not moved on", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// Step does once what Run does every ten seconds: say that this replica lives, make next keys that are due, promote those
+// that every live replica knows, and drop retired keys that nothing can need any more.
+func (k *Keyring) Step(ctx context.Context) error {
+	err := k.store.Update(ctx, func(tx *store.Tx) error {
+		return k.replicas.Put(tx, k.replica, &replica{Seen: k.now(), Revision: k.store.Revision()})
+	})
+	if err != nil {
+		return err
+	}
+	if err := k.makeNext(ctx, MaxAge); err != nil {
+		return err
+	}
+	known, err := k.knownToAll(ctx)
+	if err != nil {
+		return err
+	}
+	entries, err := k.keys.List("", "", 0)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch key := e.Value; {
+		case key.State == Next && e.Created <= known:
+			err = k.promote(ctx, key)
+		case key.State == Retired && k.now().Sub(key.Since) > Keep:
+			err = k.store.Update(ctx, func(tx *store.Tx) error { return k.keys.Delete(tx, e.Key) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// knownToAll returns the revision that every live replica has reached, and forgets those that are gone.
+func (k *Keyring) knownToAll(ctx context.Context) (int64, error) {
+	entries, err := k.replicas.List("", "", 0)
+	if err != nil {
+		return 0, err
+	}
+	known := k.store.Revision()
+	for _, e := range entries {
+		if k.now().Sub(e.Value.Seen) <= Alive {
+			known = min(known, e.Value.Revision)
+			continue
+		}
+		if err := k.store.Update(ctx, func(tx *store.Tx) error { return k.replicas.Delete(tx, e.Key) }); err != nil {
+			return 0, err
+		}
+	}
+	return known, nil
+}
+
+// promote makes a next key current and retires the former one, in one transaction.
+func (k *Keyring) promote(ctx context.Context, next *Key) error {
+	return k.store.Update(ctx, func(tx *store.Tx) error {
+		name := recordKey(next.Scope, next.ID)
+		key, ok, err := k.keys.Read(tx, name)
+		if err != nil || !ok || key.State != Next {
+			return err // another replica was faster
+		}
+		former, err := k.current.Read(tx, next.Scope)
+		if err != nil {
+			return err
+		}
+		for _, f := range former {
+			if err := k.keys.Put(tx, recordKey(f.Scope, f.ID), f.in(Retired, k.now())); err != nil {
+				return err
+			}
+		}
+		return k.keys.Put(tx, name, key.in(Current, k.now()))
+	})
+}
+
+// in returns the key in another state.
+func (key *Key) in(state State, now time.Time) *Key {
+	return &Key{Scope: key.Scope, State: state, Since: now, Key: session.Key{ID: key.ID, Secret: key.Secret}}
+}

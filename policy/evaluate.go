@@ -1,0 +1,126 @@
+package policy
+
+// Evaluate decides the question by the documents of one layer: a matching Deny wins, else a matching Allow, else nobody
+// said yes. The deciding statement is the first of its kind in the order of documents and statements, save that an Allow
+// which names the caller itself goes before one that does not. It allocates nothing.
+func Evaluate(q *Question, docs []*Document) Decision { return walk(q, docs, nil) }
+
+// Explain decides as Evaluate does and returns every step on the way.
+func Explain(q *Question, docs []*Document) Trace {
+	var r recorder
+	return Trace{Decision: walk(q, docs, &r), Steps: r.steps}
+}
+
+// Layers are the policies that a caller's permissions are made of.
+type Layers struct {
+	Identity []*Document // of the user or role, together
+	Session  []*Document // each one must allow too
+}
+
+// Evaluate decides the question by all layers: a Deny in any wins, and each layer has to allow. It allocates nothing.
+func (l Layers) Evaluate(q *Question) Decision { return l.walk(q, nil) }
+
+// Explain decides as Evaluate does and returns every step on the way, layer after layer.
+func (l Layers) Explain(q *Question) Trace {
+	var r recorder
+	return Trace{Decision: l.walk(q, &r), Steps: r.steps}
+}
+
+func (l Layers) walk(q *Question, r *recorder) Decision {
+	d := walk(q, l.Identity, r)
+	for i, doc := range l.Session {
+		if d.Effect == Deny && r == nil {
+			break
+		}
+		s := walk(q, l.Session[i:i+1], r)
+		if s.Effect == ImplicitDeny {
+			s.Document = doc
+		}
+		if d.Effect == Allow && s.Effect != Allow || d.Effect == ImplicitDeny && s.Effect == Deny {
+			d = s
+		}
+	}
+	return d
+}
+
+// walk is the only evaluator. With a recorder it visits every statement; without one it leaves out those that the index
+// excludes and stops where nothing can change the answer. A property test holds that both come to the same decision.
+func walk(q *Question, docs []*Document, r *recorder) Decision {
+	var d Decision
+	for _, doc := range docs {
+		c := doc.candidates(q, r != nil)
+		for i := c.next(); i >= 0; i = c.next() {
+			s := &doc.statements[i]
+			if r == nil && s.effect == Allow && d.Effect == Allow && (d.Named || s.principals == nil) {
+				continue
+			}
+			covered, named := s.covers(q, doc, r)
+			if !covered {
+				continue
+			}
+			if s.effect == Deny {
+				if d.Effect != Deny {
+					d = Decision{Effect: Deny, Document: doc, Statement: s, Named: named}
+				}
+				if r == nil {
+					return d
+				}
+				continue
+			}
+			if d.Effect == ImplicitDeny || d.Effect == Allow && named && !d.Named {
+				d = Decision{Effect: Allow, Document: doc, Statement: s, Named: named}
+			}
+		}
+	}
+	return d
+}
+
+// covers reports whether the statement applies to the question, and whether it names the caller itself. The first
+// element that does not fit ends it and is what Explain shows.
+func (s *Statement) covers(q *Question, doc *Document, r *recorder) (covered, named bool) {
+	if !s.coversAction(q.Action) {
+		r.miss(doc, s, "Action")
+		return false, false
+	}
+	if s.principals != nil {
+		if covered, named = s.principals.cover(&q.Principal, s.effect); !covered {
+			r.miss(doc, s, "Principal")
+			return false, false
+		}
+	} else if !s.coversResource(q) {
+		r.miss(doc, s, "Resource")
+		return false, false
+	}
+	for i := range s.conditions {
+		if c := &s.conditions[i]; !c.holds(q.Context, s.effect) {
+			r.missCondition(doc, s, c, q.Context)
+			return false, false
+		}
+	}
+	r.match(doc, s)
+	return true, named
+}
+
+func (s *Statement) coversAction(action string) bool {
+	for i := range s.actions {
+		if s.actions[i].match(action, nil) == yes {
+			return !s.notAction
+		}
+	}
+	return s.notAction
+}
+
+// coversResource looks at Resource or NotResource. A pattern whose variable has no value matches nothing. An Allow is
+// not given by that: "all but ${aws:PrincipalTag/team}" says nothing about a caller without the tag.
+func (s *Statement) coversResource(q *Question) bool {
+	sure := true
+	for i := range s.resources {
+		switch s.resources[i].match(q.Resource, q.Context) {
+		case yes:
+			return !s.notResource
+		case unresolved:
+			sure = false
+		}
+	}
+	return s.notResource && (sure || s.effect == Deny)
+}

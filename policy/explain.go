@@ -1,0 +1,46 @@
+package policy
+
+// Trace is a decision with the steps that led to it.
+type Trace struct {
+	Decision Decision
+	Steps    []Step // one for each statement of each document, in order
+}
+
+// Step says of one statement whether it applied, and if not, why.
+type Step struct {
+	Document  *Document
+	Statement *Statement
+	Matched   bool
+	Element   string // the first that did not fit: Action (or NotAction), Principal, Resource (or NotResource), Condition
+	Operator  string // of the condition that did not hold, as the policy spells it
+	Key       string // its context key
+	Missing   bool   // the question had no value for Key
+}
+
+// recorder collects the steps. A nil recorder collects nothing, so that the walk has one form.
+type recorder struct{ steps []Step }
+
+func (r *recorder) match(d *Document, s *Statement) {
+	if r != nil {
+		r.steps = append(r.steps, Step{Document: d, Statement: s, Matched: true})
+	}
+}
+
+func (r *recorder) miss(d *Document, s *Statement, element string) {
+	if r == nil {
+		return
+	}
+	if element == "Action" && s.notAction || element == "Resource" && s.notResource {
+		element = "Not" + element
+	}
+	r.steps = append(r.steps, Step{Document: d, Statement: s, Element: element})
+}
+
+func (r *recorder) missCondition(d *Document, s *Statement, c *condition, ctx Context) {
+	if r != nil {
+		r.steps = append(r.steps, Step{
+			Document: d, Statement: s, Element: "Condition",
+			Operator: c.given, Key: c.key.given, Missing: len(ctx.values(&c.key)) == 0,
+		})
+	}
+}

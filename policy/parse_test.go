@@ -1,0 +1,151 @@
+package policy_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+)
+
+// statement returns a document of one statement with the elements.
+func statement(elements string) string {
+	return `{"Version": "2012-10-17", "Statement": {` + elements + `}}`
+}
+
+const (
+	allow  = `"Effect": "Allow", "Action": "s3:GetObject", `
+	always = allow + `"Resource": "*"`
+)
+
+func TestParseAccepts(t *testing.T) {
+	tests := []struct {
+		name string
+		use  policy.Use
+		text string
+	}{
+		{"no version", policy.Identity, `{"Statement": [{` + always + `}]}`},
+		{"old version", policy.Identity, `{"Version": "2008-10-17", "Id": "x", "Statement": {` + always + `}}`},
+		{"old version, an open brace is text", policy.Identity, `{"Statement": {` + allow + `"Resource": "arn:aws:s3:::b/${"}}`},
+		{"everything", policy.Session, statement(`"Effect": "Deny", "NotAction": ["*:*", "ec2:Describe?*"], "NotResource": ["arn:*", "*"], "Sid": ""`)},
+		{"no conditions", policy.Identity, statement(always + `, "Condition": {}`)},
+		{"tag with spaces", policy.Identity, statement(always + `, "Condition": {"StringLike": {"aws:PrincipalTag/a b/é": ["x", "y*"]}}`)},
+		{"truths", policy.Identity, statement(always + `, "Condition": {"Bool": {"aws:SecureTransport": true}, "Null": {"a:b": "False"}}`)},
+		{"variables", policy.Identity, statement(allow + `"Resource": "arn:aws:s3:::b/${aws:username}/${a:b, 'c'}/${$}{x}"`)},
+		{"principals", policy.Trust, statement(`"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": ["*", "111122223333",
+			"arn:aws:iam::111122223333:root", "arn:aws:iam::111122223333:role/a/b", "arn:aws:iam::111122223333:user/u",
+			"arn:aws:sts::111122223333:assumed-role/r/s"], "Service": "ec2.amazonaws.com",
+			"Federated": "arn:aws:iam::111122223333:oidc-provider/issuer.example/id"}`)},
+		{"everyone", policy.Trust, statement(`"Effect": "Deny", "Action": "sts:AssumeRole", "Principal": "*"`)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := mustParse(t, tt.use, tt.text)
+			if got := d.Text(); got != tt.text {
+				t.Errorf("Text() = %q, want %q", got, tt.text)
+			}
+			if again := mustParse(t, d.Use(), d.Text()); !reflect.DeepEqual(again, d) {
+				t.Errorf("Parse of Text() = %+v, want %+v", again, d)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	const trust = `"Effect": "Allow", "Action": "sts:AssumeRole"`
+	resource := func(r string) string { return statement(allow + `"Resource": ` + r) }
+	action := func(a string) string { return statement(`"Effect": "Allow", "Resource": "*", "Action": ` + a) }
+	condition := func(c string) string { return statement(always + `, "Condition": ` + c) }
+	principal := func(p string) string { return statement(trust + `, "Principal": ` + p) }
+	tests := []struct {
+		name string
+		use  policy.Use
+		text string
+		want string // part of the message
+	}{
+		{"empty", policy.Identity, ``, "not JSON"},
+		{"not JSON", policy.Identity, `{"Version"`, "not JSON"},
+		{"trailing data", policy.Identity, statement(always) + `{}`, "follows"},
+		{"trailing text", policy.Identity, statement(always) + `x`, "follows"},
+		{"a comma too many", policy.Identity, `{"Statement": [{` + always + `},]}`, "not JSON"},
+		{"not UTF-8", policy.Identity, resource("\"arn:aws:s3:::\xff\""), "UTF-8"},
+		{"not an object", policy.Identity, `[]`, "object"},
+		{"too deep", policy.Identity, strings.Repeat(`[`, 5000), "deeper"},
+		{"too big", policy.Identity, statement(always) + strings.Repeat(" ", 131072), "131072"},
+		{"unknown version", policy.Identity, `{"Version": "2012-10-18", "Statement": {` + always + `}}`, "2012-10-17"},
+		{"version of another kind", policy.Identity, `{"Version": 2012, "Statement": {` + always + `}}`, "a string is accepted"},
+		{"unknown member", policy.Identity, `{"Statements": []}`, "Statements: unknown element"},
+		{"member in lower case", policy.Identity, `{"statement": []}`, "statement: unknown element"},
+		{"no statement", policy.Identity, `{"Version": "2012-10-17"}`, `"Statement" is missing`},
+		{"empty statement list", policy.Identity, `{"Statement": []}`, "Statement: the list is empty"},
+		{"statement of another kind", policy.Identity, `{"Statement": ["x"]}`, "an object or a list"},
+		{"the second statement", policy.Identity, `{"Statement": [{` + always + `}, {}]}`, `statement[1]: "Effect" is missing`},
+		{"duplicate member", policy.Identity, `{"Statement": {` + always + `}, "Statement": {` + always + `}}`, "twice"},
+		{"duplicate element", policy.Identity, statement(always + `, "Effect": "Deny"`), `"Effect" stands twice`},
+		{"duplicate element, escaped", policy.Identity, statement(always + `, "\u0045ffect": "Deny"`), `"Effect" stands twice`},
+		{"duplicate operator", policy.Identity, condition(`{"Bool": {"a:b": "true"}, "Bool": {"a:b": "true"}}`), "twice"},
+		{"duplicate key", policy.Identity, condition(`{"Bool": {"a:b": "true", "a:b": "false"}}`), "twice"},
+		{"unknown element", policy.Identity, statement(always + `, "Conditions": {}`), "Conditions: unknown element"},
+		{"sid", policy.Identity, statement(always + `, "Sid": "a b"`), "Sid"},
+		{"sid twice", policy.Identity, `{"Statement": [{"Sid": "A", ` + always + `}, {"Sid": "A", ` + always + `}]}`, "twice"},
+		{"no effect", policy.Identity, statement(`"Action": "*", "Resource": "*"`), "Effect"},
+		{"unknown effect", policy.Identity, statement(`"Effect": "allow", "Action": "*", "Resource": "*"`), `"Allow" and "Deny"`},
+		{"no action", policy.Identity, statement(`"Effect": "Allow", "Resource": "*"`), "Action"},
+		{"empty actions", policy.Identity, action(`[]`), "Action: the list is empty"},
+		{"action and not action", policy.Identity, statement(always + `, "NotAction": "s3:*"`), "only one"},
+		{"action without service", policy.Identity, action(`"foo"`), `"foo"`},
+		{"action without name", policy.Identity, action(`"s3:"`), `"s3:"`},
+		{"action with a pattern for a service", policy.Identity, action(`"s*:Get"`), `"s*:Get"`},
+		{"action with a variable", policy.Identity, action(`"s3:${aws:username}"`), "Action"},
+		{"action with a second colon", policy.Identity, action(`"s3:Get:Object"`), "Action"},
+		{"action of another kind", policy.Identity, action(`[1]`), "a number"},
+		{"no resource", policy.Identity, statement(`"Effect": "Allow", "Action": "*"`), "Resource"},
+		{"resource and not resource", policy.Identity, statement(always + `, "NotResource": "*"`), "only one"},
+		{"resource that is no ARN", policy.Identity, resource(`"bucket/*"`), "Resource"},
+		{"resource that is a short ARN", policy.Identity, resource(`"arn:aws:s3"`), "Resource"},
+		{"resource that is short but for a variable", policy.Identity, resource(`"arn:aws:s3::${a:b}"`), "Resource"},
+		{"resource that is very long", policy.Identity, resource(`"` + strings.Repeat("x", 100_000) + `"`), "are accepted"},
+		{"empty resources", policy.Session, resource(`[]`), "Resource: the list is empty"},
+		{"variable without end", policy.Identity, resource(`"arn:aws:s3:::${aws:username"`), "does not end"},
+		{"variable without key", policy.Identity, resource(`"arn:aws:s3:::${}"`), "SERVICE:NAME"},
+		{"variable with a bad default", policy.Identity, resource(`"arn:aws:s3:::${aws:username, x}"`), "single quotes"},
+		{"too many variables", policy.Identity, resource(`"arn:aws:s3:::` + strings.Repeat("${a:b}", 17) + `"`), "16 variables"},
+		{"principal in an identity policy", policy.Identity, statement(always + `, "Principal": "*"`), "only in a trust policy"},
+		{"principal in a session policy", policy.Session, statement(always + `, "Principal": "*"`), "only in a trust policy"},
+		{"not principal", policy.Trust, statement(trust + `, "NotPrincipal": "*"`), "NotPrincipal: not supported"},
+		{"resource in a trust policy", policy.Trust, statement(trust + `, "Principal": "*", "Resource": "*"`), "the role is the resource"},
+		{"no principal", policy.Trust, statement(trust), "Principal"},
+		{"empty principal", policy.Trust, principal(`{}`), "Principal"},
+		{"empty principals", policy.Trust, principal(`{"AWS": []}`), "AWS: the list is empty"},
+		{"principal without a kind", policy.Trust, principal(`"111122223333"`), "Principal"},
+		{"unknown kind of principal", policy.Trust, principal(`{"CanonicalUser": "x"}`), "CanonicalUser"},
+		{"principal with a pattern", policy.Trust, principal(`{"AWS": "arn:aws:iam::111122223333:role/*"}`), "role/*"},
+		{"principal of another service", policy.Trust, principal(`{"AWS": "arn:aws:s3:::b"}`), "arn:aws:s3:::b"},
+		{"principal that is a group", policy.Trust, principal(`{"AWS": "arn:aws:iam::111122223333:group/g"}`), "group/g"},
+		{"session without a name", policy.Trust, principal(`{"AWS": "arn:aws:sts::111122223333:assumed-role/r"}`), "assumed-role/r"},
+		{"service with a star", policy.Trust, principal(`{"Service": "*"}`), "under Service"},
+		{"provider with a star", policy.Trust, principal(`{"Federated": "*"}`), "under Federated"},
+		{"unknown operator", policy.Identity, condition(`{"NumericEquals": {"a:b": "1"}}`), `"NumericEquals" is not supported`},
+		{"operator in lower case", policy.Identity, condition(`{"stringequals": {"a:b": "1"}}`), "not supported"},
+		{"two prefixes", policy.Identity, condition(`{"ForAnyValue:ForAllValues:Bool": {"a:b": "true"}}`), "not supported"},
+		{"two suffixes", policy.Identity, condition(`{"BoolIfExistsIfExists": {"a:b": "true"}}`), "not supported"},
+		{"condition of another kind", policy.Identity, condition(`[]`), "Condition"},
+		{"operator without keys", policy.Identity, condition(`{"Bool": {}}`), "one at least"},
+		{"key without service", policy.Identity, condition(`{"Bool": {"SecureTransport": "true"}}`), "SERVICE:NAME"},
+		{"no values", policy.Identity, condition(`{"StringEquals": {"a:b": []}}`), "the list is empty"},
+		{"number as text", policy.Identity, condition(`{"StringEquals": {"a:b": 1}}`), "a number"},
+		{"null as text", policy.Identity, condition(`{"StringEquals": {"a:b": null}}`), "null"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d, err := policy.Parse(tt.use, tt.text)
+			if !fault.Is(err, fault.MalformedPolicy) || d != nil {
+				t.Fatalf("Parse(%.200s) = %v, %v; want a MalformedPolicy error", tt.text, d, err)
+			}
+			if got := fault.Message(err); !strings.Contains(got, tt.want) || len(got) > 1100 {
+				t.Errorf("Parse(%.200s): %q, want it to say %q in few words", tt.text, got, tt.want)
+			}
+		})
+	}
+}

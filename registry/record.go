@@ -1,0 +1,181 @@
+package registry
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// The stored forms, each with its version. A changed form is a new version with a new type; the old one stays readable.
+
+type tagV1 struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+type keyV1 struct {
+	JWKS   json.RawMessage `json:"jwks"` // a set of one
+	Leaves *time.Time      `json:"leaves,omitempty"`
+}
+
+type activationV1 struct {
+	ID      string    `json:"id"`
+	Secret  []byte    `json:"secret"` // sealed under the master key
+	Expires time.Time `json:"expires"`
+}
+
+type clusterV1 struct {
+	ID           string        `json:"id"`
+	Account      string        `json:"account"`
+	Name         string        `json:"name"`
+	Region       string        `json:"region"`
+	Status       Status        `json:"status"`
+	Provider     string        `json:"provider"`
+	RoleARN      string        `json:"roleArn"`
+	Endpoint     string        `json:"endpoint,omitempty"`
+	CA           string        `json:"ca,omitempty"`
+	Issuers      []string      `json:"issuers,omitempty"`
+	Keys         []keyV1       `json:"keys,omitempty"`
+	Generation   int64         `json:"generation"`
+	Confirmed    time.Time     `json:"confirmed"`
+	Practice     bool          `json:"practice,omitempty"`
+	NodeBinding  bool          `json:"nodeBinding"`
+	Tags         []tagV1       `json:"tags,omitempty"`
+	Created      time.Time     `json:"created"`
+	RequestToken string        `json:"requestToken,omitempty"`
+	Activation   *activationV1 `json:"activation,omitempty"`
+}
+
+var clusterCodec = store.Codec[*Cluster]{
+	Version: 1,
+	Encode: func(s *store.Sealer, key string, c *Cluster) ([]byte, error) {
+		r := clusterV1{
+			ID: c.ID, Account: c.Account, Name: c.Name, Region: c.Region, Status: c.Status, Provider: c.Provider, RoleARN: c.RoleARN,
+			Endpoint: c.Endpoint, CA: c.CA, Issuers: c.Issuers, Generation: c.Generation, Confirmed: c.Confirmed, Practice: c.Practice,
+			NodeBinding: c.NodeBinding, Tags: encodeTags(c.Tags), Created: c.Created, RequestToken: c.RequestToken,
+		}
+		for _, k := range c.Keys {
+			set, err := podtoken.MarshalKeys([]podtoken.Key{k.Key})
+			if err != nil {
+				return nil, err
+			}
+			stored := keyV1{JWKS: set}
+			if !k.Leaves.IsZero() {
+				stored.Leaves = &k.Leaves
+			}
+			r.Keys = append(r.Keys, stored)
+		}
+		if a := c.Activation; a != nil {
+			r.Activation = &activationV1{a.ID, s.Seal("cluster/"+key+"/activation", []byte(a.Secret)), a.Expires}
+		}
+		return json.Marshal(r)
+	},
+	Decode: func(s *store.Sealer, key string, _ int, data []byte) (*Cluster, error) {
+		var r clusterV1
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, err
+		}
+		c := &Cluster{
+			ID: r.ID, Account: r.Account, Name: r.Name, Region: r.Region, Status: r.Status, Provider: r.Provider, RoleARN: r.RoleARN,
+			Endpoint: r.Endpoint, CA: r.CA, Issuers: r.Issuers, Generation: r.Generation, Confirmed: r.Confirmed, Practice: r.Practice,
+			NodeBinding: r.NodeBinding, Tags: decodeTags(r.Tags), Created: r.Created, RequestToken: r.RequestToken,
+		}
+		for _, k := range r.Keys {
+			keys, err := podtoken.ParseKeys(k.JWKS)
+			if err != nil {
+				return nil, err
+			}
+			for _, key := range keys {
+				stored := Key{Key: key}
+				if k.Leaves != nil {
+					stored.Leaves = *k.Leaves
+				}
+				c.Keys = append(c.Keys, stored)
+			}
+		}
+		if a := r.Activation; a != nil {
+			secret, err := s.Open("cluster/"+key+"/activation", a.Secret)
+			if err != nil {
+				return nil, err
+			}
+			c.Activation = &Activation{ID: a.ID, Secret: directory.Secret(secret), Expires: a.Expires}
+		}
+		return c.finished(), nil
+	},
+}
+
+type associationV1 struct {
+	ID             string    `json:"id"`
+	ClusterID      string    `json:"clusterId"`
+	Account        string    `json:"account"`
+	Region         string    `json:"region"`
+	Cluster        string    `json:"cluster"`
+	Namespace      string    `json:"namespace"`
+	ServiceAccount string    `json:"serviceAccount"`
+	Role           string    `json:"role"`
+	Tags           []tagV1   `json:"tags,omitempty"`
+	Created        time.Time `json:"created"`
+	Modified       time.Time `json:"modified"`
+	RequestToken   string    `json:"requestToken,omitempty"`
+}
+
+var associationCodec = store.Codec[*Association]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, a *Association) ([]byte, error) {
+		return json.Marshal(associationV1{
+			a.ID, a.ClusterID, a.Account, a.Region, a.Cluster, a.Namespace, a.ServiceAccount, a.Role.String(), encodeTags(a.Tags),
+			a.Created, a.Modified, a.RequestToken,
+		})
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Association, error) {
+		var r associationV1
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, err
+		}
+		role, err := arn.Parse(r.Role)
+		return &Association{
+			r.ID, r.ClusterID, r.Account, r.Region, r.Cluster, r.Namespace, r.ServiceAccount, role, decodeTags(r.Tags),
+			r.Created, r.Modified, r.RequestToken,
+		}, err
+	},
+}
+
+type revocationV1 struct {
+	Kind    TargetKind `json:"kind"`
+	Value   string     `json:"value"`
+	Account string     `json:"account"`
+	By      string     `json:"by"`
+	Before  time.Time  `json:"before"`
+}
+
+var revocationCodec = store.Codec[*Revocation]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, r *Revocation) ([]byte, error) {
+		return json.Marshal(revocationV1{r.Target.Kind, r.Target.Value, r.Account, r.By, r.Before})
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Revocation, error) {
+		var r revocationV1
+		err := json.Unmarshal(data, &r)
+		return &Revocation{Target{r.Kind, r.Value}, r.Account, r.By, r.Before}, err
+	},
+}
+
+func encodeTags(in []directory.Tag) []tagV1 {
+	var out []tagV1
+	for _, t := range in {
+		out = append(out, tagV1(t))
+	}
+	return out
+}
+
+func decodeTags(in []tagV1) []directory.Tag {
+	var out []directory.Tag
+	for _, t := range in {
+		out = append(out, directory.Tag(t))
+	}
+	return out
+}

@@ -1,0 +1,166 @@
+// Package registry keeps what operators have told Lanyard about Kubernetes: clusters with their token issuers and keys,
+// associations of service accounts with roles, and revocations. Its model is that of Amazon EKS
+// (https://docs.aws.amazon.com/eks/latest/APIReference/API_PodIdentityAssociation.html).
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"time"
+
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// Registry is the only writer of clusters, associations and revocations.
+type Registry struct {
+	store           *store.Store
+	directory       *directory.Directory
+	region          string
+	maxAssociations int
+	now             func() time.Time
+	log             *slog.Logger
+
+	clusters     *store.Table[*Cluster]
+	associations *store.Table[*Association]
+	revocations  *store.Table[*Revocation]
+
+	clusterByID         *store.Index[*Cluster]
+	clusterByActivation *store.Index[*Cluster]
+	clusterByKey        *store.Index[*Cluster]
+	associationByID     *store.Index[*Association]
+	associationByToken  *store.Index[*Association]
+}
+
+// Config is what a Registry needs besides the rooms below it.
+type Config struct {
+	Region          string           // the one region that things are named in
+	MaxAssociations int              // for each cluster; 0: 5,000, as at EKS
+	Now             func() time.Time // nil: time.Now
+	Log             *slog.Logger     // nil: discarded
+}
+
+// New declares the registry's tables on a store that is open and not yet started.
+func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
+	r := &Registry{store: st, directory: dir, region: cfg.Region, maxAssociations: cfg.MaxAssociations, now: cfg.Now, log: cfg.Log}
+	if r.maxAssociations == 0 {
+		r.maxAssociations = 5000
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	r.clusters = store.NewTable(st, "cluster", clusterCodec)
+	r.associations = store.NewTable(st, "association", associationCodec)
+	r.revocations = store.NewTable(st, "revocation", revocationCodec)
+	r.clusterByID = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string { return []string{c.ID} })
+	r.clusterByActivation = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string {
+		if c.Activation == nil {
+			return nil
+		}
+		return []string{c.Activation.ID}
+	})
+	r.clusterByKey = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string { return c.keyNames() })
+	r.associationByID = store.NewIndex(r.associations, func(_ string, a *Association) []string { return []string{a.ID} })
+	r.associationByToken = store.NewIndex(r.associations, func(_ string, a *Association) []string {
+		if a.RequestToken == "" {
+			return nil
+		}
+		return []string{a.ClusterID + "/" + a.RequestToken}
+	})
+	return r
+}
+
+// Region returns the region that clusters and associations are named in.
+func (r *Registry) Region() string { return r.region }
+
+// Run removes what has outlived its use, until ctx is done: associations of clusters that are gone and revocations
+// older than every session.
+func (r *Registry) Run(ctx context.Context) error {
+	ticker := time.NewTicker(10 * time.Minute)
+	defer ticker.Stop()
+	for {
+		if err := r.Sweep(ctx); err != nil && ctx.Err() == nil {
+			r.log.Warn("sweeping the registry", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// Sweep does once what Run does every ten minutes.
+func (r *Registry) Sweep(ctx context.Context) error {
+	entries, err := r.associations.List("", "", 0)
+	if err != nil {
+		return err
+	}
+	var orphans []string
+	for _, e := range entries {
+		if len(r.clusterByID.Get(e.Value.ClusterID)) == 0 {
+			orphans = append(orphans, e.Key)
+		}
+	}
+	if err := deleteAll(ctx, r.store, r.associations, orphans); err != nil {
+		return err
+	}
+	revoked, err := r.revocations.List("", "", 0)
+	if err != nil {
+		return err
+	}
+	var over []string
+	for _, e := range revoked {
+		if r.now().Sub(e.Value.Before) > keepRevocations {
+			over = append(over, e.Key)
+		}
+	}
+	return deleteAll(ctx, r.store, r.revocations, over)
+}
+
+// deleteAll deletes in transactions of a size that every etcd accepts.
+func deleteAll[T any](ctx context.Context, st *store.Store, table *store.Table[T], keys []string) error {
+	const batch = 100
+	for len(keys) > 0 {
+		n := min(batch, len(keys))
+		err := st.Update(ctx, func(tx *store.Tx) error {
+			for _, k := range keys[:n] {
+				if err := table.Delete(tx, k); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return nil
+}
+
+// randomText returns n characters drawn evenly from the alphabet: bytes beyond a multiple of its length are drawn again.
+func randomText(n int, alphabet string) string {
+	out := make([]byte, 0, n)
+	limit := 256 - 256%len(alphabet)
+	for buf := make([]byte, n); len(out) < n; {
+		_, _ = rand.Read(buf) // never fails: crypto/rand ends the process instead
+		for _, b := range buf {
+			if int(b) < limit && len(out) < n {
+				out = append(out, alphabet[int(b)%len(alphabet)])
+			}
+		}
+	}
+	return string(out)
+}
+
+const (
+	lowerAlnum = "abcdefghijklmnopqrstuvwxyz0123456789"
+	upperAlnum = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	hexDigits  = "0123456789abcdef"
+	mixedAlnum = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+)

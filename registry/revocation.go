@@ -1,0 +1,124 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/session"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// Revocation ends the sessions of one target that were issued up to a moment. Creating an association again does not
+// undo it; a session issued later is not touched.
+type Revocation struct {
+	Target  Target
+	Account string    // who asked for it
+	By      string    // the ARN of who asked
+	Before  time.Time // sessions issued up to here are ended
+}
+
+// Target says which sessions a revocation ends.
+type Target struct {
+	Kind  TargetKind
+	Value string // see the kinds
+}
+
+// TargetKind is what a revocation is aimed at.
+type TargetKind string
+
+// The kinds, each with the form of Target.Value. C is a cluster's immutable id.
+const (
+	BySession        TargetKind = "session"        // ACCOUNT/KEY, the access key id ASIA…
+	ByRole           TargetKind = "role"           // the role's stable id, AROA…
+	ByAssociation    TargetKind = "association"    // C/ID
+	ByCluster        TargetKind = "cluster"        // C
+	ByNode           TargetKind = "node"           // C/NODE
+	ByServiceAccount TargetKind = "serviceaccount" // C/NAMESPACE/NAME
+	ByPod            TargetKind = "pod"            // C/NAMESPACE/NAME
+)
+
+// keepRevocations is longer than any session.
+const keepRevocations = 13 * time.Hour
+
+func (t Target) key() string { return string(t.Kind) + "/" + t.Value }
+
+// Revoke ends all sessions of the target that were issued until now.
+func (r *Registry) Revoke(ctx context.Context, account, by string, target Target) (*Revocation, error) {
+	if target.Value == "" {
+		return nil, fault.New(fault.Invalid, "a revocation needs a target")
+	}
+	rev := &Revocation{Target: target, Account: account, By: by, Before: r.now()}
+	err := r.store.Update(ctx, func(tx *store.Tx) error { return r.revocations.Put(tx, target.key(), rev) })
+	return rev, err
+}
+
+// Honours reports, as an error of kind ExpiredCredentials, why a session is no longer good: it was revoked, its cluster
+// or association is gone, or another content stands in the association's place.
+func (r *Registry) Honours(s *session.Session) error {
+	if revoked, err := r.revoked(s); err != nil {
+		return err
+	} else if revoked {
+		return fault.New(fault.ExpiredCredentials, "The security token included in the request is revoked")
+	}
+	o := s.Origin
+	if o == nil {
+		return nil
+	}
+	if _, err := r.ClusterByID(o.Cluster); err != nil {
+		return over(err, "its cluster is no longer registered")
+	}
+	if o.Association == "" {
+		return nil // a web identity of the cluster: agent or connector
+	}
+	if found := r.associationByID.Get(o.Association); len(found) > 0 && found[0].ClusterID == o.Cluster {
+		return nil
+	}
+	present, err := r.Association(o.Cluster, o.Namespace, o.ServiceAccount)
+	if err != nil {
+		return over(err, "its pod identity association is deleted")
+	}
+	digest, err := r.Digest(present)
+	if err != nil {
+		return over(err, "its pod identity association is deleted")
+	}
+	if digest != o.Digest {
+		return fault.New(fault.ExpiredCredentials, "The security token included in the request is no longer valid: its pod identity association was replaced by another")
+	}
+	return nil
+}
+
+// over turns NotFound into the end of a session; anything else stays what it is, so that a fault of ours refuses as a
+// fault of ours.
+func over(err error, why string) error {
+	if !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	return fault.New(fault.ExpiredCredentials, "The security token included in the request is no longer valid: %s", why)
+}
+
+func (r *Registry) revoked(s *session.Session) (bool, error) {
+	if r.revocations.Count("") == 0 {
+		return false, nil
+	}
+	targets := []Target{{BySession, s.Account + "/" + s.AccessKeyID}, {ByRole, s.RoleID}}
+	if o := s.Origin; o != nil {
+		targets = append(targets,
+			Target{ByCluster, o.Cluster},
+			Target{ByAssociation, o.Cluster + "/" + o.Association},
+			Target{ByNode, o.Cluster + "/" + o.NodeName},
+			Target{ByServiceAccount, o.Cluster + "/" + o.Namespace + "/" + o.ServiceAccount},
+			Target{ByPod, o.Cluster + "/" + o.Namespace + "/" + o.PodName},
+		)
+	}
+	for _, t := range targets {
+		rev, ok, err := r.revocations.Get(t.key())
+		if err != nil {
+			return false, err
+		}
+		if ok && !s.Issued.After(rev.Before) {
+			return true, nil
+		}
+	}
+	return false, nil
+}

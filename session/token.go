@@ -1,0 +1,235 @@
+package session
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// The token: base64url, unpadded, of header ‖ sealed ‖ MAC.
+//
+//	header  version 1, account 5 (big-endian number), account key id 8, server key id 8, salt 16
+//	sealed  AES-256-GCM of the packed session; its key is drawn from the account's key and the salt and seals this one
+//	        token, which is why the nonce is zero; additional data: header ‖ access key id
+//	MAC     HMAC-SHA256 under the server's key, of header ‖ sealed
+const (
+	tokenVersion = 1
+	accountSize  = 5
+	saltSize     = 16
+	headerSize   = 1 + accountSize + 2*len(KeyID{}) + saltSize
+	sealOverhead = 16
+	maxToken     = 16 << 10 // characters; refused before they are decoded
+
+	keyIDPrefix = "ASIA" // AWS's, for keys that need a session token; 16 characters follow
+
+	sealInfo   = "lanyard session 1 seal"
+	secretInfo = "lanyard session 1 secret access key"
+)
+
+// strict refuses stray bits in the last character: one token has one spelling.
+var strict = base64.RawURLEncoding.Strict()
+
+// Ring finds the keys that a door holds; false says that there is no such key.
+type Ring struct {
+	Account func(account string, id KeyID) (Key, bool)
+	Server  func(id KeyID) (Key, bool) // nil at a gateway, which cannot check the MAC
+}
+
+// Mint seals s under the account's key and the server's, and fills in its access key id and secret. A packed session
+// of more than 4096 bytes is refused with kind Limit.
+func Mint(s *Session, account, server Key) (Credentials, error) {
+	if err := s.mintable(account, server); err != nil {
+		return Credentials{}, fmt.Errorf("minting a session: %w", err)
+	}
+	token := s.appendTo(make([]byte, headerSize, 1024))
+	size := len(token) - headerSize
+	if size > maxPacked {
+		return Credentials{}, fault.New(fault.Limit,
+			"The packed session takes %d%% of the allotted %d bytes: use fewer or shorter tags and session policies", percent(size), maxPacked)
+	}
+	var random [saltSize + 10]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return Credentials{}, fmt.Errorf("minting a session: %w", err)
+	}
+	keyID := keyIDPrefix + base32.StdEncoding.EncodeToString(random[saltSize:])
+
+	head := header{account: s.Account, accountKey: account.ID, serverKey: server.ID}
+	copy(head.salt[:], random[:saltSize])
+	head.put(token[:headerSize])
+	aead, secret, err := derive(account, head.salt[:])
+	if err != nil {
+		return Credentials{}, fmt.Errorf("minting a session: %w", err)
+	}
+	sealed := aead.Seal(token[headerSize:headerSize], make([]byte, aead.NonceSize()), token[headerSize:], additional(token, keyID))
+	token = append(token[:headerSize], sealed...)
+	token = append(token, mac(server, token)...)
+
+	s.AccessKeyID, s.secret = keyID, secret
+	return Credentials{AccessKeyID: keyID, SecretAccessKey: secret, SessionToken: strict.EncodeToString(token), Expires: s.Expires}, nil
+}
+
+// mintable refuses what would not survive the packed form, and keys that were never filled in: all of it a defect of
+// ours. Without it a forgotten key would seal under zeros, and everything would seem to work.
+func (s *Session) mintable(account, server Key) error {
+	switch {
+	case !arn.IsAccount(s.Account):
+		return fmt.Errorf("account %q", s.Account)
+	case s.Issued.UnixMilli() < 0 || !s.Expires.After(s.Issued):
+		return fmt.Errorf("issued %v, expires %v", s.Issued, s.Expires)
+	case s.Chain < 0 || s.Revision < 0 || len(s.Tags) > maxList || len(s.Policies) > maxList:
+		return fmt.Errorf("chain %d, revision %d, %d tags, %d policies", s.Chain, s.Revision, len(s.Tags), len(s.Policies))
+	case account.Secret == [32]byte{} || server.Secret == [32]byte{}:
+		return errors.New("a sealing key is empty")
+	}
+	return nil
+}
+
+// Open returns the session in a token that was minted for the access key id. Whatever is wrong with either, the caller
+// learns one thing, of kind UnknownKey; the log learns what. Open does not ask whether the session is over: see Live.
+func Open(ring Ring, accessKeyID, token string) (*Session, error) {
+	raw, err := decodeToken(token)
+	if err != nil {
+		return nil, refused(err)
+	}
+	head, err := parseHeader(raw)
+	if err != nil {
+		return nil, refused(err)
+	}
+	body := raw[:len(raw)-sha256.Size]
+	if ring.Server != nil {
+		server, ok := ring.Server(head.serverKey)
+		if !ok {
+			return nil, refused(fmt.Errorf("no server key %v", head.serverKey))
+		}
+		if !hmac.Equal(mac(server, body), raw[len(body):]) {
+			return nil, refused(errors.New("the MAC is not of the server key"))
+		}
+	}
+	account, ok := ring.Account(head.account, head.accountKey)
+	if !ok {
+		return nil, refused(fmt.Errorf("no key %v of account %s", head.accountKey, head.account))
+	}
+	aead, secret, err := derive(account, head.salt[:])
+	if err != nil {
+		return nil, fmt.Errorf("opening a session: %w", err)
+	}
+	sealed := body[headerSize:]
+	packed, err := aead.Open(sealed[:0], make([]byte, aead.NonceSize()), sealed, additional(raw, accessKeyID))
+	if err != nil {
+		return nil, refused(fmt.Errorf("the seal is broken or of another access key id: %w", err))
+	}
+	s, err := decode(packed)
+	if err != nil {
+		return nil, refused(err)
+	}
+	s.Account, s.AccessKeyID, s.secret = head.account, accessKeyID, secret
+	return s, nil
+}
+
+func refused(cause error) error {
+	return fault.Hide(fault.UnknownKey, cause, "The security token included in the request is invalid.")
+}
+
+// decodeToken bounds the token before anything is computed. The standard decoder skips line breaks, so the length is
+// checked again behind it.
+func decodeToken(token string) ([]byte, error) {
+	if len(token) > maxToken {
+		return nil, errors.New("the token is too long")
+	}
+	raw, err := strict.DecodeString(token)
+	if err != nil {
+		return nil, fmt.Errorf("the token is not base64: %w", err)
+	}
+	if strict.EncodedLen(len(raw)) != len(token) {
+		return nil, errors.New("the token has line breaks")
+	}
+	return raw, nil
+}
+
+type header struct {
+	account               string // 12 digits
+	accountKey, serverKey KeyID
+	salt                  [saltSize]byte
+}
+
+// put writes the header into b, which has headerSize bytes. The account was checked by mintable.
+func (h *header) put(b []byte) {
+	number, _ := strconv.ParseUint(h.account, 10, 64)
+	var wide [8]byte
+	binary.BigEndian.PutUint64(wide[:], number)
+	b[0] = tokenVersion
+	b = b[1:]
+	for _, field := range [][]byte{wide[8-accountSize:], h.accountKey[:], h.serverKey[:], h.salt[:]} {
+		b = b[copy(b, field):]
+	}
+}
+
+func parseHeader(raw []byte) (header, error) {
+	if len(raw) < headerSize+sealOverhead+sha256.Size {
+		return header{}, errors.New("the token is too short")
+	}
+	if raw[0] != tokenVersion {
+		return header{}, fmt.Errorf("token version %d", raw[0])
+	}
+	rest := raw[1:]
+	var wide [8]byte
+	rest = rest[copy(wide[8-accountSize:], rest):]
+	h := header{account: fmt.Sprintf("%012d", binary.BigEndian.Uint64(wide[:]))}
+	for _, field := range [][]byte{h.accountKey[:], h.serverKey[:], h.salt[:]} {
+		rest = rest[copy(field, rest):]
+	}
+	if !arn.IsAccount(h.account) {
+		return header{}, errors.New("the account is out of range")
+	}
+	return h, nil
+}
+
+// derive draws from the account's key and the salt (RFC 5869) the cipher that seals one token, and the secret access key
+// that belongs to it: 30 bytes, 40 characters of base64, as AWS's are.
+func derive(account Key, salt []byte) (cipher.AEAD, string, error) {
+	material, err := hkdf.Extract(sha256.New, account.Secret[:], salt)
+	if err != nil {
+		return nil, "", err
+	}
+	key, err := hkdf.Expand(sha256.New, material, sealInfo, 32)
+	if err != nil {
+		return nil, "", err
+	}
+	secret, err := hkdf.Expand(sha256.New, material, secretInfo, 30)
+	if err != nil {
+		return nil, "", err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, "", err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, "", err
+	}
+	return aead, base64.StdEncoding.EncodeToString(secret), nil
+}
+
+// additional returns what the seal covers without hiding it. The header's size is fixed, so the two cannot be cut
+// differently.
+func additional(token []byte, accessKeyID string) []byte {
+	return append(append(make([]byte, 0, headerSize+len(accessKeyID)), token[:headerSize]...), accessKeyID...)
+}
+
+func mac(server Key, b []byte) []byte {
+	h := hmac.New(sha256.New, server.Secret[:])
+	h.Write(b)
+	return h.Sum(nil)
+}

@@ -1,0 +1,160 @@
+// Package sigv4 verifies and makes AWS signatures of version 4 in their header form.
+//
+// The specification is https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html, with S3's rules from
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html. Parse is cheap and strict and comes
+// before any look-up; the caller then finds the key, hashes the body as its service demands, and calls Verify.
+package sigv4
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+const (
+	algorithm  = "AWS4-HMAC-SHA256"
+	terminator = "aws4_request"
+	timeForm   = "20060102T150405Z"
+	dateForm   = "20060102"
+	s3         = "s3"
+
+	// UnsignedPayload stands in the place of the body's hash where a client of S3 leaves the body to the transport.
+	UnsignedPayload = "UNSIGNED-PAYLOAD"
+
+	// MaxSkew is how far a request's time may be from ours, either way.
+	MaxSkew = 15 * time.Minute
+)
+
+// Signature is the authorization of one request as its headers state it. Nothing in it is proven until Verify.
+type Signature struct {
+	KeyID                 string // the access key id
+	Date, Region, Service string // the scope; Date is YYYYMMDD and the day of Time
+	Time                  time.Time
+	SignedHeaders         []string // lower case, sorted
+	Token                 string   // X-Amz-Security-Token, or ""
+	PayloadHash           string   // X-Amz-Content-Sha256 as sent: 64 hex digits, UnsignedPayload at S3, or ""
+
+	scope string // DATE/REGION/SERVICE/aws4_request
+	mac   [sha256.Size]byte
+}
+
+// LogValue shows who signed for what, and neither the token nor the signature.
+func (s Signature) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("key", s.KeyID), slog.String("scope", s.scope), slog.Time("time", s.Time))
+}
+
+// CheckTime refuses a signature made more than MaxSkew before or after now. The error is Skewed and names both times, so
+// that whoever reads it knows which clock to set.
+func (s *Signature) CheckTime(now time.Time) error {
+	if skew := now.Sub(s.Time); skew > MaxSkew || skew < -MaxSkew {
+		return fault.New(fault.Skewed, "the request was signed at %s and the server's time is %s: at most %d minutes apart are accepted",
+			s.Time.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), int(MaxSkew.Minutes()))
+	}
+	return nil
+}
+
+// Verify holds the request against its signature. The payload hash is what the caller computed of the body in lower-case
+// hex, or UnsignedPayload at S3; it must be what the client declared, where it declared one. r must be as received: a
+// header that a proxy or a Transport changed since is a header that does not verify. The error is BadSignature.
+func (s *Signature) Verify(r *http.Request, key Key, payloadHash string) error {
+	return s.verify(r, key, payloadHash, ruleOf(s.Service))
+}
+
+func (s *Signature) verify(r *http.Request, key Key, payloadHash string, rule pathRule) error {
+	unsigned := payloadHash == UnsignedPayload && s.Service == s3
+	if !unsigned && !isHash(payloadHash) {
+		return fault.New(fault.BadSignature, "payload hash %q: the SHA-256 of the body in hex is accepted, and %s at service s3", payloadHash, UnsignedPayload)
+	}
+	if s.PayloadHash != "" && s.PayloadHash != payloadHash {
+		return fault.New(fault.BadSignature, "the body is not the one that X-Amz-Content-Sha256 %q declares", s.PayloadHash)
+	}
+	var space [2048]byte
+	canonical, err := appendCanonical(space[:0], r, wirePath(r.URL), rule, s.SignedHeaders, payloadHash)
+	if err != nil {
+		return err
+	}
+	want := compute(canonical, key, s.Time, s.scope)
+	if !hmac.Equal(want[:], s.mac[:]) {
+		return fault.New(fault.BadSignature, "the signature does not fit the request: check the secret access key, and that "+
+			"nothing on the way changed the method, path, query, body or a signed header")
+	}
+	return nil
+}
+
+// Sign adds the headers of a signature to a request that is about to be sent: X-Amz-Date, X-Amz-Security-Token where
+// token is not empty, X-Amz-Content-Sha256 at S3, and Authorization; earlier ones are replaced. It signs Host, Content-Type,
+// Content-Md5 and every X-Amz-* header, and leaves out those that a Transport may still change. A request whose query has
+// no canonical form stays without Authorization, since every server would refuse it.
+func Sign(r *http.Request, keyID, secret, token, region, service, payloadHash string, now time.Time) {
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	for _, name := range []string{"Authorization", "X-Amz-Security-Token", "X-Amz-Content-Sha256"} {
+		r.Header.Del(name)
+	}
+	now = now.UTC()
+	r.Header.Set("X-Amz-Date", now.Format(timeForm))
+	if token != "" {
+		r.Header.Set("X-Amz-Security-Token", token)
+	}
+	if service == s3 {
+		r.Header.Set("X-Amz-Content-Sha256", payloadHash)
+	}
+	signed := []string{"host"}
+	for name := range r.Header {
+		if isAmz(name) || name == "Content-Type" || name == "Content-Md5" {
+			signed = append(signed, strings.ToLower(name))
+		}
+	}
+	slices.Sort(signed)
+	canonical, err := appendCanonical(nil, r, r.URL.EscapedPath(), ruleOf(service), signed, payloadHash)
+	if err != nil {
+		return
+	}
+	date := now.Format(dateForm)
+	scope := date + "/" + region + "/" + service + "/" + terminator
+	sum := compute(canonical, Derive(secret, date, region, service), now, scope)
+	r.Header.Set("Authorization", algorithm+" Credential="+keyID+"/"+scope+
+		", SignedHeaders="+strings.Join(signed, ";")+", Signature="+hex.EncodeToString(sum[:]))
+}
+
+// compute returns the signature of a canonical request.
+func compute(canonical []byte, key Key, at time.Time, scope string) [sha256.Size]byte {
+	return mac(key[:], appendStringToSign(make([]byte, 0, 256), canonical, at, scope))
+}
+
+func appendStringToSign(b, canonical []byte, at time.Time, scope string) []byte {
+	b = append(b, algorithm+"\n"...)
+	b = at.UTC().AppendFormat(b, timeForm)
+	b = append(b, '\n')
+	b = append(b, scope...)
+	b = append(b, '\n')
+	digest := sha256.Sum256(canonical)
+	return hex.AppendEncode(b, digest[:])
+}
+
+// isAmz reports whether a header's name begins with X-Amz- in any case.
+func isAmz(name string) bool {
+	const prefix = "X-Amz-"
+	return len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+}
+
+// isHash reports whether s is a SHA-256 in lower-case hex.
+func isHash(s string) bool {
+	if len(s) != 2*sha256.Size {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
