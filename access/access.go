@@ -6,6 +6,7 @@ package access
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,12 +155,13 @@ func accountOf(resource string) string {
 }
 
 func denied(p *directory.Principal, action, resource string, d policy.Decision) error {
-	why := "because no identity-based policy allows the " + action + " action"
-	switch {
-	case d.Effect == policy.Deny:
-		why = "with an explicit deny in an identity-based policy"
-	case len(p.Layers.Session) > 0:
-		why = "because no identity-based or session policy allows the " + action + " action"
+	layer, article := "identity-based", "an"
+	if slices.Contains(p.Layers.Session, d.Document) {
+		layer, article = "session", "a"
+	}
+	why := "because no " + layer + " policy allows the " + action + " action"
+	if d.Effect == policy.Deny {
+		why = "with an explicit deny in " + article + " " + layer + " policy"
 	}
 	return fault.New(fault.Denied, "User: %s is not authorized to perform: %s on resource: %s %s", p.ARN, action, resource, why)
 }

@@ -43,11 +43,13 @@ func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
 	a.metrics.seconds[how].Observe(a.now().Sub(start).Seconds())
 }
 
+var errElsewhere = fault.New(fault.NotFound, "nothing is here: GET %s answers", Path)
+
 // answer is the whole protocol: what is asked, whether it is held, and otherwise what EKS Auth says. The cheap checks
 // come first, and a token is only parsed when it is not held.
 func (a *Agent) answer(r *http.Request, now time.Time) (answer, outcome, error) {
 	if r.URL.Path != Path {
-		return answer{}, refused, fault.New(fault.NotFound, "nothing is here: GET %s answers", Path)
+		return answer{}, refused, errElsewhere
 	}
 	if r.Method != http.MethodGet {
 		return answer{}, refused, fault.New(fault.UnknownOperation, "only GET is answered")
@@ -133,7 +135,8 @@ func (a *Agent) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	_, _ = io.Copy(w, &body) // the pod is gone: there is nobody to tell
 	a.metrics.responses.WithLabelValues(strconv.Itoa(row.status)).Inc()
 
-	if errors.Is(err, context.Canceled) {
+	// The probes ask elsewhere every few seconds, and a client that left is no event.
+	if errors.Is(err, errElsewhere) || errors.Is(err, context.Canceled) {
 		return
 	}
 	level := slog.LevelInfo

@@ -44,6 +44,8 @@ type Door struct {
 	Source   string   // as the audit names it: eks.amazonaws.com
 	Unsigned []string // actions that need no signature, by the Action of a form
 
+	Operations []*Operation // all there are
+
 	Find   func(c *Call) (*Operation, error)                                         // which operation a request is
 	Reply  func(w http.ResponseWriter, c *Call, out any) error                       // the answer in the door's shape
 	Fail   func(w http.ResponseWriter, c *Call, err error) (code string, status int) // an error in the door's shape

@@ -42,9 +42,8 @@ type Call struct {
 	More  []*audit.Event // records that belong to the same decision
 	Shown *Shown         // the token that the request shows, at the operations that take one
 
-	frame    *Frame
-	decided  bool
-	streamed bool
+	frame   *Frame
+	decided bool
 }
 
 // Shown is a token that a request shows besides its signature. A refusal with an unverified one is noted where it cannot
@@ -52,6 +51,14 @@ type Call struct {
 type Shown struct {
 	Hash     [32]byte
 	Verified bool
+}
+
+// verified reports whether everybody that the request speaks for has been verified.
+func (c *Call) verified() bool {
+	if c.Shown != nil {
+		return c.Shown.Verified
+	}
+	return c.Caller != nil
 }
 
 // Authorize asks whether the caller may do the action to the resource, and notes the answer in the record. Every
@@ -98,7 +105,7 @@ func (c *Call) MaxResults() (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 100 {
-		return 0, fault.New(fault.Invalid, "maxResults %q: 1 to 100 are accepted", text)
+		return 0, fault.New(fault.Invalid, "maxResults %.100q: 1 to 100 are accepted", text)
 	}
 	return n, nil
 }

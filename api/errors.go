@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -29,7 +30,20 @@ func (t Errors) of(c *Call, err error) (Code, string) {
 	if !ok || kind == fault.Internal {
 		return t.internal(), fmt.Sprintf("The request %s failed because of an internal error.", c.ID)
 	}
-	return code, fault.Message(err)
+	return code, clip(fault.Message(err), maxMessage)
+}
+
+// Messages quote what was sent, which may be as long as a body: an answer and a line of the log stay short.
+const (
+	maxMessage = 2 << 10
+	maxLogged  = 8 << 10 // a panic's stack is in it
+)
+
+func clip(text string, size int) string {
+	if len(text) <= size {
+		return text
+	}
+	return strings.ToValidUTF8(text[:size], "") + "…"
 }
 
 func (t Errors) internal() Code {

@@ -5,7 +5,7 @@ import (
 	"encoding/xml"
 	"net/http"
 	"net/url"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +21,7 @@ func Query(service, source, version string, errs Errors, operations []Operation)
 	d := &Door{Service: service, Source: source}
 	for i := range operations {
 		byName[operations[i].Name] = &operations[i]
+		d.Operations = append(d.Operations, &operations[i])
 		if operations[i].Unsigned {
 			d.Unsigned = append(d.Unsigned, operations[i].Name)
 		}
@@ -51,7 +52,7 @@ type errorResponse struct {
 
 func findAction(byName map[string]*Operation, version string, c *Call) (*Operation, error) {
 	if c.Request.Method != http.MethodPost || !isForm(c.Request) {
-		return nil, fault.New(fault.UnknownOperation, "This API takes a POST to / with a form as its body, not %s %q with %q.",
+		return nil, fault.New(fault.UnknownOperation, "This API takes a POST to / with a form as its body, not %s %.200q with %.100q.",
 			c.Request.Method, c.Request.URL.EscapedPath(), c.Request.Header.Get("Content-Type"))
 	}
 	form, err := url.ParseQuery(string(c.Body))
@@ -60,19 +61,28 @@ func findAction(byName map[string]*Operation, version string, c *Call) (*Operati
 	}
 	for name, values := range form {
 		if len(values) > 1 {
-			return nil, fault.New(fault.Malformed, "The parameter %q is given %d times.", name, len(values))
+			return nil, fault.New(fault.Malformed, "The parameter %.100q is given %d times.", name, len(values))
+		}
+		if isAuthentication(name) {
+			return nil, fault.New(fault.IncompleteAuth, "The form has the parameter %.100q: authentication is accepted in the Authorization header alone.", name)
 		}
 	}
 	c.Form = form
 	action := form.Get("Action")
 	op := byName[action]
 	if op == nil {
-		return nil, fault.New(fault.UnknownOperation, "Could not find operation %q for version %q.", action, form.Get("Version"))
+		return nil, fault.New(fault.UnknownOperation, "Could not find operation %.100q for version %.100q.", action, form.Get("Version"))
 	}
 	if v := form.Get("Version"); v != version {
-		return nil, fault.New(fault.UnknownOperation, "Could not find operation %q for version %q: %s is accepted.", action, v, version)
+		return nil, fault.New(fault.UnknownOperation, "Could not find operation %q for version %.100q: %s is accepted.", action, v, version)
 	}
 	return op, nil
+}
+
+// isAuthentication reports whether a parameter belongs to a signature in the form, as version 2 had it: with one there
+// and one in the header, two readers could believe two principals.
+func isAuthentication(name string) bool {
+	return strings.EqualFold(name, "AWSAccessKeyId") || len(name) > 6 && strings.EqualFold(name[:6], "X-Amz-")
 }
 
 // Text reads a required parameter.
@@ -102,10 +112,11 @@ func (c *Call) Number(name string) (n int, ok bool, err error) {
 	if text == "" {
 		return 0, false, nil
 	}
-	if n, err = strconv.Atoi(text); err != nil {
-		return 0, false, fault.New(fault.Invalid, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must be a whole number", text, lowerFirst(name))
+	wide, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return 0, false, fault.New(fault.Invalid, "1 validation error detected: Value '%.100s' at '%s' failed to satisfy constraint: Member must be a whole number of 32 bits", text, lowerFirst(name))
 	}
-	return n, true, nil
+	return int(wide), true, nil
 }
 
 // Members reads a list: NAME.member.1, NAME.member.2 and so on, or NAME.member.1.FIELD for each of the fields.
@@ -119,7 +130,10 @@ func (c *Call) Members(name string, fields ...string) []map[string]string {
 		}
 		number, field, _ := strings.Cut(rest, ".")
 		n, err := strconv.Atoi(number)
-		if err != nil || (field != "" && !contains(fields, field)) {
+		if err != nil || strconv.Itoa(n) != number || n < 1 { // 1 and 01 are not two ways to say the same
+			continue
+		}
+		if field != "" && !slices.Contains(fields, field) {
 			continue
 		}
 		if byNumber[n] == nil {
@@ -131,21 +145,12 @@ func (c *Call) Members(name string, fields ...string) []map[string]string {
 	for n := range byNumber {
 		numbers = append(numbers, n)
 	}
-	sort.Ints(numbers)
+	slices.Sort(numbers)
 	members := make([]map[string]string, len(numbers))
 	for i, n := range numbers {
 		members[i] = byNumber[n]
 	}
 	return members
-}
-
-func contains(all []string, one string) bool {
-	for _, s := range all {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }

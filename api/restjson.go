@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -20,12 +21,13 @@ type Route struct {
 
 // RESTJSON makes a door of AWS's restJson1 protocol (https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html).
 func RESTJSON(service, source string, errs Errors, routes []Route) *Door {
-	table := make([]restRoute, len(routes))
+	table, operations := make([]restRoute, len(routes)), make([]*Operation, len(routes))
 	for i := range routes {
+		operations[i] = &routes[i].Operation
 		table[i] = restRoute{method: routes[i].Method, segments: strings.Split(routes[i].Path, "/"), operation: &routes[i].Operation}
 	}
 	return &Door{
-		Service: service, Source: source,
+		Service: service, Source: source, Operations: operations,
 		Find:  func(c *Call) (*Operation, error) { return findRoute(table, c) },
 		Reply: replyJSON,
 		Fail: func(w http.ResponseWriter, c *Call, err error) (string, int) {
@@ -57,7 +59,7 @@ func findRoute(table []restRoute, c *Call) (*Operation, error) {
 			return route.operation, nil
 		}
 	}
-	return nil, fault.New(fault.UnknownOperation, "No operation has the method %s and the path %q.", c.Request.Method, c.Request.URL.EscapedPath())
+	return nil, fault.New(fault.UnknownOperation, "No operation has the method %s and the path %.200q.", c.Request.Method, c.Request.URL.EscapedPath())
 }
 
 func match(pattern, path []string) (map[string]string, bool) {
@@ -88,11 +90,33 @@ func Decode[T any](c *Call) (T, error) {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		return in, fault.New(fault.Malformed, "The member %q is a JSON %s: %s is accepted.", wrong.Field, wrong.Value, wrong.Type.Kind())
+		return in, fault.New(fault.Malformed, "%s is a JSON %s: %s is accepted.", place(wrong.Field), wrong.Value, jsonWord(wrong.Type.Kind()))
 	case err != nil:
 		return in, fault.New(fault.Malformed, "The body is not JSON: %s", err)
 	}
 	return in, nil
+}
+
+func place(field string) string {
+	if field == "" {
+		return "The body"
+	}
+	return "The member " + strconv.Quote(field)
+}
+
+// jsonWord says in JSON's words what a Go type is read from.
+func jsonWord(k reflect.Kind) string {
+	switch k {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	}
+	return "a number"
 }
 
 func replyJSON(w http.ResponseWriter, c *Call, out any) error {

@@ -9,10 +9,10 @@ import (
 	"io"
 	"log/slog"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,56 +32,55 @@ func (f *Frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.own(w, r) {
 		return
 	}
-	c := &Call{Request: r, frame: f, ID: uuid.NewString(), Source: limit.Source(r.RemoteAddr), Started: f.Now()}
-	out, err := f.answer(w, c)
-	if c.streamed {
+	c := &Call{
+		Request: r, frame: f, ID: uuid.NewString(), Source: source(r.RemoteAddr), Started: f.Now(), Door: f.fallback,
+	}
+	signature, err := f.door(c)
+	if signature != nil && err == nil && c.Door.Stream != nil {
+		c.Door.Stream.ServeHTTP(w, r) // it answers, audits and logs, and ends a connection that it cannot answer on
 		return
 	}
-	if err == nil {
-		err = c.Door.Reply(w, c, out)
-	}
 	code, status := "", http.StatusOK
+	if err == nil {
+		err = f.answer(w, c, signature)
+	}
 	if err != nil {
 		code, status = c.Door.Fail(w, c, err)
 	}
-	f.requests.WithLabelValues(c.Door.Service, c.operation(), code).Observe(time.Since(c.Started).Seconds())
+	f.requests.WithLabelValues(c.Door.Service, c.operation(), code).Observe(f.Now().Sub(c.Started).Seconds())
 	f.logLine(c, code, status, err)
 }
 
-// answer does what a request asks and returns what to reply. Whatever goes wrong, c.Door is set: it shapes the error.
-func (f *Frame) answer(w http.ResponseWriter, c *Call) (out any, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			out, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	c.Door = f.fallback
-	signature, err := f.door(c)
-	if !f.Addresses.Allow(c.Source, c.Started) {
-		return nil, fault.New(fault.Throttled, "Rate exceeded")
-	}
-	if err != nil {
-		return nil, err
-	}
-	if c.Door.Stream != nil {
-		c.streamed = true
-		c.Door.Stream.ServeHTTP(w, c.Request)
-		return nil, nil
-	}
+// answer does what a request asks and replies. After an error nothing is written yet.
+func (f *Frame) answer(w http.ResponseWriter, c *Call, signature *sigv4.Signature) (err error) {
+	defer recovered(&err)
 	if c.Body, err = readBody(w, c.Request); err != nil {
-		return nil, err
+		return err
 	}
 	if signature != nil {
 		sum := sha256.Sum256(c.Body)
 		c.Caller, err = f.Access.Authenticate(c.Request, signature, hex.EncodeToString(sum[:]))
 		if err != nil {
-			return nil, f.unauthenticated(c, err)
+			return f.unauthenticated(c, err)
 		}
 		if !f.Principals.Allow(c.Caller.ARN, c.Started) {
-			return nil, fault.New(fault.Throttled, "Rate exceeded")
+			return fault.New(fault.Throttled, "Rate exceeded")
 		}
+	} else if err := f.findUnsigned(c); err != nil {
+		return f.unauthenticated(c, err)
 	}
-	return f.operate(c)
+	out, err := f.operate(c)
+	if err != nil {
+		return err
+	}
+	return c.Door.Reply(w, c, out)
+}
+
+// recovered turns a panic into an error of ours: the client gets InternalFailure, the log the stack.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
 }
 
 // operate runs the operation between a place in the audit and its record.
@@ -103,12 +102,19 @@ func (f *Frame) operate(c *Call) (out any, err error) {
 	}
 	defer place.Release()
 	c.Event = c.newEvent()
+	out, err = serve(c)
+	if recorded := f.record(c, place, err); recorded != nil {
+		return nil, recorded
+	}
+	return out, err
+}
+
+// serve runs the operation. A panic in it is recorded as any other failure: it may have come after a write.
+func serve(c *Call) (out any, err error) {
+	defer recovered(&err)
 	out, err = c.Operation.Serve(c.Request.Context(), c)
 	if err == nil && !c.decided {
 		err = errors.New("the operation answered without asking whether it may")
-	}
-	if recorded := f.record(c, place, err); recorded != nil {
-		return nil, recorded
 	}
 	return out, err
 }
@@ -123,7 +129,7 @@ func (f *Frame) record(c *Call, place *audit.Place, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), 5*time.Second)
 	defer cancel()
 	switch {
-	case err != nil && c.Shown != nil && !c.Shown.Verified:
+	case err != nil && !c.verified():
 		f.Audit.Unauthenticated(c.Event)
 		return nil
 	case err != nil && c.Shown != nil:
@@ -141,36 +147,45 @@ func (f *Frame) unauthenticated(c *Call, err error) error {
 	return err
 }
 
-// door finds the door: by the credential scope, and nothing else, for a signed request; by its Action for the few that
-// may be unsigned.
+// door finds the door of a signed request, by the credential scope and nothing else, and lets the request in if its
+// address may ask. It reads no body. A request without a signature has none yet.
 func (f *Frame) door(c *Call) (*sigv4.Signature, error) {
 	signature, err := sigv4.Parse(c.Request)
 	if err == nil {
-		if c.Door = f.doors[signature.Service]; c.Door == nil {
-			c.Door = f.fallback
-			return nil, fault.New(fault.Unsupported, "The credential scope names the service %q; this server answers for %s.", signature.Service, f.services())
+		if d := f.doors[signature.Service]; d != nil {
+			c.Door = d
+		} else {
+			err = fault.New(fault.Unsupported, "The credential scope names the service %q; this server answers for %s.", signature.Service, f.services())
 		}
-		return signature, nil
 	}
-	if fault.Of(err) != fault.MissingAuth || !isForm(c.Request) {
-		return nil, err
+	if !f.Addresses.Allow(limit.Source(c.Request.RemoteAddr), c.Started) {
+		return nil, fault.New(fault.Throttled, "Rate exceeded")
 	}
-	// An unsigned form: its Action is read here, its body once more by the door.
-	body, bad := readBody(nil, c.Request)
-	if bad != nil {
-		return nil, bad
+	if fault.Is(err, fault.MissingAuth) && isForm(c.Request) {
+		return nil, nil // one of the few that need no signature, perhaps
 	}
-	c.Request.Body = io.NopCloser(strings.NewReader(string(body)))
-	form, bad := url.ParseQuery(string(body))
-	if bad != nil || len(form["Action"]) != 1 {
-		return nil, err
+	return signature, err
+}
+
+// findUnsigned finds the door of a form that nobody signed, by its Action.
+func (f *Frame) findUnsigned(c *Call) error {
+	form, err := url.ParseQuery(string(c.Body))
+	if err == nil && len(form["Action"]) == 1 {
+		if d := f.unsigned[form.Get("Action")]; d != nil {
+			c.Door = d
+			return nil
+		}
 	}
-	d := f.unsigned[form.Get("Action")]
-	if d == nil {
-		return nil, err
+	return fault.New(fault.MissingAuth, "Missing Authentication Token")
+}
+
+// source returns the address of a peer without its port, as the audit and policies name it.
+func source(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
 	}
-	c.Door = d
-	return nil, nil
+	return host
 }
 
 func isForm(r *http.Request) bool {
@@ -240,7 +255,7 @@ func (f *Frame) logLine(c *Call, code string, status int, err error) {
 		attrs = append(attrs, slog.String("caller", c.Caller.ARN))
 	}
 	if err != nil {
-		attrs = append(attrs, slog.String("code", code), slog.String("error", err.Error()))
+		attrs = append(attrs, slog.String("code", code), slog.String("error", clip(err.Error(), maxLogged)))
 		if status >= http.StatusInternalServerError {
 			level = slog.LevelError
 		}

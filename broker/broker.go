@@ -77,7 +77,11 @@ func (b *Broker) catchUp(ctx context.Context) (stale bool, err error) {
 	if b.Store.Age() <= maxStale {
 		return true, nil
 	}
-	return true, fault.Hide(fault.Unavailable, err, "The associations are not known well enough; try again.")
+	return true, notKnown(err)
+}
+
+func notKnown(cause error) error {
+	return fault.Hide(fault.Unavailable, cause, "The associations are not known well enough; try again.")
 }
 
 // mint seals a session and stamps it with what the store knew.

@@ -39,22 +39,42 @@ func (b *Broker) ForPod(ctx context.Context, caller *directory.Principal, cluste
 	defer cancel()
 	g := &Grant{}
 	var err error
-	if g.Cluster, err = b.Registry.Cluster(caller.Account, cluster); err != nil {
+	if g.Cluster, err = b.joined(ctx, caller.Account, cluster); err != nil {
 		return g, err
-	}
-	if g.Cluster.Status != registry.Active {
-		return g, fault.New(fault.BadState, "Cluster %s is %s: it has to join before its pods get credentials.", cluster, g.Cluster.Status)
 	}
 	if g.Token, err = b.verify(ctx, g.Cluster, registry.PodAudience, token); err != nil {
 		return g, err
 	}
-	if err := bound(caller, g.Cluster, g.Token); err != nil {
+	if g.Stale, err = b.catchUp(ctx); err != nil {
 		return g, err
 	}
-	if err := b.associate(ctx, g); err != nil {
-		return g, err
+	if err = b.associate(g, caller); err == nil {
+		err = b.grantPod(ctx, g)
 	}
-	return g, b.grantPod(ctx, g)
+	if err != nil && g.Stale {
+		return g, notKnown(err)
+	}
+	return g, err
+}
+
+// joined returns the caller's cluster. That there is none, or that it has not joined, is said only by a copy that is up to
+// date: AWS's agent throws good credentials away when a cluster is not found.
+func (b *Broker) joined(ctx context.Context, account, name string) (*registry.Cluster, error) {
+	if c, err := b.Registry.Cluster(account, name); err == nil && c.Status == registry.Active {
+		return c, nil
+	}
+	stale, err := b.catchUp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := b.Registry.Cluster(account, name)
+	if err == nil && c.Status != registry.Active {
+		err = fault.New(fault.BadState, "Cluster %s is %s: it has to join before its pods get credentials.", name, c.Status)
+	}
+	if err != nil && stale {
+		err = notKnown(err)
+	}
+	return c, err
 }
 
 // bound refuses tokens that are not bound to a pod, and with node binding those of another node than the caller's.
@@ -81,22 +101,22 @@ func bound(caller *directory.Principal, cluster *registry.Cluster, t *podtoken.T
 }
 
 // associate finds the token's association and its role, after the store's barrier: nothing acknowledged before the
-// question is missed, and what cannot be known is Unavailable, never NotFound.
-func (b *Broker) associate(ctx context.Context, g *Grant) error {
-	stale, err := b.catchUp(ctx)
+// question is missed. The cluster is looked up again, for it may be gone by now, or bound to its nodes.
+func (b *Broker) associate(g *Grant, caller *directory.Principal) error {
+	present, err := b.Registry.ClusterByID(g.Cluster.ID)
 	if err != nil {
 		return err
 	}
-	g.Stale = stale
-	g.Association, err = b.Registry.Association(g.Cluster.ID, g.Token.Namespace, g.Token.ServiceAccount)
-	if err == nil {
-		g.Role, err = b.Directory.RoleByARN(g.Association.Role)
-		if fault.Is(err, fault.NotFound) {
-			err = unauthorized()
-		}
+	g.Cluster = present
+	if err := bound(caller, g.Cluster, g.Token); err != nil {
+		return err
 	}
-	if err != nil && stale && fault.Of(err) != fault.Unavailable {
-		return fault.Hide(fault.Unavailable, err, "The associations are not known well enough; try again.")
+	if g.Association, err = b.Registry.Association(g.Cluster.ID, g.Token.Namespace, g.Token.ServiceAccount); err != nil {
+		return err
+	}
+	g.Role, err = b.Directory.RoleByARN(g.Association.Role)
+	if fault.Is(err, fault.NotFound) {
+		return unauthorized()
 	}
 	return err
 }

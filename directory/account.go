@@ -67,7 +67,8 @@ func (d *Directory) CreateAccount(ctx context.Context, in NewAccount) (*Account,
 }
 
 // RecoverAdministrator makes the account's administrator whole again, whatever was done to it, and answers a new access
-// key; the former keys of the administrator are deleted. It is meant for `lanyard recover`, offline.
+// key; the administrator's former keys and other policies, of which one may be a Deny, are deleted. It is meant for
+// `lanyard recover`, offline.
 func (d *Directory) RecoverAdministrator(ctx context.Context, account string) (*AccessKey, error) {
 	admin, err := policy.Parse(policy.Identity, administratorPolicy)
 	if err != nil {
@@ -105,7 +106,7 @@ func (d *Directory) putAdministrator(tx *store.Tx, account string, admin *policy
 	if ok {
 		user = former.clone()
 	}
-	user.Inline = putInline(user.Inline, InlinePolicy{Name: Administrator, Document: admin})
+	user.Inline = []InlinePolicy{{Name: Administrator, Document: admin}}
 	if err := d.users.Put(tx, nameKey(account, user.Name), user.sealed()); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/openlanyard/lanyard/arn"
@@ -83,11 +85,13 @@ func (p *Principal) Context() policy.Context {
 	if p.Session.SourceIdentity != "" {
 		add("aws:SourceIdentity", p.Session.SourceIdentity)
 	}
-	for _, t := range p.Session.Tags { // first: a session's tag hides the role's tag of the same key
+	for _, t := range p.Session.Tags {
 		add("aws:PrincipalTag/"+t.Key, t.Value)
 	}
-	for _, t := range p.Role.Tags {
-		add("aws:PrincipalTag/"+t.Key, t.Value)
+	for _, t := range p.Role.Tags { // a session's tag hides the role's of the same key
+		if !slices.ContainsFunc(p.Session.Tags, func(s session.Tag) bool { return strings.EqualFold(s.Key, t.Key) }) {
+			add("aws:PrincipalTag/"+t.Key, t.Value)
+		}
 	}
 	return ctx
 }

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/openlanyard/lanyard/arn"
@@ -267,10 +268,12 @@ func (d *Directory) TagRole(ctx context.Context, account, role string, tags []Ta
 	return err
 }
 
-// UntagRole removes tags by key; keys that are absent are no error.
+// UntagRole removes tags by key, whatever its case; keys that are absent are no error.
 func (d *Directory) UntagRole(ctx context.Context, account, role string, keys []string) error {
 	_, err := d.updateRole(ctx, account, role, func(r *Role) error {
-		r.Tags = slices.DeleteFunc(r.Tags, func(t Tag) bool { return slices.Contains(keys, t.Key) })
+		r.Tags = slices.DeleteFunc(r.Tags, func(t Tag) bool {
+			return slices.ContainsFunc(keys, func(k string) bool { return strings.EqualFold(k, t.Key) })
+		})
 		return nil
 	})
 	return err

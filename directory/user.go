@@ -52,6 +52,12 @@ func (Secret) LogValue() slog.Value { return slog.StringValue("REDACTED") }
 // String keeps the secret out of formatted text; convert with string(s) where it must be shown.
 func (Secret) String() string { return "REDACTED" }
 
+// GoString is String, for the verb that ignores it.
+func (Secret) GoString() string { return "REDACTED" }
+
+// MarshalText keeps the secret out of JSON, which is how slog writes down a struct that has one.
+func (Secret) MarshalText() ([]byte, error) { return []byte("REDACTED"), nil }
+
 // AccessKey is a long-term key of a user.
 type AccessKey struct {
 	ID            string // AKIA and 16 characters

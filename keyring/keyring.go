@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/openlanyard/lanyard/session"
@@ -101,15 +102,15 @@ func (k *Keyring) currentOf(ctx context.Context, scope string) (session.Key, err
 	}
 	var made *Key
 	err := k.store.Update(ctx, func(tx *store.Tx) error {
-		found, err := k.current.Read(tx, scope)
+		k.keys.ReadCount(tx, scope+"/") // before the look: of two that make the first key at once, one looks again
+		present, err := k.Keys(scope)   // all of them: a key that cannot be read may be the current one
 		if err != nil {
 			return err
 		}
-		if len(found) > 0 {
-			made = found[0]
+		if i := slices.IndexFunc(present, func(key *Key) bool { return key.State == Current }); i >= 0 {
+			made = present[i]
 			return nil
 		}
-		k.keys.ReadCount(tx, scope+"/") // two replicas that make the first key at once: one of them tries again
 		made = k.newKey(scope, Current)
 		return k.keys.Put(tx, recordKey(scope, made.ID), made)
 	})

@@ -16,21 +16,20 @@ func (k *Keyring) Rotate(ctx context.Context) error {
 
 // makeNext makes successors for current keys of at least the given age.
 func (k *Keyring) makeNext(ctx context.Context, age time.Duration) error {
-	entries, err := k.keys.List("", "", 0)
+	all, err := k.Keys("")
 	if err != nil {
 		return err
 	}
-	hasNext := map[string]bool{}
-	for _, e := range entries {
-		hasNext[e.Value.Scope] = hasNext[e.Value.Scope] || e.Value.State == Next
-	}
-	for _, e := range entries {
-		key := e.Value
-		if key.State != Current || hasNext[key.Scope] || k.now().Sub(key.Since) < age {
+	for _, key := range all {
+		if key.State != Current {
 			continue
 		}
 		err := k.store.Update(ctx, func(tx *store.Tx) error {
-			k.keys.ReadCount(tx, key.Scope+"/") // another replica may do the same: one next key is enough
+			k.keys.ReadCount(tx, key.Scope+"/") // guards the look: of replicas that do the same at once, one makes a key
+			present, err := k.Keys(key.Scope)
+			if err != nil || !k.due(present, age) {
+				return err
+			}
 			next := k.newKey(key.Scope, Next)
 			return k.keys.Put(tx, recordKey(key.Scope, next.ID), next)
 		})
@@ -39,6 +38,18 @@ func (k *Keyring) makeNext(ctx context.Context, age time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// due reports whether a scope's current key has the age and no successor yet.
+func (k *Keyring) due(scope []*Key, age time.Duration) bool {
+	old := false
+	for _, key := range scope {
+		if key.State == Next {
+			return false
+		}
+		old = old || key.State == Current && k.now().Sub(key.Since) >= age
+	}
+	return old
 }
 
 // Run keeps this replica's heartbeat and moves keys on, until ctx is done.

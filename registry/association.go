@@ -75,6 +75,8 @@ func (r *Registry) CreateAssociation(ctx context.Context, in NewAssociation) (*A
 		if err != nil {
 			return err
 		}
+		// Before the look for the request token: of two calls with one token at once, one looks again.
+		count := r.associations.ReadCount(tx, cluster.ID+"/")
 		if former, err := r.repeated(tx, cluster, in); former != nil || err != nil {
 			made = former
 			return err
@@ -91,7 +93,7 @@ func (r *Registry) CreateAssociation(ctx context.Context, in NewAssociation) (*A
 		if taken {
 			return fault.New(fault.Exists, "Association already exists: %s", former.ID)
 		}
-		if r.associations.ReadCount(tx, cluster.ID+"/") >= r.maxAssociations {
+		if count >= r.maxAssociations {
 			return fault.New(fault.Limit, "The cluster %s has the maximum of %d pod identity associations.", in.Cluster, r.maxAssociations)
 		}
 		now := r.now()

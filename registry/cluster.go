@@ -83,12 +83,14 @@ func (c *Cluster) KeySet(now time.Time) podtoken.KeySet {
 	}
 	set := c.keys
 	set.Keys = nil
-	set.Generation = -c.Generation // verified under the full list does not count as verified under this one
 	for _, k := range c.Keys {
 		if !gone(k) {
 			set.Keys = append(set.Keys, k.Key)
 		}
 	}
+	// What was verified while more keys were accepted does not count: keys only ever leave, so their number tells the
+	// lists of one generation apart. Below zero, no other generation has the name.
+	set.Generation = -(c.Generation<<32 + int64(len(set.Keys)))
 	return set
 }
 
@@ -148,11 +150,11 @@ func (r *Registry) RegisterCluster(ctx context.Context, in NewCluster) (*Cluster
 			return err
 		}
 		if taken {
-			if in.RequestToken != "" && former.RequestToken == in.RequestToken {
-				cluster = former
-				return nil
+			if err := former.repeats(in); err != nil {
+				return err
 			}
-			return fault.New(fault.Exists, "Cluster already exists with name: %s", in.Name)
+			cluster = former
+			return nil
 		}
 		for _, role := range clusterRoles(cluster) {
 			if err := r.directory.PutClusterRole(tx, role); err != nil {
@@ -161,7 +163,21 @@ func (r *Registry) RegisterCluster(ctx context.Context, in NewCluster) (*Cluster
 		}
 		return r.clusters.Put(tx, clusterKey(in.Account, in.Name), cluster)
 	})
-	return cluster, err
+	if err != nil {
+		return nil, err
+	}
+	return cluster, nil
+}
+
+// repeats refuses a call for a name that is taken, unless it is the one that took it, made again.
+func (c *Cluster) repeats(in NewCluster) error {
+	if in.RequestToken == "" || c.RequestToken != in.RequestToken {
+		return fault.New(fault.Exists, "Cluster already exists with name: %s", in.Name)
+	}
+	if c.Provider != in.Provider || c.RoleARN != in.RoleARN || !slices.Equal(c.Tags, in.Tags) {
+		return fault.New(fault.Invalid, "clientRequestToken %q was used with other parameters, for cluster %s", in.RequestToken, in.Name)
+	}
+	return nil
 }
 
 func newActivation(now time.Time) *Activation {

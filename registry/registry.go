@@ -25,6 +25,7 @@ type Registry struct {
 	clusters     *store.Table[*Cluster]
 	associations *store.Table[*Association]
 	revocations  *store.Table[*Revocation]
+	auditHeads   *store.Table[AuditHead]
 
 	clusterByID         *store.Index[*Cluster]
 	clusterByActivation *store.Index[*Cluster]
@@ -56,6 +57,7 @@ func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
 	r.clusters = store.NewTable(st, "cluster", clusterCodec)
 	r.associations = store.NewTable(st, "association", associationCodec)
 	r.revocations = store.NewTable(st, "revocation", revocationCodec)
+	r.auditHeads = store.NewTable(st, "audithead", auditHeadCodec)
 	r.clusterByID = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string { return []string{c.ID} })
 	r.clusterByActivation = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string {
 		if c.Activation == nil {
@@ -96,41 +98,40 @@ func (r *Registry) Run(ctx context.Context) error {
 
 // Sweep does once what Run does every ten minutes.
 func (r *Registry) Sweep(ctx context.Context) error {
-	entries, err := r.associations.List("", "", 0)
-	if err != nil {
+	orphan := func(a *Association) bool { return len(r.clusterByID.Get(a.ClusterID)) == 0 } // a cluster's id never comes back
+	if err := deleteAll(ctx, r.store, r.associations, orphan); err != nil {
 		return err
 	}
-	var orphans []string
-	for _, e := range entries {
-		if len(r.clusterByID.Get(e.Value.ClusterID)) == 0 {
-			orphans = append(orphans, e.Key)
-		}
-	}
-	if err := deleteAll(ctx, r.store, r.associations, orphans); err != nil {
-		return err
-	}
-	revoked, err := r.revocations.List("", "", 0)
-	if err != nil {
-		return err
-	}
-	var over []string
-	for _, e := range revoked {
-		if r.now().Sub(e.Value.Before) > keepRevocations {
-			over = append(over, e.Key)
-		}
-	}
+	over := func(rev *Revocation) bool { return r.now().Sub(rev.Before) > keepRevocations }
 	return deleteAll(ctx, r.store, r.revocations, over)
 }
 
-// deleteAll deletes in transactions of a size that every etcd accepts.
-func deleteAll[T any](ctx context.Context, st *store.Store, table *store.Table[T], keys []string) error {
+// deleteAll deletes the records that are useless, in transactions of a size that every etcd accepts. Each is asked
+// about again in its transaction: a revocation may have been renewed meanwhile.
+func deleteAll[T any](ctx context.Context, st *store.Store, table *store.Table[T], useless func(T) bool) error {
+	entries, err := table.List("", "", 0)
+	if err != nil {
+		return err
+	}
+	var keys []string
+	for _, e := range entries {
+		if useless(e.Value) {
+			keys = append(keys, e.Key)
+		}
+	}
 	const batch = 100
 	for len(keys) > 0 {
 		n := min(batch, len(keys))
 		err := st.Update(ctx, func(tx *store.Tx) error {
 			for _, k := range keys[:n] {
-				if err := table.Delete(tx, k); err != nil {
+				v, ok, err := table.Read(tx, k)
+				if err != nil {
 					return err
+				}
+				if ok && useless(v) {
+					if err := table.Delete(tx, k); err != nil {
+						return err
+					}
 				}
 			}
 			return nil

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -38,6 +39,8 @@ const (
 	ByPod            TargetKind = "pod"            // C/NAMESPACE/NAME
 )
 
+var targetKinds = []TargetKind{BySession, ByRole, ByAssociation, ByCluster, ByNode, ByServiceAccount, ByPod}
+
 // keepRevocations is longer than any session.
 const keepRevocations = 13 * time.Hour
 
@@ -45,12 +48,25 @@ func (t Target) key() string { return string(t.Kind) + "/" + t.Value }
 
 // Revoke ends all sessions of the target that were issued until now.
 func (r *Registry) Revoke(ctx context.Context, account, by string, target Target) (*Revocation, error) {
-	if target.Value == "" {
-		return nil, fault.New(fault.Invalid, "a revocation needs a target")
+	if !slices.Contains(targetKinds, target.Kind) || target.Value == "" {
+		return nil, fault.New(fault.Invalid, "a revocation needs a target of one of the kinds %q, got %q %q", targetKinds, target.Kind, target.Value)
 	}
-	rev := &Revocation{Target: target, Account: account, By: by, Before: r.now()}
-	err := r.store.Update(ctx, func(tx *store.Tx) error { return r.revocations.Put(tx, target.key(), rev) })
-	return rev, err
+	var rev *Revocation
+	err := r.store.Update(ctx, func(tx *store.Tx) error {
+		rev = &Revocation{Target: target, Account: account, By: by, Before: r.now()}
+		former, ok, err := r.revocations.Read(tx, target.key())
+		if err != nil {
+			return err
+		}
+		if ok && former.Before.After(rev.Before) {
+			rev.Before = former.Before // by a replica whose clock is ahead: what was revoked stays so
+		}
+		return r.revocations.Put(tx, target.key(), rev)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rev, nil
 }
 
 // Honours reports, as an error of kind ExpiredCredentials, why a session is no longer good: it was revoked, its cluster

@@ -54,8 +54,10 @@ func writePID(lock *os.File) error {
 	return nil
 }
 
-// checkModes refuses a folder that is not 0700, and any file in it that others may read or write.
+// checkModes refuses a folder that is not 0700, and any file in it that others may read or write. One kind of file is
+// made right instead: etcd writes its raft snapshots with what the process's umask leaves of 0666.
 func checkModes(dir string) error {
+	snapshots := filepath.Join(dir, "etcd", "member", "snap")
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // a running process has just replaced it; the lock will refuse us
@@ -71,6 +73,9 @@ func checkModes(dir string) error {
 			return fmt.Errorf("checking the store's folder: %w", err)
 		}
 		mode := info.Mode().Perm()
+		if mode&0o077 != 0 && entry.Type().IsRegular() && filepath.Dir(path) == snapshots && filepath.Ext(path) == ".snap" {
+			return os.Chmod(path, 0o600)
+		}
 		if entry.IsDir() && mode&0o077 != 0 {
 			return fault.New(fault.Invalid, "the folder %s has mode %#o, want 0700: others could read its secrets", path, mode)
 		}

@@ -45,6 +45,14 @@ func (h *holdableWatch) pass(ctx context.Context, passed chan<- clientv3.WatchRe
 	}
 }
 
+// hold keeps back what etcd reports until release is called or the test ends.
+func (h *holdableWatch) hold(t testing.TB) (release func()) {
+	h.gate.Lock()
+	release = sync.OnceFunc(h.gate.Unlock)
+	t.Cleanup(release)
+	return release
+}
+
 // clock is a time that the test moves.
 type clock struct{ past atomic.Int64 }
 
@@ -108,12 +116,12 @@ func TestBarrier(t *testing.T) {
 	}
 
 	t.Run("a held watch is waited for", func(t *testing.T) {
-		r.secondWatch.gate.Lock()
+		release := r.secondWatch.hold(t)
 		r.first.remove(t, "old")
 		r.first.put(t, "new", &note{})
 		r.second.has(t, "old", true) // else the test holds nothing back
 		answer := r.barrier(t.Context())
-		r.secondWatch.gate.Unlock()
+		release()
 		if err := <-answer; err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +130,7 @@ func TestBarrier(t *testing.T) {
 	})
 
 	t.Run("a stuck watch is unavailable", func(t *testing.T) {
-		r.secondWatch.gate.Lock()
+		release := r.secondWatch.hold(t)
 		r.first.remove(t, "new")
 		answers := []<-chan error{r.barrier(t.Context()), r.barrier(t.Context()), r.barrier(t.Context())}
 		for _, answer := range answers {
@@ -131,7 +139,7 @@ func TestBarrier(t *testing.T) {
 			}
 		}
 		r.second.has(t, "new", true)
-		r.secondWatch.gate.Unlock()
+		release()
 		if err := r.second.Barrier(t.Context()); err != nil {
 			t.Errorf("released: got %v, want nil", err)
 		}
@@ -166,7 +174,7 @@ func TestBarrier(t *testing.T) {
 	})
 
 	t.Run("a refusal rests on fresh records", func(t *testing.T) {
-		r.secondWatch.gate.Lock()
+		release := r.secondWatch.hold(t)
 		r.first.put(t, "late", &note{})
 		answer := make(chan error, 1)
 		go func() {
@@ -177,7 +185,7 @@ func TestBarrier(t *testing.T) {
 				return r.second.notes.Put(tx, "late", &note{N: 1})
 			})
 		}()
-		r.secondWatch.gate.Unlock()
+		release()
 		if err := <-answer; err != nil {
 			t.Errorf("got %v, want the write", err)
 		}
@@ -248,14 +256,14 @@ func TestAWatchThatLostItsPlaceReadsEverythingAgain(t *testing.T) {
 		}
 	}
 
-	r.secondWatch.gate.Lock() // the watch begins only when etcd has forgotten where it would
+	release := r.secondWatch.hold(t) // the watch begins only when etcd has forgotten where it would
 	r.startSecond(t)
 	revision := change()
 	if _, err := r.first.client.Compact(t.Context(), revision); err != nil {
 		t.Fatal(err)
 	}
 	r.second.has(t, "gone", true)
-	r.secondWatch.gate.Unlock()
+	release()
 	check(t, revision)
 
 	t.Run("and so does one that broke", func(t *testing.T) {

@@ -371,6 +371,26 @@ func TestFolderIsRefused(t *testing.T) {
 	})
 }
 
+func TestSnapshotsOfEtcdAreMadePrivate(t *testing.T) {
+	config := Config{Dir: folder(t), MasterKey: NewMasterKey()}
+	if err := open(t, config).Close(); err != nil {
+		t.Fatal(err)
+	}
+	snapshot := filepath.Join(config.Dir, "etcd", "member", "snap", "0000000000000000-0000000000000000.snap")
+	if err := errors.Join(os.WriteFile(snapshot, nil, 0o600), os.Chmod(snapshot, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	open(t, config)
+	found, err := filepath.Glob(snapshot + "*") // etcd may have put it aside under a longer name
+	if err != nil || len(found) != 1 {
+		t.Fatalf("got %v, %v, want one file", found, err)
+	}
+	info, err := os.Stat(found[0])
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got %v, %v, want 0600", info, err)
+	}
+}
+
 func TestOpenNeedsAFolderAndAKey(t *testing.T) {
 	for name, config := range map[string]Config{
 		"no master key": {Dir: folder(t)},

@@ -104,7 +104,7 @@ func TestAWriterReadsItsWrites(t *testing.T) {
 				return err
 			}
 			got, _, err := book.notes.Get(key)
-			if err != nil || *got != want {
+			if err != nil || got == nil || *got != want {
 				return fmt.Errorf("Get after Update: got %+v, %v, want %+v", got, err, want)
 			}
 			if hits := book.byOwner.Get(key); len(hits) != 1 || *hits[0] != want {

@@ -43,21 +43,15 @@ type associationSummary struct {
 	AssociationID  string `json:"associationId"`
 }
 
-// notHonoured are members that the broker does not honour yet. They are refused by name, since nothing is stored that is
-// not enforced.
-type notHonoured struct {
-	TargetRoleARN      *string `json:"targetRoleArn"`
-	Policy             *string `json:"policy"`
-	DisableSessionTags *bool   `json:"disableSessionTags"`
-}
-
-func (n notHonoured) refuse() error {
+// refuseUnhonoured refuses, by name, the members that the broker does not honour yet, since nothing is stored that is not
+// enforced.
+func refuseUnhonoured(targetRoleARN, policy *string, disableSessionTags *bool) error {
 	switch {
-	case n.TargetRoleARN != nil && *n.TargetRoleARN != "":
+	case targetRoleARN != nil && *targetRoleARN != "":
 		return fault.New(fault.Invalid, "The parameter targetRoleArn is not supported yet: leave it out.")
-	case n.Policy != nil && *n.Policy != "":
+	case policy != nil && *policy != "":
 		return fault.New(fault.Invalid, "The parameter policy is not supported yet: leave it out.")
-	case n.DisableSessionTags != nil && *n.DisableSessionTags:
+	case disableSessionTags != nil && *disableSessionTags:
 		return fault.New(fault.Invalid, "The parameter disableSessionTags is not supported yet: leave it out or give false.")
 	}
 	return nil
@@ -69,7 +63,9 @@ type createRequest struct {
 	RoleARN            string            `json:"roleArn"`
 	ClientRequestToken string            `json:"clientRequestToken"`
 	Tags               map[string]string `json:"tags"`
-	notHonoured
+	TargetRoleARN      *string           `json:"targetRoleArn"`
+	Policy             *string           `json:"policy"`
+	DisableSessionTags *bool             `json:"disableSessionTags"`
 }
 
 func (d *door) createAssociation(ctx context.Context, c *api.Call) (any, error) {
@@ -91,7 +87,7 @@ func (d *door) createAssociation(ctx context.Context, c *api.Call) (any, error) 
 	if err := required("namespace", in.Namespace, "serviceAccount", in.ServiceAccount, "roleArn", in.RoleARN); err != nil {
 		return nil, err
 	}
-	if err := in.refuse(); err != nil {
+	if err := refuseUnhonoured(in.TargetRoleARN, in.Policy, in.DisableSessionTags); err != nil {
 		return nil, err
 	}
 	if err := authorizePassRole(c, in.RoleARN); err != nil {
@@ -110,8 +106,10 @@ func (d *door) createAssociation(ctx context.Context, c *api.Call) (any, error) 
 }
 
 type updateRequest struct {
-	RoleARN *string `json:"roleArn"`
-	notHonoured
+	RoleARN            *string `json:"roleArn"`
+	TargetRoleARN      *string `json:"targetRoleArn"`
+	Policy             *string `json:"policy"`
+	DisableSessionTags *bool   `json:"disableSessionTags"`
 }
 
 func (d *door) updateAssociation(ctx context.Context, c *api.Call) (any, error) {
@@ -123,7 +121,7 @@ func (d *door) updateAssociation(ctx context.Context, c *api.Call) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := in.refuse(); err != nil {
+	if err := refuseUnhonoured(in.TargetRoleARN, in.Policy, in.DisableSessionTags); err != nil {
 		return nil, err
 	}
 	if in.RoleARN == nil {

@@ -93,10 +93,13 @@ func (d *door) registerCluster(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	if in.ConnectorConfig == nil || in.ConnectorConfig.RoleARN == "" {
-		return nil, fault.New(fault.Invalid, "connectorConfig with roleArn and provider is required")
+		return nil, fault.New(fault.Invalid, "The parameter connectorConfig with roleArn and provider is required.")
 	}
 	if _, err := arn.Parse(in.ConnectorConfig.RoleARN); err != nil {
 		return nil, fault.New(fault.Invalid, "connectorConfig.roleArn: %w", err)
+	}
+	if n := len(in.ClientRequestToken); n > 256 {
+		return nil, fault.New(fault.Invalid, "clientRequestToken: at most 256 characters are accepted, got %d", n)
 	}
 	made, err := d.registry.RegisterCluster(ctx, registry.NewCluster{
 		Account: c.Caller.Account, Name: in.Name, Provider: in.ConnectorConfig.Provider, RoleARN: in.ConnectorConfig.RoleARN,
@@ -174,7 +177,7 @@ func place(c *api.Call) (string, error) {
 	text := c.Request.URL.Query().Get("nextToken")
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(text) > 1024 {
-		return "", fault.New(fault.Invalid, "nextToken %q: the token of an earlier answer is accepted", text)
+		return "", fault.New(fault.Invalid, "nextToken %.100q: the token of an earlier answer is accepted", text)
 	}
 	return string(raw), nil
 }

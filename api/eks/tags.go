@@ -2,7 +2,6 @@ package eks
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/openlanyard/lanyard/api"
@@ -45,6 +44,9 @@ func (d *door) tagResource(ctx context.Context, c *api.Call) (any, error) {
 	}
 	resource := c.Labels["resourceArn"]
 	c.Event.RequestParameters = map[string]any{"resourceArn": resource, "tags": in.Tags}
+	if err := distinct(in.Tags); err != nil {
+		return nil, err
+	}
 	if err := c.Authorize("eks:TagResource", resource, requestTags(in.Tags)...); err != nil {
 		return nil, err
 	}
@@ -108,16 +110,32 @@ func authorizeTags(c *api.Call, resource string, tags map[string]string) error {
 	if len(tags) == 0 {
 		return nil
 	}
+	if err := distinct(tags); err != nil {
+		return err
+	}
 	return c.Authorize("eks:TagResource", resource, requestTags(tags)...)
 }
 
-func requestTags(tags map[string]string) []policy.Entry {
-	keys := make([]string, 0, len(tags))
-	var entries []policy.Entry
-	for k, v := range tags {
-		keys = append(keys, k)
-		entries = append(entries, policy.Entry{Key: "aws:RequestTag/" + k, Values: []string{v}})
+// distinct refuses keys that differ by case alone. EKS tells them apart, condition keys do not: a policy that asks for
+// aws:RequestTag/env would look at one of them, and the other would be stored unseen.
+func distinct(tags map[string]string) error {
+	seen := make(map[string]string, len(tags))
+	for _, t := range toTags(tags) {
+		folded := strings.ToLower(t.Key)
+		if other, ok := seen[folded]; ok {
+			return fault.New(fault.Invalid, "tags: the keys %.100q and %.100q differ by case alone: one of them is accepted", other, t.Key)
+		}
+		seen[folded] = t.Key
 	}
-	slices.Sort(keys)
+	return nil
+}
+
+func requestTags(tags map[string]string) []policy.Entry {
+	var keys []string
+	var entries []policy.Entry
+	for _, t := range toTags(tags) {
+		keys = append(keys, t.Key)
+		entries = append(entries, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: []string{t.Value}})
+	}
 	return append(entries, policy.Entry{Key: "aws:TagKeys", Values: keys})
 }

@@ -5,11 +5,13 @@ package iam
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
 )
 
 // Errors is IAM's table of codes.
@@ -95,24 +97,38 @@ func fromTags(in []directory.Tag) *tags {
 	return out
 }
 
-func toTags(c *api.Call) []directory.Tag {
-	var out []directory.Tag
-	for _, m := range c.Members("Tags", "Key", "Value") {
-		out = append(out, directory.Tag{Key: m["Key"], Value: m["Value"]})
+// maxTags is how many one call may bring. The directory counts those that a role then has; this bounds the work before.
+const maxTags = 50
+
+func toTags(c *api.Call) ([]directory.Tag, error) {
+	members := c.Members("Tags", "Key", "Value")
+	if len(members) > maxTags {
+		return nil, tooMany("tags", len(members))
 	}
-	return out
+	out := make([]directory.Tag, len(members))
+	for i, m := range members {
+		out[i] = directory.Tag{Key: m["Key"], Value: m["Value"]}
+	}
+	return out, nil
+}
+
+func tooMany(member string, n int) error {
+	return fault.New(fault.Invalid, "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d, got %d", member, maxTags, n)
 }
 
 type names struct {
 	Members []string `xml:"member"`
 }
 
-// escaped is a policy document as IAM answers it: percent-encoded, a space as %20.
-func escaped(document string) string { return url.PathEscape(document) }
+// escaped is a policy document as IAM answers it: everything percent-encoded that RFC 3986 does not call unreserved. A
+// plus sign must be, since half of the clients decode it as a space.
+func escaped(document string) string {
+	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
+}
 
-// authorizeRole asks for an action on the role that the call names. A role that does not exist is named without a path:
-// who may not ask does not learn whether it is there.
-func (d *door) authorizeRole(c *api.Call, action string) (name string, err error) {
+// authorizeRole asks for an action on the role that the call names, with what the action knows besides. A role that does
+// not exist is named without a path: who may not ask does not learn whether it is there.
+func (d *door) authorizeRole(c *api.Call, action string, extra ...policy.Entry) (name string, err error) {
 	if name, err = c.Text("RoleName"); err != nil {
 		return "", err
 	}
@@ -121,5 +137,5 @@ func (d *door) authorizeRole(c *api.Call, action string) (name string, err error
 	if role, err := d.directory.Role(c.Caller.Account, name); err == nil {
 		resource = role.ARN()
 	}
-	return name, c.Authorize(action, resource.String())
+	return name, c.Authorize(action, resource.String(), extra...)
 }

@@ -52,12 +52,24 @@ type policyNamesResult struct {
 	api.Page
 }
 
-func policyNames(inline []directory.InlinePolicy) policyNamesResult {
+// policyNames is the page of names, which are sorted, that the call asks for.
+func policyNames(c *api.Call, inline []directory.InlinePolicy) (any, error) {
+	n, err := c.MaxItems()
+	if err != nil {
+		return nil, err
+	}
 	var out policyNamesResult
 	for _, p := range inline {
+		if p.Name <= c.Form.Get("Marker") {
+			continue
+		}
+		if len(out.PolicyNames.Members) == n {
+			out.Page = api.Page{IsTruncated: true, Marker: out.PolicyNames.Members[n-1]}
+			break
+		}
 		out.PolicyNames.Members = append(out.PolicyNames.Members, p.Name)
 	}
-	return out
+	return out, nil
 }
 
 func (d *door) listRolePolicies(_ context.Context, c *api.Call) (any, error) {
@@ -69,7 +81,7 @@ func (d *door) listRolePolicies(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return policyNames(role.Inline), nil
+	return policyNames(c, role.Inline)
 }
 
 func (d *door) deleteRolePolicy(ctx context.Context, c *api.Call) (any, error) {
@@ -192,7 +204,7 @@ func (d *door) listUserPolicies(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return policyNames(u.Inline), nil
+	return policyNames(c, u.Inline)
 }
 
 func (d *door) deleteUserPolicy(ctx context.Context, c *api.Call) (any, error) {

@@ -2,11 +2,13 @@ package iam
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
@@ -56,8 +58,12 @@ func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
 	if path == "" {
 		path = "/"
 	}
-	c.Event.RequestParameters = map[string]any{"roleName": in[0], "path": path, "assumeRolePolicyDocument": in[1]}
-	resource, tagList := arn.Role(c.Caller.Account, path, in[0]).String(), toTags(c)
+	tagList, err := toTags(c)
+	if err != nil {
+		return nil, err
+	}
+	c.Event.RequestParameters = map[string]any{"roleName": in[0], "path": path, "assumeRolePolicyDocument": in[1], "tags": record(tagList)}
+	resource := arn.Role(c.Caller.Account, path, in[0]).String()
 	if err := c.Authorize("iam:CreateRole", resource, requestTags(tagList)...); err != nil {
 		return nil, err
 	}
@@ -105,8 +111,13 @@ type rolesResult struct {
 	api.Page
 }
 
+var pathPrefix = regexp.MustCompile(`^/[!-~]{0,511}$`)
+
 func (d *door) listRoles(_ context.Context, c *api.Call) (any, error) {
 	prefix := c.Form.Get("PathPrefix")
+	if prefix != "" && !pathPrefix.MatchString(prefix) {
+		return nil, fault.New(fault.Invalid, "1 validation error detected: Value '%.100s' at 'pathPrefix' failed to satisfy constraint: at most 512 characters that begin with / are accepted", prefix)
+	}
 	if err := c.Authorize("iam:ListRoles", "arn:aws:iam::"+c.Caller.Account+":role"+orSlash(prefix)); err != nil {
 		return nil, err
 	}
@@ -146,6 +157,7 @@ func (d *door) updateRole(ctx context.Context, c *api.Call) (any, error) {
 	var change directory.RoleUpdate
 	if text, ok := c.Form["Description"]; ok {
 		change.Description = &text[0]
+		c.Event.RequestParameters.(map[string]any)["description"] = text[0]
 	}
 	seconds, given, err := c.Number("MaxSessionDuration")
 	if err != nil {
@@ -154,6 +166,7 @@ func (d *door) updateRole(ctx context.Context, c *api.Call) (any, error) {
 	if given {
 		longest := time.Duration(seconds) * time.Second
 		change.MaxSession = &longest
+		c.Event.RequestParameters.(map[string]any)["maxSessionDuration"] = seconds
 	}
 	_, err = d.directory.UpdateRole(ctx, c.Caller.Account, name, change)
 	return struct{}{}, err
@@ -194,22 +207,37 @@ func (d *door) deleteRole(ctx context.Context, c *api.Call) (any, error) {
 }
 
 func (d *door) tagRole(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizeRole(c, "iam:TagRole")
+	tagList, err := toTags(c)
 	if err != nil {
 		return nil, err
 	}
-	return nil, d.directory.TagRole(ctx, c.Caller.Account, name, toTags(c))
+	name, err := d.authorizeRole(c, "iam:TagRole", requestTags(tagList)...)
+	if err != nil {
+		return nil, err
+	}
+	if len(tagList) == 0 {
+		return nil, missing("tags")
+	}
+	c.Event.RequestParameters.(map[string]any)["tags"] = record(tagList)
+	return nil, d.directory.TagRole(ctx, c.Caller.Account, name, tagList)
 }
 
 func (d *door) untagRole(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizeRole(c, "iam:UntagRole")
-	if err != nil {
-		return nil, err
-	}
 	var keys []string
 	for _, m := range c.Members("TagKeys") {
 		keys = append(keys, m[""])
 	}
+	name, err := d.authorizeRole(c, "iam:UntagRole", policy.Entry{Key: "aws:TagKeys", Values: keys})
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(keys) == 0:
+		return nil, missing("tagKeys")
+	case len(keys) > maxTags:
+		return nil, tooMany("tagKeys", len(keys))
+	}
+	c.Event.RequestParameters.(map[string]any)["tagKeys"] = keys
 	return nil, d.directory.UntagRole(ctx, c.Caller.Account, name, keys)
 }
 
@@ -232,6 +260,19 @@ func (d *door) listRoleTags(_ context.Context, c *api.Call) (any, error) {
 		out.Tags = *all
 	}
 	return out, nil
+}
+
+func missing(member string) error {
+	return fault.New(fault.Invalid, "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
+}
+
+// record is tags as a record shows them.
+func record(in []directory.Tag) []audit.Tag {
+	out := make([]audit.Tag, len(in))
+	for i, t := range in {
+		out[i] = audit.Tag(t)
+	}
+	return out
 }
 
 // requestTags are the condition keys of tags that a call brings.

@@ -3,9 +3,13 @@
 package lanyard
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
+	"net/url"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
@@ -110,6 +114,27 @@ type activateRequest struct {
 	Practice             bool            `json:"practice"`
 }
 
+// check refuses an address and a certificate that `aws eks update-kubeconfig` could not use. Both may be left out.
+func (in activateRequest) check() error {
+	if in.Endpoint != "" {
+		u, err := url.Parse(in.Endpoint)
+		if err != nil || u.Scheme != "https" || u.Host == "" || len(in.Endpoint) > 255 {
+			return fault.New(fault.Invalid, "endpoint %.100q: an https URL of at most 255 characters is accepted", in.Endpoint)
+		}
+	}
+	for rest := []byte(in.CertificateAuthority); len(rest) > 0; {
+		block, after := pem.Decode(rest)
+		if block == nil || block.Type != "CERTIFICATE" {
+			return fault.New(fault.Invalid, "certificateAuthority: certificates in PEM are accepted")
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return fault.New(fault.Invalid, "certificateAuthority: certificates in PEM are accepted: %w", err)
+		}
+		rest = bytes.TrimSpace(after)
+	}
+	return nil
+}
+
 type clusterResponse struct {
 	Name        string          `json:"name"`
 	ID          string          `json:"id"`
@@ -140,6 +165,9 @@ func (d *door) activateCluster(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"cluster": c.Caller.ARN, "issuers": in.Issuers, "practice": in.Practice}
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	keys, err := podtoken.ParseKeys(in.JWKS)
 	if err != nil {
 		return nil, err

@@ -58,16 +58,44 @@ func (d *door) target(c *api.Call, in revokeRequest) (registry.Target, error) {
 		}
 		return checked(in, keyID, account+"/"+in.Value, "the access key id of a session, ASIA and 16 characters")
 	case registry.ByRole:
-		short := in.Value[strings.LastIndexByte(in.Value, '/')+1:]
-		if err := c.Authorize("lanyard:Revoke", arn.Role(account, "/", short).String()); err != nil {
-			return registry.Target{}, err
-		}
-		role, err := d.directory.Role(account, short)
-		if err != nil {
-			return registry.Target{}, err
-		}
-		return registry.Target{Kind: in.Kind, Value: role.ID}, nil
+		return d.roleTarget(c, in)
+	case registry.ByCluster, registry.ByAssociation, registry.ByNode, registry.ByServiceAccount, registry.ByPod:
+		return d.clusterTarget(c, in)
 	}
+	return registry.Target{}, fault.New(fault.Invalid,
+		"kind %.100q: one of session, role, cluster, association, node, serviceaccount, pod is accepted", in.Kind)
+}
+
+// roleTarget takes a role's name or ARN. A role that does not exist is asked for without a path, as at IAM's door.
+func (d *door) roleTarget(c *api.Call, in revokeRequest) (registry.Target, error) {
+	short := in.Value
+	if strings.HasPrefix(in.Value, "arn:") {
+		full, err := arn.Parse(in.Value)
+		if err != nil {
+			return registry.Target{}, fault.New(fault.Invalid, "value: %w", err)
+		}
+		_, name, ok := full.RoleName()
+		if !ok || full.Account != c.Caller.Account {
+			return registry.Target{}, fault.New(fault.Invalid, "value %q: the name or ARN of a role of account %s is accepted for kind role", in.Value, c.Caller.Account)
+		}
+		short = name
+	}
+	role, err := d.directory.Role(c.Caller.Account, short)
+	resource := arn.Role(c.Caller.Account, "/", short)
+	if err == nil {
+		resource = role.ARN()
+	}
+	if denied := c.Authorize("lanyard:Revoke", resource.String()); denied != nil {
+		return registry.Target{}, denied
+	}
+	if err != nil {
+		return registry.Target{}, err
+	}
+	return registry.Target{Kind: in.Kind, Value: role.ID}, nil
+}
+
+func (d *door) clusterTarget(c *api.Call, in revokeRequest) (registry.Target, error) {
+	account := c.Caller.Account
 	if err := c.Authorize("lanyard:Revoke", arn.Cluster(c.Region(), account, in.Cluster).String()); err != nil {
 		return registry.Target{}, err
 	}
@@ -83,16 +111,14 @@ func (d *door) target(c *api.Call, in revokeRequest) (registry.Target, error) {
 		return checked(in, name, cluster.ID+"/"+in.Value, "an association's id")
 	case registry.ByNode:
 		return checked(in, name, cluster.ID+"/"+in.Value, "a node's name")
-	case registry.ByServiceAccount, registry.ByPod:
+	default: // a service account, a pod
 		return checked(in, nsName, cluster.ID+"/"+in.Value, "NAMESPACE/NAME")
 	}
-	return registry.Target{}, fault.New(fault.Invalid,
-		"kind %q: one of session, role, cluster, association, node, serviceaccount, pod is accepted", in.Kind)
 }
 
 func checked(in revokeRequest, form *regexp.Regexp, value, accepted string) (registry.Target, error) {
 	if len(in.Value) > 512 || !form.MatchString(in.Value) {
-		return registry.Target{}, fault.New(fault.Invalid, "value %q: %s is accepted for kind %s", in.Value, accepted, in.Kind)
+		return registry.Target{}, fault.New(fault.Invalid, "value %.100q: %s is accepted for kind %s", in.Value, accepted, in.Kind)
 	}
 	return registry.Target{Kind: in.Kind, Value: value}, nil
 }

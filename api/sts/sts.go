@@ -92,20 +92,24 @@ type credentials struct {
 
 func (d *door) assumeRoleWithWebIdentity(ctx context.Context, c *api.Call) (any, error) {
 	c.Open() // the token and the role's trust policy decide
+	c.Shown = &api.Shown{}
 	in, err := c.Texts("RoleArn", "RoleSessionName", "WebIdentityToken")
 	if err != nil {
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"roleArn": in[0], "roleSessionName": in[1]}
-	c.Shown = &api.Shown{Hash: sha256.Sum256([]byte(in[2]))}
+	c.Shown.Hash = sha256.Sum256([]byte(in[2]))
 	for _, name := range []string{"Policy", "PolicyArns.member.1.arn", "ProviderId"} {
 		if c.Form.Get(name) != "" {
 			return nil, fault.New(fault.Unsupported, "The parameter %s is not supported yet: leave it out.", name)
 		}
 	}
-	seconds, _, err := c.Number("DurationSeconds")
+	seconds, given, err := c.Number("DurationSeconds")
 	if err != nil {
 		return nil, err
+	}
+	if given && seconds <= 0 {
+		return nil, fault.New(fault.Invalid, "durationSeconds %d: 900 to 43200 are accepted", seconds)
 	}
 	grant, err := d.broker.ForWebIdentity(ctx, broker.WebIdentity{
 		Role: in[0], SessionName: in[1], Token: in[2], Duration: time.Duration(seconds) * time.Second,

@@ -1,0 +1,65 @@
+# Everything a change needs: `make` lists it, `make check test` decides it.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+FUZZTIME    ?= 5s
+
+# One set of flags for every build, vet and analysis: another set would compile all the dependencies once more.
+export CGO_ENABLED := 0
+export GOFLAGS     := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath)
+
+TOOL := go tool -modfile=tools/go.mod
+LINK := -ldflags '-s -w'
+
+.PHONY: help run build test check bench fuzz unit stories clients
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## build lanyard and start the walk-through (needs Go alone)
+	@echo 'building lanyard; the first time compiles every dependency, which takes one to three minutes'
+	@go build -v $(LINK) -o bin/lanyard ./cmd/lanyard
+	@exec bin/lanyard dev
+
+build: ## bin/lanyard and bin/lanyard-agent, static
+	go build $(LINK) -o bin/lanyard ./cmd/lanyard
+	go build $(LINK) -o bin/lanyard-agent ./cmd/lanyard-agent
+
+test: unit stories clients ## unit tests, the stories of the CLI, other people's clients
+
+# The race detector is spent on the rooms, which are what runs concurrently. The embedded S3 server and the programs
+# around the rooms are compiled without it: they would add minutes, and the rooms inside them have had it.
+PLAIN := /(dev|cmd|bench)(/|$$)
+
+unit:
+	rooms=$$(go list ./... | grep -vE '$(PLAIN)|/test/'); \
+	CGO_ENABLED=1 go test -race -shuffle=on $$rooms
+	all=$$(go list ./...); \
+	plain=$$(grep -E '$(PLAIN)' <<<"$$all" | grep -v '/cmd/lanyard$$' || true); \
+	if [ -n "$$plain" ]; then go test -shuffle=on $$plain; fi
+
+# Stories and clients run in a network namespace of their own: a wrong variable then sends nobody's token anywhere.
+stories: build
+	test/system-packages
+	go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./cmd/lanyard
+
+clients: build
+	test/setup
+	PATH="$(CURDIR)/bin:$(CURDIR)/.tools/venv/bin:$$PATH" \
+		go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./test/clients
+
+check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for macOS
+	@out=$$($(TOOL) gofumpt -l .); \
+	if [ -n "$$out" ]; then echo "not in gofumpt's form:"; echo "$$out"; exit 1; fi
+	go mod tidy -diff
+	go test -count=1 .
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) errcheck -exclude tools/errcheck.txt ./...
+	GOOS=darwin go build ./...
+
+bench: ## Lanyard, the peer or the floor, and their ratio, from one run
+	go run ./bench
+
+fuzz: ## each fuzz target for FUZZTIME (5s)
+	test/fuzz $(FUZZTIME)

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/openlanyard/lanyard/agent"
+)
+
+// initialize makes a dummy link that carries both addresses; on a kernel without dummy links the loopback link carries
+// them. Done again it changes nothing. A node without IPv6 gets IPv4 only: that is logged, and the server is told by
+// --bind-hosts.
+func initialize(ctx context.Context, log *slog.Logger) error {
+	name := link
+	err := netlink.LinkAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: link}})
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		log.WarnContext(ctx, "this kernel has no dummy links: the loopback link carries the addresses")
+		name = "lo"
+	case err != nil && !errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("adding the link %s: %w", name, err)
+	}
+	made, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("finding the link %s: %w", name, err)
+	}
+	if err := netlink.LinkSetUp(made); err != nil {
+		return fmt.Errorf("bringing the link %s up: %w", name, err)
+	}
+	if err := assign(made, net.ParseIP(agent.IPv4), 32); err != nil {
+		return err
+	}
+	if err := assign(made, net.ParseIP(agent.IPv6), 128); err != nil {
+		log.WarnContext(ctx, "no IPv6 on this node: leave its address out of --bind-hosts", slog.String("error", err.Error()))
+	}
+	return nil
+}
+
+// assign gives the link an address and the route to it, which a dummy link's address of full length does not bring.
+func assign(made netlink.Link, ip net.IP, bits int) error {
+	single := &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)}
+	// No duplicate address detection: nobody else is on this link, and the server could not bind while it lasts.
+	if err := netlink.AddrReplace(made, &netlink.Addr{IPNet: single, Flags: unix.IFA_F_NODAD}); err != nil {
+		return fmt.Errorf("assigning %s to %s: %w", ip, made.Attrs().Name, err)
+	}
+	if err := netlink.RouteReplace(&netlink.Route{LinkIndex: made.Attrs().Index, Dst: single, Scope: netlink.SCOPE_LINK}); err != nil {
+		return fmt.Errorf("routing %s to %s: %w", ip, made.Attrs().Name, err)
+	}
+	return nil
+}

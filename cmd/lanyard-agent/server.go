@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"github.com/openlanyard/lanyard/agent"
+)
+
+// drain is how long requests under way may take when the agent stops; the chart gives it 30 s.
+const drain = 25 * time.Second
+
+// settings are the flags of `server`, as they were given.
+type settings struct {
+	cluster, endpoint, stsEndpoint, region, role, tokenFile, caFile, node string
+
+	bindHosts   []string
+	port        uint16
+	probePort   uint16
+	metricsHost string
+	metricsPort uint16
+	retention   time.Duration
+	cacheSize   int
+	qps         int
+	rotate      bool
+}
+
+func newServer(logger func(*cobra.Command) (*slog.Logger, error)) *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Answer GET " + agent.Path,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logger(cmd)
+			if err != nil {
+				return err
+			}
+			return s.serve(cmd.Context(), log)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&s.cluster, "cluster-name", "c", "", "name of the cluster (required)")
+	f.Uint16VarP(&s.port, "port", "p", 80, "port of the credentials endpoint")
+	f.StringSliceVarP(&s.bindHosts, "bind-hosts", "b", []string{agent.IPv4, "[" + agent.IPv6 + "]"}, "addresses of the credentials endpoint")
+	f.Uint16Var(&s.probePort, "probe-port", 2703, "port for /healthz and /readyz on localhost")
+	f.StringVar(&s.metricsHost, "metrics-address", "0.0.0.0", "address for /metrics, /healthz and /readyz")
+	f.Uint16Var(&s.metricsPort, "metrics-port", 2705, "port for /metrics, /healthz and /readyz")
+	f.DurationVar(&s.retention, "max-credential-retention-before-renewal", 3*time.Hour, "how long credentials are kept before they are renewed; 0 keeps nothing")
+	f.IntVar(&s.cacheSize, "max-cache-size", 2000, "tokens whose credentials are kept; 0 keeps nothing")
+	f.IntVar(&s.qps, "max-service-qps", 3, "renewals a second; exceeded where credentials would expire otherwise")
+	f.BoolVar(&s.rotate, "rotate-credentials", false, "accepted for AWS's Helm values: this agent's identity is always renewed")
+	f.StringVar(&s.endpoint, "endpoint", firstEnv("AWS_ENDPOINT_URL_EKS_AUTH", "AWS_ENDPOINT_URL"), "base URL of EKS Auth (AWS_ENDPOINT_URL_EKS_AUTH or AWS_ENDPOINT_URL)")
+	f.StringVar(&s.stsEndpoint, "sts-endpoint", firstEnv("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"), "base URL of STS (AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL); empty: the endpoint")
+	f.StringVar(&s.region, "region", firstEnv("AWS_REGION", "AWS_DEFAULT_REGION"), "region of the signatures (AWS_REGION)")
+	f.StringVar(&s.role, "role-arn", os.Getenv("AWS_ROLE_ARN"), "the agent's own role (AWS_ROLE_ARN)")
+	f.StringVar(&s.tokenFile, "web-identity-token-file", os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE"), "the agent's own service-account token (AWS_WEB_IDENTITY_TOKEN_FILE)")
+	f.StringVar(&s.caFile, "ca-file", os.Getenv("AWS_CA_BUNDLE"), "PEM file of the CAs of the endpoints; empty: the system's (AWS_CA_BUNDLE)")
+	f.StringVar(&s.node, "node-name", firstEnv("NODE_NAME", "MY_NODE_NAME"), "names the agent's sessions (NODE_NAME); empty: the host's name")
+	return cmd
+}
+
+func firstEnv(names ...string) string {
+	for _, name := range names {
+		if value := os.Getenv(name); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+func (s *settings) config(log *slog.Logger, registerer prometheus.Registerer) (agent.Config, error) {
+	cfg := agent.Config{
+		Cluster: s.cluster, Region: s.region, Endpoint: s.endpoint, STSEndpoint: s.stsEndpoint,
+		RoleARN: s.role, TokenFile: s.tokenFile, SessionName: s.node,
+		CacheSize: s.cacheSize, Retention: s.retention, QPS: float64(s.qps),
+		Logger: log, Registerer: registerer,
+	}
+	// AWS's flags say 0 for "none" where the room's zero value is the default.
+	if s.cacheSize == 0 {
+		cfg.CacheSize = -1
+	}
+	if s.retention == 0 {
+		cfg.Retention = -1
+	}
+	if s.cacheSize < 0 || s.retention < 0 || s.qps < 1 {
+		return cfg, errors.New("--max-cache-size and --max-credential-retention-before-renewal cannot be negative, --max-service-qps is at least 1")
+	}
+	for _, host := range s.bindHosts {
+		cfg.Hosts = append(cfg.Hosts, strings.Trim(host, "[]"))
+	}
+	if cfg.SessionName == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return cfg, fmt.Errorf("reading the host's name: %w", err)
+		}
+		cfg.SessionName = name
+	}
+	if s.caFile != "" {
+		pem, err := os.ReadFile(s.caFile)
+		if err != nil {
+			return cfg, fmt.Errorf("reading the CAs: %w", err)
+		}
+		cfg.CAs = x509.NewCertPool()
+		if !cfg.CAs.AppendCertsFromPEM(pem) {
+			return cfg, fmt.Errorf("%s has no certificate in PEM form", s.caFile)
+		}
+	}
+	return cfg, nil
+}
+
+// serve starts in this order: listeners, so that a taken address is told at once; the agent; the probes, which say ready
+// when both are there. It stops in the reverse order, and the requests under way are answered.
+func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	cfg, err := s.config(log, registry)
+	if err != nil {
+		return err
+	}
+	a, err := agent.New(cfg)
+	if err != nil {
+		return err
+	}
+	if s.rotate {
+		log.InfoContext(ctx, "--rotate-credentials has no effect: the agent's identity is read from its token file and always renewed")
+	}
+
+	var front, back listeners
+	defer front.close()
+	defer back.close()
+	var urls []string
+	for _, host := range cfg.Hosts {
+		addr, err := front.listen(ctx, host, s.port)
+		if err != nil {
+			return err
+		}
+		urls = append(urls, "http://"+addr)
+		log.InfoContext(ctx, "serving credentials", slog.String("address", addr), slog.String("cluster", s.cluster))
+	}
+	probes := a.Probes(urls...)
+	if _, err := back.listen(ctx, "127.0.0.1", s.probePort); err != nil {
+		return err
+	}
+	metrics := http.NewServeMux()
+	metrics.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	metrics.Handle("/", probes)
+	if _, err := back.listen(ctx, s.metricsHost, s.metricsPort); err != nil {
+		return err
+	}
+
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- a.Run(running) }()
+	failed := make(chan error, len(front)+len(back))
+	for i := range front {
+		front.serve(i, a.Server(), failed)
+	}
+	back.serve(0, &http.Server{Handler: probes, ReadHeaderTimeout: 5 * time.Second}, failed)
+	back.serve(1, &http.Server{Handler: metrics, ReadHeaderTimeout: 5 * time.Second}, failed)
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		log.InfoContext(running, "stopping")
+	}
+	limit, cancel := context.WithTimeout(running, drain)
+	defer cancel()
+	err = errors.Join(err, front.shutdown(limit))
+	stop()
+	return errors.Join(err, <-done, back.shutdown(limit))
+}
+
+// listeners are bound first and served later.
+type listeners []*listener
+
+type listener struct {
+	socket net.Listener
+	server *http.Server
+}
+
+func (l *listeners) listen(ctx context.Context, host string, port uint16) (addr string, err error) {
+	var config net.ListenConfig
+	socket, err := config.Listen(ctx, "tcp", net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(port))))
+	if err != nil {
+		return "", fmt.Errorf("listening: %w", err)
+	}
+	*l = append(*l, &listener{socket: socket})
+	return socket.Addr().String(), nil
+}
+
+func (l listeners) serve(i int, server *http.Server, failed chan<- error) {
+	l[i].server = server
+	go func() {
+		if err := l[i].server.Serve(l[i].socket); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serving %s: %w", l[i].socket.Addr(), err)
+		}
+	}()
+}
+
+func (l listeners) shutdown(ctx context.Context) error {
+	var all error
+	for _, one := range l {
+		all = errors.Join(all, one.server.Shutdown(ctx))
+	}
+	return all
+}
+
+// close frees what was bound when the start failed half-way; after shutdown there is nothing left to close.
+func (l *listeners) close() {
+	for _, one := range *l {
+		_ = one.socket.Close()
+	}
+}

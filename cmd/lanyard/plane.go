@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/openlanyard/lanyard/access"
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/api/eks"
+	"github.com/openlanyard/lanyard/api/eksauth"
+	"github.com/openlanyard/lanyard/api/iam"
+	"github.com/openlanyard/lanyard/api/lanyard"
+	"github.com/openlanyard/lanyard/api/sts"
+	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/broker"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/keyring"
+	"github.com/openlanyard/lanyard/limit"
+	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/registry"
+	"github.com/openlanyard/lanyard/sigv4"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// plane is the control plane of one replica: the rooms, put together in the order in which they must start.
+type plane struct {
+	store     *store.Store
+	directory *directory.Directory
+	keyring   *keyring.Keyring
+	registry  *registry.Registry
+	audit     *audit.Log
+	access    *access.Access
+	broker    *broker.Broker
+
+	region  string
+	log     *slog.Logger
+	metrics prometheus.Registerer
+	tasks   sync.WaitGroup
+	stop    []context.CancelFunc // in the order in which to call them
+	failed  chan error
+}
+
+// planeConfig says where a replica keeps what it keeps.
+type planeConfig struct {
+	State, Audit string // folders
+	MasterKey    store.MasterKey
+	Region       string
+	Log          *slog.Logger
+	Metrics      prometheus.Registerer
+}
+
+// What one replica lets in. A node's agent asks for all its pods from one address, and a NAT may hide many nodes.
+const (
+	perAddress    = 5000 // requests a second, with as many in a burst
+	perPrincipal  = 2000
+	addressesKept = 65536
+	atOnce        = 256 // operations that run at the same time
+	keptForPods   = 128 // of which management calls cannot have these
+	tokensKept    = 20000
+	keysKept      = 20000
+)
+
+// openPlane starts a replica, in this order: the state's folder is locked and its etcd started; the rooms declare their
+// tables; the copy is read; the audit log is opened. What runs beside the requests is started last.
+func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
+	st, err := store.Open(ctx, store.Config{Dir: cfg.State, MasterKey: cfg.MasterKey, Logger: cfg.Log})
+	if err != nil {
+		return nil, err
+	}
+	p := &plane{store: st, region: cfg.Region, log: cfg.Log, metrics: cfg.Metrics, failed: make(chan error, 8)}
+	p.directory = directory.New(st, nil)
+	p.keyring = keyring.New(st, cfg.Log, nil)
+	p.registry = registry.New(st, p.directory, registry.Config{Region: cfg.Region, Log: cfg.Log})
+	if err := st.Start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the state: %w", err), st.Close())
+	}
+	if p.audit, err = audit.Open(cfg.Audit, audit.Config{Logger: cfg.Log}); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	p.access = &access.Access{
+		Store: st, Directory: p.directory, Registry: p.registry, Ring: p.keyring.Ring(), Keys: sigv4.NewCache(keysKept),
+	}
+	p.broker = &broker.Broker{
+		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
+	}
+	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written
+	p.start(p.keyring.Run) // stopped with the rest
+	p.start(p.registry.Run)
+	p.start(p.keepAuditHead)
+	return p, nil
+}
+
+// start runs a task beside the requests until close. A task that fails brings the process down: it is not to go on
+// without its audit.
+func (p *plane) start(run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.stop = append([]context.CancelFunc{cancel}, p.stop...)
+	p.tasks.Go(func() {
+		if err := run(ctx); err != nil {
+			p.failed <- err
+		}
+	})
+}
+
+// close stops the tasks and then what they write to. No request may be under way any more.
+func (p *plane) close() error {
+	for _, stop := range p.stop {
+		stop()
+	}
+	p.tasks.Wait()
+	return errors.Join(p.audit.Close(), p.store.Close())
+}
+
+// frame hangs the doors of the server, and those beside them.
+func (p *plane) frame(fallback string, beside ...*api.Door) *api.Frame {
+	doors := append([]*api.Door{
+		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.directory, p.registry),
+	}, beside...)
+	return api.New(api.Config{
+		Region: p.region, Access: p.access, Audit: p.audit, Log: p.log, Metrics: p.metrics, Ready: p.store.Ready,
+		Addresses:  limit.NewRates(perAddress, perAddress, addressesKept),
+		Principals: limit.NewRates(perPrincipal, perPrincipal, addressesKept),
+		Gate:       limit.NewGate(atOnce, keptForPods),
+	}, fallback, doors...)
+}
+
+// keepAuditHead keeps the head of the audit's chain in the state each second that it changed: an audit folder that was cut
+// or replaced no longer leads to it.
+func (p *plane) keepAuditHead(ctx context.Context) error {
+	kept, err := p.registry.AuditHead()
+	if err != nil {
+		return err
+	}
+	if present := p.audit.Head(); present.Seq < kept.Seq {
+		p.log.Error("the audit log is shorter than the state remembers: records are missing", "records", present.Seq, "remembered", kept.Seq)
+	}
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+		}
+		head := registry.AuditHead(p.audit.Head())
+		if head == kept {
+			continue
+		}
+		if err := p.registry.PutAuditHead(ctx, head); err != nil {
+			p.log.Warn("the head of the audit log was not kept", "error", err)
+			continue
+		}
+		kept = head
+	}
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openlanyard/lanyard/directory"
+)
+
+func newRecover() *cobra.Command {
+	var dir, account string
+	cmd := &cobra.Command{
+		Use:   "recover --dir DIR",
+		Short: "Write a new administrator key while the server is stopped; former keys of the administrator are deleted",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			abs, err := filepath.Abs(dir)
+			if err != nil {
+				return err
+			}
+			d := serverDir(abs)
+			cfg, err := d.config()
+			if err != nil {
+				return err
+			}
+			master, err := masterKey(d.file(masterKeyFile))
+			if err != nil {
+				return err
+			}
+			var key *directory.AccessKey
+			err = offline(cmd.Context(), d, master, func(dir *directory.Directory) error {
+				key, err = dir.RecoverAdministrator(cmd.Context(), firstOf(account, cfg.Account))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if err := d.putAdministrator(key, cfg.Region); err != nil {
+				return err
+			}
+			return printf(cmd, "the new administrator key of account %s is in %s\n", key.Account, d.file(administratorFile))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "dir", "", "folder that `lanyard init` made (required)")
+	f.StringVar(&account, "account", "", "account whose administrator to recover; empty: the management account")
+	if err := cmd.MarkFlagRequired("dir"); err != nil {
+		panic(err) // the flag of the lines above
+	}
+	return cmd
+}

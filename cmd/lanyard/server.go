@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+type serverVerb struct {
+	dir, listen, debugListen string
+	cert, key                string
+	plain                    bool
+}
+
+func newServer() *cobra.Command {
+	var v serverVerb
+	cmd := &cobra.Command{
+		Use:   "server --dir DIR --listen ADDRESS:PORT",
+		Short: "Run the control plane over TLS, with its state in a folder",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return v.run(cmd.Context(), newLogger(slog.LevelInfo))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&v.dir, "dir", "", "folder that `lanyard init` made (required)")
+	f.StringVar(&v.listen, "listen", "127.0.0.1:8443", "address of all APIs")
+	f.StringVar(&v.cert, "tls-cert", "", "certificate file; empty: the folder's. It is read again when it changes")
+	f.StringVar(&v.key, "tls-key", "", "key file; empty: the folder's")
+	f.BoolVar(&v.plain, "plain-http", false, "speak HTTP; on a loopback address only")
+	f.StringVar(&v.debugListen, "debug-listen", "", "address of metrics and profiles; loopback only; empty: none")
+	if err := cmd.MarkFlagRequired("dir"); err != nil {
+		panic(err) // the flag of the lines above
+	}
+	return cmd
+}
+
+// run starts the control plane first, so that a second process on the folder is refused before it takes an address.
+func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
+	abs, err := filepath.Abs(v.dir)
+	if err != nil {
+		return err
+	}
+	d := serverDir(abs)
+	cfg, err := d.config()
+	if err != nil {
+		return err
+	}
+	master, err := masterKey(d.file(masterKeyFile))
+	if err != nil {
+		return err
+	}
+	metrics := prometheus.NewRegistry()
+	p, err := openPlane(ctx, planeConfig{
+		State: d.file(stateFolder), Audit: d.file(auditFolder), MasterKey: master, Region: cfg.Region, Log: log, Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	listener, err := v.open(d)
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "address", listener.Addr().String(), "tls", !v.plain, "region", cfg.Region)
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	start := func(run func() error) {
+		running.Go(func() { cancel(run()) })
+	}
+	start(func() error { return serve(ctx, listener, p.frame("eks"), log) })
+	if v.debugListen != "" {
+		debug, err := listenLoopback("--debug-listen", v.debugListen)
+		if err != nil {
+			cancel(err)
+		} else {
+			start(func() error { return serve(ctx, debug, debugHandler(metrics), log) })
+		}
+	}
+	select {
+	case err := <-p.failed:
+		cancel(err)
+	case <-ctx.Done():
+	}
+	running.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// open listens with TLS, or without it on loopback when told so.
+func (v *serverVerb) open(d serverDir) (net.Listener, error) {
+	if v.plain {
+		l, err := listenLoopback("--plain-http with --listen", v.listen)
+		return l, err
+	}
+	cert, err := newCertificate(firstOf(v.cert, d.file(certFile)), firstOf(v.key, d.file(keyFile)))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := net.ResolveTCPAddr("tcp", v.listen); err != nil {
+		return nil, fault.New(fault.Invalid, "--listen %q: ADDRESS:PORT is accepted", v.listen)
+	}
+	return tls.Listen("tcp", v.listen, &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12})
+}

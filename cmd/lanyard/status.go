@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func newStatus() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say whether the server answers, who one is there, and how its clusters are",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := newClient(cmd)
+			if err != nil {
+				return err
+			}
+			return c.status(cmd)
+		},
+	}
+	dirFlag(cmd)
+	return cmd
+}
+
+// status goes from the outside in, and ends at the first thing that is broken.
+func (c *client) status(cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	for _, probe := range []string{"/healthz", "/readyz"} {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.endpoint+probe, nil)
+		if err != nil {
+			return err
+		}
+		response, err := c.http.Do(request)
+		if err != nil {
+			return fmt.Errorf("server %s does not answer: %w", c.endpoint, err)
+		}
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 1024))
+		_ = response.Body.Close() // read; nothing to lose
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("server %s: %s says %s", c.endpoint, probe, strings.TrimSpace(string(text)))
+		}
+	}
+	if err := printf(cmd, "server      %s is ready\n", c.endpoint); err != nil {
+		return err
+	}
+	form := url.Values{"Action": {"GetCallerIdentity"}, "Version": {"2011-06-15"}}
+	if err := c.call(ctx, "sts", http.MethodPost, "/", form, nil); err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	if err := printf(cmd, "credentials %s are accepted\n", c.keyID); err != nil {
+		return err
+	}
+	var list struct{ Clusters []string }
+	if err := c.call(ctx, "eks", http.MethodGet, "/clusters", nil, &list); err != nil {
+		return fmt.Errorf("clusters: %w", err)
+	}
+	for _, name := range list.Clusters {
+		var described struct{ Cluster struct{ Status string } }
+		if err := c.call(ctx, "eks", http.MethodGet, "/clusters/"+name, nil, &described); err != nil {
+			return fmt.Errorf("cluster %s: %w", name, err)
+		}
+		if err := printf(cmd, "cluster     %s is %s\n", name, described.Cluster.Status); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+// Package dev is Lanyard on a laptop: practice clusters whose signing keys it holds, an embedded S3 store, the
+// walk-through, and the environment of a pod (README.md tells how it is used).
+package dev
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// Account and Region are what the first start makes.
+const (
+	Account = "111122223333"
+	Region  = "us-east-1"
+)
+
+// Dir is the state folder of `lanyard dev`: 0700, its files 0600. File permission is the authority over everything in it.
+type Dir string
+
+// OpenDir makes the folder where it is missing, and refuses one that others may read.
+func OpenDir(path string) (Dir, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(abs, 0o700); err != nil {
+		return "", fmt.Errorf("making the state folder: %w", err)
+	}
+	return Dir(abs), Dir(abs).check()
+}
+
+// check refuses a folder or a file in it that others may read or write.
+func (d Dir) check() error {
+	info, err := os.Stat(string(d))
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() || info.Mode().Perm() != 0o700 {
+		return fault.New(fault.Invalid, "the state folder %s has mode %04o: it has to be a folder of mode 0700 (chmod 700 %s)", d, info.Mode().Perm(), d)
+	}
+	entries, err := os.ReadDir(string(d))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+			return fault.New(fault.Invalid, "%s has mode %04o: files of the state folder have to be 0600", d.path(e.Name()), info.Mode().Perm())
+		}
+	}
+	return nil
+}
+
+func (d Dir) path(parts ...string) string {
+	return filepath.Join(append([]string{string(d)}, parts...)...)
+}
+
+// The places in the folder.
+
+// State is the folder of the embedded etcd member.
+func (d Dir) State() string { return d.path("state") }
+
+// Audit is the folder of the audit log.
+func (d Dir) Audit() string { return d.path("audit") }
+
+// Objects is the folder of the embedded S3 store.
+func (d Dir) Objects() string { return d.path("s3") }
+
+// MasterKey is the file of the master key.
+func (d Dir) MasterKey() string { return d.path("master.key") }
+
+// Administrator is the administrator of the first account, as the folder keeps it.
+type Administrator struct {
+	Account         string `json:"account"`
+	Region          string `json:"region"`
+	AccessKeyID     string `json:"accessKeyId"`
+	SecretAccessKey string `json:"secretAccessKey"`
+}
+
+// Addresses is where the running process listens.
+type Addresses struct {
+	Endpoint string `json:"endpoint"` // http://127.0.0.1:8780
+	Agent    string `json:"agent"`    // http://127.0.0.1:8723
+	PID      int    `json:"pid"`
+}
+
+const (
+	administratorFile = "administrator.json"
+	addressesFile     = "addresses.json"
+	startedFile       = "started.json"
+)
+
+// Started reports whether the first start was finished; one that was cut short is done again.
+func (d Dir) Started() bool {
+	_, err := os.Stat(d.path(startedFile))
+	return err == nil
+}
+
+// PutStarted says that the first start is finished.
+func (d Dir) PutStarted() error { return d.write(startedFile, struct{}{}) }
+
+// PutAdministrator keeps the administrator's key.
+func (d Dir) PutAdministrator(a Administrator) error { return d.write(administratorFile, a) }
+
+// Administrator returns the administrator's key; NotFound before the first start has made it.
+func (d Dir) Administrator() (a Administrator, err error) { return a, d.read(administratorFile, &a) }
+
+// PutAddresses tells other commands where the running process listens.
+func (d Dir) PutAddresses(a Addresses) error { return d.write(addressesFile, a) }
+
+// Addresses returns where the running process listens, or listened when it was killed.
+func (d Dir) Addresses() (a Addresses, err error) { return a, d.read(addressesFile, &a) }
+
+// ClearAddresses says that no process listens any more.
+func (d Dir) ClearAddresses() error {
+	err := os.Remove(d.path(addressesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// write replaces a file as a whole, so that a reader sees the old content or the new.
+func (d Dir) write(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replace(d.path(name), append(text, '\n'))
+}
+
+func (d Dir) read(name string, v any) error {
+	text, err := os.ReadFile(d.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.NotFound, "%s is not there: start `lanyard dev` on this folder first", d.path(name))
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("reading %s: %w", d.path(name), err)
+	}
+	return nil
+}
+
+// replace writes a file of mode 0600 beside the old one and renames it over.
+func replace(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

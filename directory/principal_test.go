@@ -1,0 +1,98 @@
+package directory
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+	"github.com/openlanyard/lanyard/session"
+)
+
+func TestPrincipals(t *testing.T) {
+	w := fresh(t)
+	key := w.account(t, one)
+	role := w.create(t, NewRole{Account: one, Name: "app", Path: "/team/", Tags: []Tag{{"Env", "role"}, {"owner", "ann"}}})
+	_, user, err := w.AccessKey(key.ID)
+	must(t, err)
+	issued := time.Date(2026, 11, 23, 3, 0, 0, 0, time.FixedZone("", 3600))
+	byRole, err := SessionPrincipal(role, &session.Session{
+		Account: one, RoleID: role.ID, Name: "s1", AccessKeyID: "ASIAX", Issued: issued, SourceIdentity: "bob",
+		Tags: []session.Tag{{Key: "env", Value: "session"}},
+	})
+	must(t, err)
+	values := func(entries ...string) policy.Context {
+		var c policy.Context
+		for i := 0; i < len(entries); i += 2 {
+			c = append(c, policy.Entry{Key: entries[i], Values: []string{entries[i+1]}})
+		}
+		return c
+	}
+	for _, test := range []struct {
+		name    string
+		got     *Principal
+		arn, id string
+		names   []string
+		context policy.Context
+	}{
+		{
+			"a user", UserPrincipal(user, key.ID), "arn:aws:iam::111122223333:user/administrator", user.ID,
+			[]string{"arn:aws:iam::111122223333:user/administrator"},
+			values("aws:PrincipalAccount", one, "aws:userid", user.ID, "aws:PrincipalArn", "arn:aws:iam::111122223333:user/administrator",
+				"aws:PrincipalType", "User", "aws:username", "administrator"),
+		},
+		{
+			"a session", byRole, "arn:aws:sts::111122223333:assumed-role/app/s1", role.ID + ":s1",
+			[]string{"arn:aws:sts::111122223333:assumed-role/app/s1", "arn:aws:iam::111122223333:role/team/app"},
+			values("aws:PrincipalAccount", one, "aws:userid", role.ID+":s1", "aws:PrincipalArn", "arn:aws:iam::111122223333:role/team/app",
+				"aws:PrincipalType", "AssumedRole", "aws:TokenIssueTime", "2026-11-23T02:00:00Z", "aws:SourceIdentity", "bob",
+				"aws:PrincipalTag/env", "session", "aws:PrincipalTag/owner", "ann"),
+		},
+		{
+			"a cluster that joins", &Principal{Account: one, ARN: "arn:c", ID: "ACTV1"}, "arn:c", "ACTV1", []string{"arn:c"},
+			values("aws:PrincipalAccount", one, "aws:userid", "ACTV1", "aws:PrincipalArn", "arn:c"),
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.got.ARN != test.arn || test.got.ID != test.id || test.got.Account != one {
+				t.Errorf("got %s %s of %s, want %s %s", test.got.ARN, test.got.ID, test.got.Account, test.arn, test.id)
+			}
+			if diff := cmp.Diff(test.names, test.got.Names()); diff != "" {
+				t.Errorf("Names (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.context, test.got.Context()); diff != "" {
+				t.Errorf("Context (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestASessionPolicyNarrowsAndOneThatDoesNotParseIsRefused(t *testing.T) {
+	w := fresh(t)
+	w.create(t, NewRole{Account: one, Name: "app"})
+	must(t, w.PutRolePolicy(t.Context(), one, "app", "list", listAll))
+	role, err := w.Role(one, "app")
+	must(t, err)
+	question := &policy.Question{Action: "s3:ListAllMyBuckets", Resource: "*"}
+	for _, test := range []struct {
+		name     string
+		policies []string
+		want     policy.Effect
+	}{
+		{"none", nil, policy.Allow},
+		{"one that allows", []string{listAll}, policy.Allow},
+		{"one that does not", []string{listAll, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`}, policy.ImplicitDeny},
+		{"one that denies", []string{denyAll}, policy.Deny},
+	} {
+		p, err := SessionPrincipal(role, &session.Session{Account: one, Name: "s", Policies: test.policies})
+		must(t, err)
+		if got := p.Layers.Evaluate(question).Effect; got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+	if _, err := SessionPrincipal(role, &session.Session{Policies: []string{"{"}}); !fault.Is(err, fault.MalformedPolicy) {
+		t.Errorf("a policy that does not parse: got %v, want MalformedPolicy", err)
+	}
+}

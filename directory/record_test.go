@@ -1,0 +1,98 @@
+package directory
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// What is stored is read back as it was, by another process.
+func TestRecordsSurviveARestart(t *testing.T) {
+	dir, key := folder(t), store.NewMasterKey()
+	w := open(t, dir, key)
+	secret := w.account(t, one)
+	must(t, w.PutUserPolicy(t.Context(), one, Administrator, "list", listAll))
+	w.create(t, NewRole{
+		Account: one, Path: "/team/", Name: "App", Description: "dé", MaxSession: 90 * time.Minute, Tags: []Tag{{"a", "b"}, {"c", ""}},
+	})
+	must(t, w.PutRolePolicy(t.Context(), one, "App", "list", listAll))
+	must(t, w.store.Update(t.Context(), func(tx *store.Tx) error {
+		return w.PutClusterRole(tx, ClusterRole{Account: one, Name: "agent", Cluster: "c1", Trust: podTrust, Permissions: listAll})
+	}))
+	all := func(w *world) []any {
+		account, err := w.Account(one)
+		must(t, err)
+		k, user, err := w.AccessKey(secret.ID)
+		must(t, err)
+		app, err := w.Role(one, "App")
+		must(t, err)
+		agent, err := w.Role(one, "agent")
+		must(t, err)
+		return []any{account, k, string(k.Secret), user, app, agent}
+	}
+	before := all(w)
+	must(t, w.store.Close())
+
+	again := open(t, dir, key)
+	text := cmp.Comparer(func(a, b *policy.Document) bool { return a.Text() == b.Text() })
+	if diff := cmp.Diff(before, all(again), text, cmp.AllowUnexported(Role{}, User{})); diff != "" {
+		t.Errorf("after a restart (-want +got):\n%s", diff)
+	}
+	must(t, again.store.Ready())
+}
+
+// A record of a version to come is neither skipped nor written over: it counts as unknown, not as absent.
+func TestRecordsOfAnUnknownVersionAreRefused(t *testing.T) {
+	dir, key := folder(t), store.NewMasterKey()
+	st, err := store.Open(t.Context(), store.Config{Dir: dir, MasterKey: key})
+	must(t, err)
+	later := store.Codec[string]{
+		Version: 2,
+		Encode:  func(_ *store.Sealer, _ string, v string) ([]byte, error) { return []byte(v), nil },
+		Decode:  func(_ *store.Sealer, _ string, _ int, data []byte) (string, error) { return string(data), nil },
+	}
+	tables := map[string]*store.Table[string]{}
+	for _, name := range []string{"account", "user", "accesskey", "role"} {
+		tables[name] = store.NewTable(st, name, later)
+	}
+	must(t, st.Start(t.Context()))
+	must(t, st.Update(t.Context(), func(tx *store.Tx) error {
+		for name, key := range map[string]string{"account": one, "user": one + "/ann", "accesskey": "AKIAX", "role": one + "/app"} {
+			if err := tables[name].Put(tx, key, "{}"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	must(t, st.Close())
+
+	w := open(t, dir, key)
+	if err := w.store.Ready(); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "/lanyard/") {
+		t.Errorf("Ready: got %v, want Unavailable with a key", err)
+	}
+	for name, read := range map[string]func() error{
+		"Account":     func() error { _, err := w.Account(one); return err },
+		"Accounts":    func() error { _, err := w.Accounts(); return err },
+		"User":        func() error { _, err := w.User(one, "ann"); return err },
+		"AccessKey":   func() error { _, _, err := w.AccessKey("AKIAX"); return err },
+		"Role":        func() error { _, err := w.Role(one, "app"); return err },
+		"UpdateTrust": func() error { return w.UpdateTrust(t.Context(), one, "app", podTrust) },
+		"DeleteRole":  func() error { return w.DeleteRole(t.Context(), one, "app") },
+		"CreateRole": func() error {
+			_, err := w.CreateRole(t.Context(), NewRole{Account: one, Name: "app", Trust: podTrust})
+			return err
+		},
+		"PutUserPolicy": func() error { return w.PutUserPolicy(t.Context(), one, "ann", "p", listAll) },
+	} {
+		wants(t, name, read(), fault.Unavailable)
+	}
+	if _, err := w.Role(one, "other"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a role that does not exist: got %v, want NotFound", err)
+	}
+}

@@ -1,0 +1,330 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"path"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/session"
+	"github.com/openlanyard/lanyard/sigv4"
+)
+
+// hostileRequests are signed by a caller that may do everything.
+var hostileRequests = []struct {
+	name   string
+	in     request
+	status int
+	code   string
+	says   string
+}{
+	// Who may reach the upstream.
+	{"bucket policy", request{method: "PUT", path: "/pay?policy", body: "{}"}, 501, "NotImplemented", `"policy"`},
+	{"bucket policy, read", request{method: "GET", path: "/pay?policy="}, 501, "NotImplemented", `"policy"`},
+	{"bucket acl", request{method: "PUT", path: "/pay?acl"}, 501, "NotImplemented", `"acl"`},
+	{"object acl", request{method: "PUT", path: "/pay/a?acl"}, 501, "NotImplemented", `"acl"`},
+	{"public access block", request{method: "DELETE", path: "/pay?publicAccessBlock"}, 501, "NotImplemented", `"publicAccessBlock"`},
+	{"website", request{method: "PUT", path: "/pay?website"}, 501, "NotImplemented", `"website"`},
+	{"replication", request{method: "PUT", path: "/pay?replication"}, 501, "NotImplemented", `"replication"`},
+	{"ownership controls", request{method: "PUT", path: "/pay?ownershipControls"}, 501, "NotImplemented", `"ownershipControls"`},
+	{"acl header", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Acl", "public-read")}, 501, "NotImplemented", `"x-amz-acl"`},
+	{"acl header on a bucket", request{method: "PUT", path: "/pay", header: header("x-amz-acl", "public-read")}, 501, "NotImplemented", `"x-amz-acl"`},
+	{"grant header", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Grant-Read", "uri=x")}, 501, "NotImplemented", `"x-amz-grant-read"`},
+	{"ownership header", request{method: "PUT", path: "/pay", header: header("X-Amz-Object-Ownership", "ObjectWriter")}, 501, "NotImplemented", `"x-amz-object-ownership"`},
+
+	// What would be another operation.
+	{"copy", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Copy-Source", "/other/secret")}, 501, "NotImplemented", `"x-amz-copy-source"`},
+	{"tagging", request{method: "PUT", path: "/pay/a?tagging", body: "<Tagging/>"}, 501, "NotImplemented", `"tagging"`},
+	{"tags in a header", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Tagging", "team=pay")}, 501, "NotImplemented", `"x-amz-tagging"`},
+	{"multipart part", request{method: "PUT", path: "/pay/a?partNumber=1&uploadId=x"}, 501, "NotImplemented", "is not supported with PUT on an object"},
+	{"delete objects", request{method: "POST", path: "/pay?delete"}, 405, "MethodNotAllowed", `"POST"`},
+	{"version", request{method: "GET", path: "/pay/a?versionId=1"}, 501, "NotImplemented", `"versionId"`},
+	{"parameter nobody knows", request{method: "GET", path: "/pay/a?frobnicate"}, 501, "NotImplemented", `"frobnicate"`},
+	{"header nobody knows", request{method: "GET", path: "/pay/a", header: header("X-Amz-Frobnicate", "1")}, 501, "NotImplemented", `"x-amz-frobnicate"`},
+	{"encryption with a customer's key", request{method: "GET", path: "/pay/a", header: header("X-Amz-Server-Side-Encryption-Customer-Key", "k")}, 501, "NotImplemented", "customer-key"},
+	{"list type nobody knows", request{method: "GET", path: "/pay?list-type=3"}, 501, "NotImplemented", `"list-type"`},
+	{"other operation's id", request{method: "GET", path: "/pay/a?x-id=DeleteObject"}, 400, "InvalidArgument", "GetObject"},
+	{"method nobody knows", request{method: "PATCH", path: "/pay"}, 405, "MethodNotAllowed", `"PATCH"`},
+	{"upstream's administration", request{method: "PATCH", path: "/create-user"}, 405, "MethodNotAllowed", `"PATCH"`},
+	{"put on the service", request{method: "PUT", path: "/"}, 405, "MethodNotAllowed", `"PUT"`},
+
+	// Paths that a file system would take for others.
+	{"dot segments", request{method: "GET", path: "/pay/../other/secret"}, 400, "InvalidURI", "dots"},
+	{"escaped dot segments", request{method: "GET", path: "/pay/%2e%2e/other/secret"}, 400, "InvalidURI", "dots"},
+	{"escaped slashes", request{method: "GET", path: "/pay/..%2Fother%2Fsecret"}, 400, "InvalidURI", "dots"},
+	{"dot segments behind a key", request{method: "GET", path: "/pay/a/../b"}, 400, "InvalidURI", "dots"},
+	{"one dot", request{method: "GET", path: "/pay/./a"}, 400, "InvalidURI", "dots"},
+	{"dots at the end", request{method: "GET", path: "/pay/a/.."}, 400, "InvalidURI", "dots"},
+	{"empty segment", request{method: "GET", path: "/pay/a//b"}, 400, "InvalidURI", "empty"},
+	{"empty first segment", request{method: "GET", path: "/pay//a"}, 400, "InvalidURI", "empty"},
+	{"escaped empty first segment", request{method: "GET", path: "/pay/%2Fa"}, 400, "InvalidURI", "empty"},
+	{"two slashes at the end", request{method: "GET", path: "/pay/a//"}, 400, "InvalidURI", "empty"},
+	{"NUL", request{method: "GET", path: "/pay/a%00b"}, 400, "InvalidURI", "NUL"},
+	{"not UTF-8", request{method: "GET", path: "/pay/%ff"}, 400, "InvalidURI", "UTF-8"},
+	{"empty bucket", request{method: "GET", path: "//pay/a"}, 400, "InvalidBucketName", `""`},
+	{"bucket of dots", request{method: "GET", path: "/../pay"}, 400, "InvalidBucketName", `".."`},
+	{"escaped bucket of dots", request{method: "GET", path: "/%2e%2e/pay"}, 400, "InvalidBucketName", "%2e"},
+	{"bucket with a slash", request{method: "GET", path: "/pay%2Fsecret"}, 400, "InvalidBucketName", "%2F"},
+	{"bucket in capitals", request{method: "GET", path: "/PAY"}, 400, "InvalidBucketName", `"PAY"`},
+	{"hidden bucket", request{method: "GET", path: "/.sgwtmp"}, 400, "InvalidBucketName", `".sgwtmp"`},
+	{"bucket like an address", request{method: "GET", path: "/127.0.0.1"}, 400, "InvalidBucketName", `"127.0.0.1"`},
+	{"key over its length", request{method: "GET", path: "/pay/" + strings.Repeat("a", 1025)}, 400, "KeyTooLongError", "1025"},
+	{"prefix with dots", request{method: "GET", path: "/pay?prefix=../other/"}, 400, "InvalidArgument", "dots"},
+
+	// Bodies.
+	{"body of a read", request{method: "GET", path: "/pay/a", body: "x"}, 400, "InvalidArgument", "no body"},
+	{"empty body that was declared another", request{method: "PUT", path: "/pay/a", hash: hashOf("x")}, 400, "XAmzContentSHA256Mismatch", ""},
+	{"read that declares a body", request{method: "GET", path: "/pay/a", hash: hashOf("x")}, 400, "XAmzContentSHA256Mismatch", ""},
+	{"chunked coding", request{method: "PUT", path: "/pay/a", body: "x", header: header("Content-Encoding", "aws-chunked")}, 501, "NotImplemented", "aws-chunked"},
+	{"streaming signature", request{method: "PUT", path: "/pay/a", body: "x", hash: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}, 501, "NotImplemented", "STREAMING"},
+	{"streaming trailer", request{method: "PUT", path: "/pay/a", body: "x", hash: "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}, 501, "NotImplemented", "STREAMING"},
+	{"hash that is none", request{method: "PUT", path: "/pay/a", body: "x", hash: "abc"}, 400, "AuthorizationHeaderMalformed", "abc"},
+	{"bucket elsewhere", request{method: "PUT", path: "/pay", body: `<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>`}, 400, "IllegalLocationConstraintException", "eu-west-1"},
+	{"bucket with more to it", request{method: "PUT", path: "/pay", body: `<CreateBucketConfiguration><Bucket><Type>Directory</Type></Bucket></CreateBucketConfiguration>`}, 501, "NotImplemented", `"Bucket"`},
+	{"bucket of bad XML", request{method: "PUT", path: "/pay", body: `<Create`}, 400, "MalformedXML", "CreateBucketConfiguration"},
+	{"bucket with a wrong hash", request{method: "PUT", path: "/pay", body: `<CreateBucketConfiguration/>`, hash: hashOf("")}, 400, "XAmzContentSHA256Mismatch", ""},
+	{"bucket body over its bound", request{method: "PUT", path: "/pay", body: strings.Repeat(" ", 65<<10)}, 400, "MaxMessageLengthExceeded", "65536"},
+	{"metadata over its bound", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Meta-A", strings.Repeat("a", 2048))}, 400, "MetadataTooLarge", "2049"},
+
+	{"another owner expected", request{method: "GET", path: "/pay/a", header: header("X-Amz-Expected-Bucket-Owner", theirs)}, 403, "AccessDenied", ""},
+	{"bad query", request{method: "GET", path: "/pay?prefix=%zz"}, 0, "", ""},
+}
+
+func header(name, value string) map[string]string { return map[string]string{name: value} }
+
+// Whatever policy says, these are refused, and the upstream hears of none of them.
+func TestRefusedWhateverPolicySays(t *testing.T) {
+	w := newWorld(t)
+	all := w.session(t, ours, everything)
+	for _, c := range hostileRequests {
+		t.Run(c.name, func(t *testing.T) {
+			resp, text := w.send(t, all, c.in)
+			if seen := w.upstream.take(); len(seen) != 0 {
+				t.Errorf("the upstream saw %s %s, want nothing", seen[0].method, seen[0].uri)
+			}
+			if c.status == 0 {
+				if resp.StatusCode < 400 {
+					t.Errorf("status %d, want a refusal", resp.StatusCode)
+				}
+				return
+			}
+			if got := errorOf(t, text); resp.StatusCode != c.status || got.Code != c.code || !strings.Contains(got.Message, c.says) {
+				t.Errorf("got %d %s %q, want %d %s and %q in the message", resp.StatusCode, got.Code, got.Message, c.status, c.code, c.says)
+			}
+			checkMarks(t, resp)
+		})
+	}
+}
+
+// checkMarks holds an answer against what every answer carries.
+func checkMarks(t *testing.T, resp *http.Response) {
+	t.Helper()
+	for name, want := range map[string]string{"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"} {
+		if got := resp.Header.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if got := resp.Header.Get("X-Amz-Request-Id"); len(got) != 16 {
+		t.Errorf("X-Amz-Request-Id is %q, want 16 characters", got)
+	}
+}
+
+// Who is asking, before what is asked. The good request beside them is the same one with good credentials.
+func TestWrongCredentials(t *testing.T) {
+	w := newWorld(t)
+	good := w.session(t, ours, everything)
+	foreign := w.session(t, theirs, everything)
+	change := func(f func(c *session.Credentials)) session.Credentials {
+		c := good
+		f(&c)
+		return c
+	}
+	in := request{method: "GET", path: "/pay/a"}
+	cases := []struct {
+		name        string
+		credentials session.Credentials
+		alter       func(r *http.Request)
+		status      int
+		code, says  string
+	}{
+		{name: "none wrong", credentials: good, status: 200},
+		{name: "another account", credentials: foreign, status: 403, code: "AccessDenied", says: "belongs to account " + ours},
+		{name: "another secret", credentials: change(func(c *session.Credentials) { c.SecretAccessKey = "x" }), status: 403, code: "SignatureDoesNotMatch"},
+		{name: "another session's token", credentials: change(func(c *session.Credentials) { c.SessionToken = foreign.SessionToken }), status: 400, code: "InvalidToken"},
+		{name: "no token", credentials: change(func(c *session.Credentials) { c.SessionToken = "" }), status: 403, code: "InvalidAccessKeyId"},
+		{name: "token of rubbish", credentials: change(func(c *session.Credentials) { c.SessionToken = "rubbish" }), status: 400, code: "InvalidToken"},
+		{name: "unknown key", credentials: session.Credentials{AccessKeyID: "AKIAUNKNOWN", SecretAccessKey: "x"}, status: 403, code: "InvalidAccessKeyId"},
+		{
+			name: "signature version 2", credentials: good, status: 501, code: "NotImplemented", says: "version 4",
+			alter: func(r *http.Request) { r.Header.Set("Authorization", "AWS "+good.AccessKeyID+":c2lnbmF0dXJl") },
+		},
+		{
+			name: "presigned with version 2", credentials: good, status: 501, code: "NotImplemented", says: "version 4",
+			alter: func(r *http.Request) {
+				r.Header.Del("Authorization")
+				r.URL.RawQuery = "AWSAccessKeyId=" + good.AccessKeyID + "&Signature=x&Expires=9999999999"
+			},
+		},
+		{
+			name: "unsigned", credentials: good, status: 403, code: "AccessDenied",
+			alter: func(r *http.Request) { r.Header = http.Header{} },
+		},
+		{
+			name: "signed for another service", credentials: good, status: 400, code: "AuthorizationHeaderMalformed", says: `"sts"`,
+			alter: func(r *http.Request) {
+				sigv4.Sign(r, good.AccessKeyID, good.SecretAccessKey, good.SessionToken, region, "sts", hashOf(""), time.Now())
+			},
+		},
+		{
+			name: "signed an hour ago", credentials: good, status: 403, code: "RequestTimeTooSkewed",
+			alter: func(r *http.Request) {
+				sigv4.Sign(r, good.AccessKeyID, good.SecretAccessKey, good.SessionToken, region, "s3", hashOf(""), time.Now().Add(-time.Hour))
+			},
+		},
+		{
+			name: "header added on the way", credentials: good, status: 400, code: "AuthorizationHeaderMalformed", says: "Expected-Bucket-Owner",
+			alter: func(r *http.Request) { r.Header.Set("X-Amz-Expected-Bucket-Owner", ours) },
+		},
+		{
+			name: "key changed on the way", credentials: good, status: 403, code: "SignatureDoesNotMatch",
+			alter: func(r *http.Request) { r.URL.Path = "/pay/b" },
+		},
+		{
+			name: "query added on the way", credentials: good, status: 403, code: "SignatureDoesNotMatch",
+			alter: func(r *http.Request) { r.URL.RawQuery = "response-content-type=text%2Fhtml" },
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			req := w.sign(t, c.credentials, in)
+			if c.alter != nil {
+				c.alter(req)
+			}
+			resp, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(resp.Body)
+			if err = errors.Join(err, resp.Body.Close()); err != nil {
+				t.Fatal(err)
+			}
+			seen := w.upstream.take()
+			if (len(seen) == 1) != (c.status == 200) {
+				t.Errorf("the upstream saw %d requests", len(seen))
+			}
+			checkMarks(t, resp)
+			if c.status == 200 {
+				if resp.StatusCode != 200 {
+					t.Errorf("status %d: %s", resp.StatusCode, text)
+				}
+				return
+			}
+			if got := errorOf(t, string(text)); resp.StatusCode != c.status || got.Code != c.code || !strings.Contains(got.Message, c.says) {
+				t.Errorf("got %d %s %q, want %d %s and %q in the message", resp.StatusCode, got.Code, got.Message, c.status, c.code, c.says)
+			}
+		})
+	}
+}
+
+func TestExpiredAndRevokedRoleFallAtOnce(t *testing.T) {
+	w := newWorld(t)
+	reader := w.session(t, ours, allow("s3:GetObject", "*"))
+	in := request{method: "GET", path: "/pay/a"}
+	if resp, text := w.send(t, reader, in); resp.StatusCode != http.StatusOK {
+		t.Fatalf("status %d: %s", resp.StatusCode, text)
+	}
+	w.upstream.take()
+	if err := w.directory.DeleteRolePolicy(t.Context(), ours, "role-1", "s3"); err != nil {
+		t.Fatal(err)
+	}
+	if resp, text := w.send(t, reader, in); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("after the policy is gone: status %d, want 403: %s", resp.StatusCode, text)
+	}
+	if err := w.directory.DeleteRole(t.Context(), ours, "role-1"); err != nil {
+		t.Fatal(err)
+	}
+	if resp, text := w.send(t, reader, in); resp.StatusCode != http.StatusBadRequest || errorOf(t, text).Code != "InvalidToken" {
+		t.Errorf("after the role is gone: status %d: %s, want 400 InvalidToken", resp.StatusCode, text)
+	}
+	if seen := w.upstream.take(); len(seen) != 0 {
+		t.Errorf("the upstream saw %d requests, want none", len(seen))
+	}
+}
+
+// A user's long-term key works here as well.
+func TestLongTermKey(t *testing.T) {
+	w := newWorld(t)
+	key, err := w.directory.RecoverAdministrator(t.Context(), ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	administrator := session.Credentials{AccessKeyID: key.ID, SecretAccessKey: string(key.Secret)}
+	if resp, text := w.send(t, administrator, request{method: "GET", path: "/"}); resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d: %s", resp.StatusCode, text)
+	}
+}
+
+// The gateway asks for a body only when the request is allowed and the upstream wants it.
+func TestExpectContinue(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		name, statement, want string
+	}{
+		{"allowed", everything, "HTTP/1.1 100 Continue"},
+		{"denied", allow("s3:GetObject", "*"), "HTTP/1.1 403 Forbidden"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			req := w.sign(t, w.session(t, ours, c.statement), request{method: "PUT", path: "/pay/a", body: "hello"})
+			conn, err := net.Dial("tcp", strings.TrimPrefix(w.gateway.URL, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			var head strings.Builder
+			head.WriteString("PUT /pay/a HTTP/1.1\r\nHost: " + req.URL.Host + "\r\nContent-Length: 5\r\nExpect: 100-continue\r\n")
+			if err := req.Header.Write(&head); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, head.String()+"\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			line, err := bufio.NewReader(conn).ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.TrimSpace(line); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Whatever the path: the name that policy is asked about is the name that a file system would find.
+func FuzzSplitPath(f *testing.F) {
+	for _, seed := range []string{"/", "/pay", "/pay/", "/pay/a/b", "/pay/%2e%2e/x", "/pay/a%2Fb", "/pay/a//b", "//", "/pay/%00", "/pay/a%", "pay"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, escaped string) {
+		name, key, at, err := splitPath(escaped)
+		if err != nil {
+			if kind := fault.Of(err); kind != fault.Internal {
+				t.Errorf("%q: kind %v", escaped, kind)
+			}
+			return
+		}
+		if at == object && path.Clean("/"+name+"/"+key) != "/"+name+"/"+strings.TrimSuffix(key, "/") {
+			t.Errorf("%q: key %q moves", escaped, key)
+		}
+		c := call{op: &operation{level: at}, bucket: name, key: key}
+		decoded, again := c.path()
+		if name2, key2, at2, err := splitPath(again); err != nil || name2 != name || key2 != key || at2 != at {
+			t.Errorf("%q: %q becomes %q at the upstream, which is %q %q", escaped, decoded, again, name2, key2)
+		}
+	})
+}

@@ -1,0 +1,155 @@
+package gateway
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/sigv4"
+)
+
+// Upstream is the store behind the gateway, and the key that the gateway alone knows. It belongs to one account.
+type Upstream struct {
+	URL                          *url.URL          // scheme and host only
+	Transport                    http.RoundTripper // nil: one of the gateway's own
+	AccessKeyID, SecretAccessKey string
+	Region                       string // that the upstream wants in signatures
+}
+
+// transport is what an upstream gets that brings none. It asks for nothing in the name of a client: no proxy from the
+// environment, no compression, no redirects (a RoundTripper follows none).
+func transport() *http.Transport {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		ResponseHeaderTimeout: 2 * time.Minute, // a store may take its time to put five gigabytes in place
+		IdleConnTimeout:       time.Minute,
+		MaxIdleConnsPerHost:   256,
+		DisableCompression:    true,
+	}
+}
+
+// send makes the upstream's request anew from what was parsed and signs it. The payload hash that the client declared is
+// signed as it is, so that the upstream checks the body as well.
+func (g *Gateway) send(ctx context.Context, c *call, body io.Reader, declared string) (*http.Response, error) {
+	up := &g.config.Upstream
+	req, err := http.NewRequestWithContext(ctx, c.op.method, up.URL.String(), http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("building the upstream request: %w", err)
+	}
+	req.URL.Path, req.URL.RawPath = c.path()
+	req.URL.RawQuery = strings.ReplaceAll(c.query.Encode(), "+", "%20") // a + is an escaped space here, and signed as such
+	for name, values := range c.headers {
+		req.Header[name] = values
+	}
+	req.Header.Set("User-Agent", "lanyard-gateway")
+	req.Header.Set("Accept-Encoding", "identity") // or the transport would ask for gzip and unpack it
+	if c.op.body == stream {
+		req.ContentLength = c.length
+		if c.length > 0 {
+			req.Body = io.NopCloser(body)
+		}
+		if c.expects && c.length > 0 {
+			req.Header.Set("Expect", "100-continue") // the client's body is not asked for before the upstream wants it
+		}
+	} else {
+		declared = emptyHash
+	}
+	sigv4.Sign(req, up.AccessKeyID, up.SecretAccessKey, "", up.Region, "s3", declared, g.config.Now())
+	resp, err := g.transport.RoundTrip(req)
+	if err == nil {
+		return resp, nil
+	}
+	var mismatch *refusal
+	switch {
+	case errors.As(err, &mismatch):
+		return nil, err
+	case errors.Is(err, io.ErrUnexpectedEOF) && c.op.body == stream:
+		return nil, incompleteBody.refusal()
+	case ctx.Err() != nil: // the client is gone
+		return nil, requestTimeout.refusal()
+	}
+	return nil, fault.Hide(fault.Unavailable, err, "The object store does not answer. Please try again.")
+}
+
+// answerHeaders are the upstream's headers that a client may see. The others are the upstream's own business: its
+// connection, its name, its request ids, its redirects.
+var answerHeaders = func() map[string]bool {
+	allowed := map[string]bool{}
+	for _, name := range []string{
+		"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length",
+		"Content-Range", "Content-Type", "Etag", "Expires", "Last-Modified", "X-Amz-Bucket-Region", "X-Amz-Delete-Marker",
+		"X-Amz-Expiration", "X-Amz-Missing-Meta", "X-Amz-Mp-Parts-Count", "X-Amz-Object-Size", "X-Amz-Restore",
+		"X-Amz-Server-Side-Encryption", "X-Amz-Storage-Class", "X-Amz-Tagging-Count", "X-Amz-Version-Id",
+	} {
+		allowed[name] = true
+	}
+	return allowed
+}()
+
+func answers(header string) bool {
+	return answerHeaders[header] || strings.HasPrefix(header, "X-Amz-Meta-") || strings.HasPrefix(header, "X-Amz-Checksum-")
+}
+
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// relay passes a successful answer on and returns the number of body bytes. An answer that breaks off in the middle must
+// not look complete, so the client's connection is then broken as well.
+func relay(w http.ResponseWriter, c *call, resp *http.Response) (int64, error) {
+	header := w.Header()
+	for name, values := range resp.Header {
+		if answers(name) {
+			header[name] = values
+		}
+	}
+	if c.op.name == "CreateBucket" {
+		header.Set("Location", "/"+c.bucket)
+	}
+	w.WriteHeader(resp.StatusCode)
+	if c.op.method == http.MethodHead || resp.StatusCode == http.StatusNotModified || resp.StatusCode == http.StatusNoContent {
+		return 0, nil
+	}
+	buffer, _ := buffers.Get().(*[64 << 10]byte)
+	defer buffers.Put(buffer)
+	n, err := io.CopyBuffer(w, resp.Body, buffer[:])
+	if err != nil {
+		return n, fmt.Errorf("passing the answer on: %w", err)
+	}
+	return n, nil
+}
+
+// ofTheGateway are the upstream's codes that speak of the gateway's own credentials or clock. A client must not read them as its
+// own.
+var ofTheGateway = map[string]bool{
+	"AuthorizationHeaderMalformed": true, "ExpiredToken": true, "InvalidAccessKeyId": true, "InvalidToken": true,
+	"RequestTimeTooSkewed": true, "SignatureDoesNotMatch": true,
+}
+
+// refusalOf reads an upstream's answer that is no success. Its code, status and message are passed on; resource, request
+// id and host become ours.
+func refusalOf(c *call, resp *http.Response) error {
+	var body struct{ Code, Message string }
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	parsed := err == nil && xml.Unmarshal(text, &body) == nil && body.Code != ""
+	switch {
+	case resp.StatusCode < 400 || resp.StatusCode == http.StatusUnauthorized || ofTheGateway[body.Code]:
+		return fmt.Errorf("the upstream refuses the gateway itself: status %d, code %q, %q", resp.StatusCode, body.Code, body.Message)
+	case parsed:
+		return &refusal{code: code{name: body.Code, status: resp.StatusCode}, message: body.Message}
+	case c.op.method == http.MethodHead && resp.StatusCode < 500: // has a status and nothing else
+		return &refusal{code: code{name: http.StatusText(resp.StatusCode), status: resp.StatusCode}}
+	case resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusGatewayTimeout:
+		return fault.New(fault.Unavailable, "The object store is not available. Please try again.")
+	}
+	return fmt.Errorf("the upstream answered status %d without an S3 error", resp.StatusCode)
+}

@@ -1,0 +1,55 @@
+package registry
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/openlanyard/lanyard/store"
+)
+
+// AuditHead is where the chain of the audit log stood when it was last kept here: a log that was cut or replaced no longer
+// leads to it.
+type AuditHead struct {
+	Seq  int64
+	Hash [32]byte
+}
+
+const auditHeadKey = "server" // one writer; a gateway's will have a key of its own
+
+// AuditHead returns the head that was kept last; the zero value before the first.
+func (r *Registry) AuditHead() (AuditHead, error) {
+	head, _, err := r.auditHeads.Get(auditHeadKey)
+	return head, err
+}
+
+// PutAuditHead keeps a head.
+func (r *Registry) PutAuditHead(ctx context.Context, head AuditHead) error {
+	return r.store.Update(ctx, func(tx *store.Tx) error { return r.auditHeads.Put(tx, auditHeadKey, head) })
+}
+
+type auditHeadV1 struct {
+	Seq  int64  `json:"seq"`
+	Hash string `json:"hash"`
+}
+
+var auditHeadCodec = store.Codec[AuditHead]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, h AuditHead) ([]byte, error) {
+		return json.Marshal(auditHeadV1{h.Seq, hex.EncodeToString(h.Hash[:])})
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (AuditHead, error) {
+		var r auditHeadV1
+		if err := json.Unmarshal(data, &r); err != nil {
+			return AuditHead{}, err
+		}
+		h := AuditHead{Seq: r.Seq}
+		raw, err := hex.DecodeString(r.Hash)
+		if err != nil || len(raw) != len(h.Hash) {
+			return AuditHead{}, fmt.Errorf("audit head %q: 64 hex digits are accepted", r.Hash)
+		}
+		copy(h.Hash[:], raw)
+		return h, nil
+	},
+}
