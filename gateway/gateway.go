@@ -44,6 +44,7 @@ type Config struct {
 type Gateway struct {
 	config    Config
 	transport http.RoundTripper
+	signing   *sigv4.Cache // one key a day, to the upstream
 }
 
 // New checks the configuration. It starts nothing.
@@ -67,7 +68,7 @@ func New(config Config) (*Gateway, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	g := &Gateway{config: config, transport: up.Transport}
+	g := &Gateway{config: config, transport: up.Transport, signing: sigv4.NewCache(2)}
 	if g.transport == nil {
 		g.transport = transport()
 	}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/openlanyard/lanyard/fault"
-	"github.com/openlanyard/lanyard/sigv4"
 )
 
 // Upstream is the store behind the gateway, and the key that the gateway alone knows. It belongs to one account.
@@ -65,7 +64,7 @@ func (g *Gateway) send(ctx context.Context, c *call, body io.Reader, declared st
 	} else {
 		declared = emptyHash
 	}
-	sigv4.Sign(req, up.AccessKeyID, up.SecretAccessKey, "", up.Region, "s3", declared, g.config.Now())
+	g.signing.Sign(req, up.AccessKeyID, up.SecretAccessKey, "", up.Region, "s3", declared, g.config.Now())
 	resp, err := g.transport.RoundTrip(req)
 	if err == nil {
 		return resp, nil

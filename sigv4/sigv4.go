@@ -93,6 +93,17 @@ func (s *Signature) verify(r *http.Request, key Key, payloadHash string, rule pa
 // Content-Md5 and every X-Amz-* header, and leaves out those that a Transport may still change. A request whose query has
 // no canonical form stays without Authorization, since every server would refuse it.
 func Sign(r *http.Request, keyID, secret, token, region, service, payloadHash string, now time.Time) {
+	sign(r, Derive, keyID, secret, token, region, service, payloadHash, now)
+}
+
+// Sign does what the function Sign does, with the signing key from memory where it can.
+func (c *Cache) Sign(r *http.Request, keyID, secret, token, region, service, payloadHash string, now time.Time) {
+	sign(r, c.Derive, keyID, secret, token, region, service, payloadHash, now)
+}
+
+type derive func(secret, date, region, service string) Key
+
+func sign(r *http.Request, derive derive, keyID, secret, token, region, service, payloadHash string, now time.Time) {
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
@@ -120,7 +131,7 @@ func Sign(r *http.Request, keyID, secret, token, region, service, payloadHash st
 	}
 	date := now.Format(dateForm)
 	scope := date + "/" + region + "/" + service + "/" + terminator
-	sum := compute(canonical, Derive(secret, date, region, service), now, scope)
+	sum := compute(canonical, derive(secret, date, region, service), now, scope)
 	r.Header.Set("Authorization", algorithm+" Credential="+keyID+"/"+scope+
 		", SignedHeaders="+strings.Join(signed, ";")+", Signature="+hex.EncodeToString(sum[:]))
 }

@@ -53,7 +53,6 @@ func startMember(ctx context.Context, dir string, log *slog.Logger) (*member, er
 		return nil, fmt.Errorf("starting etcd in %s: %w", dir, err)
 	}
 	m.client = v3client.New(m.etcd.Server)
-	// Only now: a member without listeners reports as an error that it could not write down its version so early.
 	m.logger.level.SetLevel(zapcore.WarnLevel)
 	return m, nil
 }
@@ -115,8 +114,12 @@ func (b bridge) With(fields []zapcore.Field) zapcore.Core {
 	return b
 }
 
+// early are lines of a new member about itself: its first term is not written yet when it wants to note its version. It
+// notes it soon after.
+var early = map[string]bool{"Failed to detect schema version": true, "failed to update storage version": true}
+
 func (b bridge) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if b.Enabled(entry.Level) {
+	if b.Enabled(entry.Level) && !early[entry.Message] {
 		return checked.AddCore(entry, b)
 	}
 	return checked
