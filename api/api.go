@@ -35,6 +35,7 @@ type Frame struct {
 	doors    map[string]*Door // by service of the credential scope
 	unsigned map[string]*Door // by Action: what may be asked without a signature
 	fallback *Door            // whose error shape an unsigned request of no known kind gets
+	forms    *Door            // and an unsigned form of no known Action
 	requests *prometheus.HistogramVec
 }
 
@@ -61,7 +62,7 @@ func New(cfg Config, fallback string, doors ...*Door) *Frame {
 	for _, d := range doors {
 		f.doors[d.Service] = d
 		for _, action := range d.Unsigned {
-			f.unsigned[action] = d
+			f.unsigned[action], f.forms = d, d
 		}
 	}
 	f.fallback = f.doors[fallback]

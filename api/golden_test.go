@@ -116,6 +116,13 @@ func newStory(tb testing.TB, w *world, server *httptest.Server, service, account
 	s.name("{account}", account)
 	s.name("{other}", other)
 	s.name("{management}", management)
+	for name, owner := range map[string]string{"{dev}": account, "{other dev}": other} {
+		cluster, err := w.registry.Cluster(owner, "dev")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s.name(name, cluster.ID)
+	}
 	now := w.clock()
 	s.values["{big}"] = strings.Repeat("x", 600<<10)
 	s.values["{long}"] = strings.Repeat("x", 3000)
@@ -318,6 +325,9 @@ func (s *story) normalised(got answer) string {
 	body = secrets.ReplaceAllString(body, "${1}{secret}")
 	body = percent.ReplaceAllString(body, "${1}{percent}")
 	body = uuids.ReplaceAllString(body, "{uuid}")
+	for _, name := range []string{"{dev}", "{other dev}", "{account}", "{other}", "{management}"} {
+		body = strings.ReplaceAll(body, s.values[name], name)
+	}
 	for _, kind := range []string{"association", "cluster", "role", "user", "key", "session", "activation"} {
 		body = ids[kind].ReplaceAllStringFunc(body, func(value string) string {
 			if s.names[value] == "" {
@@ -326,9 +336,6 @@ func (s *story) normalised(got answer) string {
 			}
 			return s.names[value]
 		})
-	}
-	for _, value := range []string{s.values["{account}"], s.values["{other}"], management} {
-		body = strings.ReplaceAll(body, value, s.names[value])
 	}
 	out.WriteString("\n" + indented(body) + "\n")
 	return out.String()

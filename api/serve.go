@@ -169,6 +169,9 @@ func (f *Frame) door(c *Call) (*sigv4.Signature, error) {
 
 // findUnsigned finds the door of a form that nobody signed, by its Action.
 func (f *Frame) findUnsigned(c *Call) error {
+	if f.forms != nil {
+		c.Door = f.forms
+	}
 	form, err := url.ParseQuery(string(c.Body))
 	if err == nil && len(form["Action"]) == 1 {
 		if d := f.unsigned[form.Get("Action")]; d != nil {

@@ -27,7 +27,6 @@ func (r *Registry) setKeys(tx *store.Tx, c *Cluster, issuers []string, keys []po
 		return err
 	}
 	r.clusters.ReadCount(tx, c.Account+"/") // guards the look below: of two clusters that bring one key at once, one is refused
-	r.clusters.ReadCount(tx, c.Account+"/") // two clusters that bring the same key at once: one of them tries again
 	now := r.now()
 	listed := make([]Key, len(keys))
 	for i, k := range keys {

@@ -135,6 +135,17 @@ func (in activateRequest) check() error {
 	return nil
 }
 
+func parseKeys(jwks json.RawMessage) ([]podtoken.Key, error) {
+	if len(jwks) == 0 {
+		return nil, fault.New(fault.Invalid, "The parameter jwks is required: the key set of the API server's /openid/v1/jwks is accepted.")
+	}
+	keys, err := podtoken.ParseKeys(jwks)
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
+
 type clusterResponse struct {
 	Name        string          `json:"name"`
 	ID          string          `json:"id"`
@@ -168,7 +179,7 @@ func (d *door) activateCluster(ctx context.Context, c *api.Call) (any, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	keys, err := podtoken.ParseKeys(in.JWKS)
+	keys, err := parseKeys(in.JWKS)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +207,7 @@ func (d *door) putClusterKeys(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"name": name, "issuers": in.Issuers, "jwks": string(in.JWKS)}
-	keys, err := podtoken.ParseKeys(in.JWKS)
+	keys, err := parseKeys(in.JWKS)
 	if err != nil {
 		return nil, err
 	}

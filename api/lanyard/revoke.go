@@ -68,6 +68,9 @@ func (d *door) target(c *api.Call, in revokeRequest) (registry.Target, error) {
 
 // roleTarget takes a role's name or ARN. A role that does not exist is asked for without a path, as at IAM's door.
 func (d *door) roleTarget(c *api.Call, in revokeRequest) (registry.Target, error) {
+	if in.Value == "" {
+		return registry.Target{}, fault.New(fault.Invalid, "The parameter value is required: the name or ARN of a role is accepted for kind role.")
+	}
 	short := in.Value
 	if strings.HasPrefix(in.Value, "arn:") {
 		full, err := arn.Parse(in.Value)

@@ -60,7 +60,7 @@ func (v *devVerb) run(ctx context.Context) (err error) {
 	if v.dir, err = dev.OpenDir(v.cmd.Flag("dir").Value.String()); err != nil {
 		return err
 	}
-	master, err := masterKey(v.dir.MasterKey())
+	master, err := masterKey(v.dir.MasterKey(), v.dir.State())
 	if err != nil {
 		return err
 	}
@@ -222,14 +222,14 @@ func (v *devVerb) debug(ctx context.Context, metrics *prometheus.Registry) error
 	return serve(ctx, l, debugHandler(metrics), v.log)
 }
 
-// masterKey reads the master key, and makes it where there is none.
-func masterKey(file string) (store.MasterKey, error) {
+// masterKey reads the master key. Where there is no state yet that another key might have sealed, it makes one.
+func masterKey(file, state string) (store.MasterKey, error) {
 	text, err := os.ReadFile(file)
 	if err == nil {
 		return store.ParseMasterKey(text)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return store.MasterKey{}, err
+	if _, sealed := os.Stat(state); !errors.Is(err, fs.ErrNotExist) || !errors.Is(sealed, fs.ErrNotExist) {
+		return store.MasterKey{}, fmt.Errorf("reading the master key: %w", err)
 	}
 	key := store.NewMasterKey()
 	return key, writeSecret(file, key.Text())

@@ -108,7 +108,7 @@ func (v *initVerb) run(ctx context.Context) error {
 	if err := v.certificates(d); err != nil {
 		return err
 	}
-	master, err := masterKey(d.file(masterKeyFile))
+	master, err := masterKey(d.file(masterKeyFile), d.file(stateFolder))
 	if err != nil {
 		return err
 	}

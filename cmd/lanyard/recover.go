@@ -24,7 +24,7 @@ func newRecover() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			master, err := masterKey(d.file(masterKeyFile))
+			master, err := masterKey(d.file(masterKeyFile), d.file(stateFolder))
 			if err != nil {
 				return err
 			}

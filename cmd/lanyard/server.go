@@ -55,7 +55,7 @@ func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	master, err := masterKey(d.file(masterKeyFile))
+	master, err := masterKey(d.file(masterKeyFile), d.file(stateFolder))
 	if err != nil {
 		return err
 	}
