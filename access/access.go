@@ -20,7 +20,7 @@ import (
 	"github.com/openlanyard/lanyard/store"
 )
 
-// Access is the answer to both questions. Now, MaxStaleness and Keys may be zero.
+// Access is the answer to both questions. Now, MaxStaleness, Keys and Sessions may be zero.
 type Access struct {
 	Store        *store.Store
 	Directory    *directory.Directory
@@ -29,6 +29,7 @@ type Access struct {
 	MaxStaleness time.Duration    // a copy cut off for longer decides nothing; 0: 5 min
 	Now          func() time.Time // nil: time.Now
 	Keys         *sigv4.Cache     // derived signing keys; nil: derived each time
+	Sessions     *session.Cache   // opened sessions; nil: opened each time
 }
 
 const (
@@ -39,7 +40,8 @@ const (
 // Authenticate returns who signed the request: the holder of a long-term key, of a session that is still honoured, or of
 // a cluster's activation pair. payloadHash is the SHA-256 of the body in hex, computed or declared, as the door's rules say.
 //
-// Errors: Skewed, UnknownKey, ExpiredCredentials, BadSignature, Unavailable.
+// Errors: Skewed, UnknownKey, BadSignature, Unavailable; ExpiredCredentials, beside which the caller is named for the
+// audit, since its signature was good.
 func (a *Access) Authenticate(r *http.Request, sig *sigv4.Signature, payloadHash string) (*directory.Principal, error) {
 	now := a.now()
 	if err := sig.CheckTime(now); err != nil {
@@ -61,7 +63,7 @@ func (a *Access) Authenticate(r *http.Request, sig *sigv4.Signature, payloadHash
 	}
 	// Only now: whether a session is revoked or over is told to its holder, not to who found its token.
 	if err := caller.Session.Live(now); err != nil {
-		return nil, err
+		return caller, err
 	}
 	return caller, a.Registry.Honours(caller.Session)
 }
@@ -89,7 +91,7 @@ func (a *Access) identify(ctx context.Context, sig *sigv4.Signature, now time.Ti
 }
 
 func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*directory.Principal, string, error) {
-	s, err := session.Open(a.Ring, sig.KeyID, sig.Token)
+	s, err := a.open(sig)
 	if err != nil {
 		return nil, "", err
 	}
@@ -134,8 +136,7 @@ func (a *Access) byActivation(id string, now time.Time) (*directory.Principal, s
 // Authorize decides whether the principal may do the action to the resource now. extra holds the condition keys that
 // speak of the request. The decision is for the audit; the error, of kind Denied, is AWS's own sentence.
 func (a *Access) Authorize(p *directory.Principal, action, resource string, extra policy.Context) (policy.Decision, error) {
-	if owner := accountOf(resource); owner != "" && owner != p.Account {
-		// Policies of an account reach no further than the account, whatever they say.
+	if !within(p.Account, resource) {
 		return policy.Decision{}, denied(p, action, resource, policy.Decision{})
 	}
 	d := p.Layers.Evaluate(&policy.Question{Action: action, Resource: resource, Context: append(p.Context(), extra...)})
@@ -145,13 +146,14 @@ func (a *Access) Authorize(p *directory.Principal, action, resource string, extr
 	return d, nil
 }
 
-// accountOf returns the account field of an ARN, and nothing for a name without one, such as a bucket's.
-func accountOf(resource string) string {
-	name, err := arn.Parse(resource)
-	if err != nil {
-		return ""
+// within reports whether a resource may be the account's: policies reach no further than their account, whatever they
+// say. A name without account, such as a bucket's, may be anybody's; an ARN that does not parse is nobody's.
+func within(account, resource string) bool {
+	if !strings.HasPrefix(resource, "arn:") {
+		return true
 	}
-	return name.Account
+	name, err := arn.Parse(resource)
+	return err == nil && (name.Account == "" || name.Account == account)
 }
 
 func denied(p *directory.Principal, action, resource string, d policy.Decision) error {
@@ -168,6 +170,13 @@ func denied(p *directory.Principal, action, resource string, d policy.Decision) 
 
 func unknownKey() error {
 	return fault.New(fault.UnknownKey, "The security token included in the request is invalid.")
+}
+
+func (a *Access) open(sig *sigv4.Signature) (*session.Session, error) {
+	if a.Sessions != nil {
+		return a.Sessions.Open(a.Ring, sig.KeyID, sig.Token, a.now())
+	}
+	return session.Open(a.Ring, sig.KeyID, sig.Token)
 }
 
 func (a *Access) derive(secret string, sig *sigv4.Signature) sigv4.Key {

@@ -24,6 +24,7 @@ import (
 	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/registry"
+	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/sigv4"
 	"github.com/openlanyard/lanyard/store"
 )
@@ -84,7 +85,8 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	p.access = &access.Access{
-		Store: st, Directory: p.directory, Registry: p.registry, Ring: p.keyring.Ring(), Keys: sigv4.NewCache(keysKept),
+		Store: st, Directory: p.directory, Registry: p.registry, Ring: p.keyring.Ring(),
+		Keys: sigv4.NewCache(keysKept), Sessions: session.NewCache(keysKept),
 	}
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
