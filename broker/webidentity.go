@@ -66,9 +66,10 @@ func checkWebIdentity(in *WebIdentity) error {
 	return nil
 }
 
-// verifyWebIdentity tries the token against each cluster that the role's trust policy names; normally that is one.
+// verifyWebIdentity tries the token against each cluster that the role's trust policy names; normally that is one. If one
+// of them cannot know yet, the answer is not known, whatever the others say.
 func (b *Broker) verifyWebIdentity(ctx context.Context, g *Grant, token string) error {
-	err := notAuthorized()
+	refusal := notAuthorized()
 	for _, provider := range g.Role.Trust.Principals() {
 		cluster := b.trustedCluster(g.Role, provider)
 		if cluster == nil {
@@ -79,11 +80,15 @@ func (b *Broker) verifyWebIdentity(ctx context.Context, g *Grant, token string) 
 			audience = registry.ConnectorAudience
 		}
 		g.Cluster = cluster
+		var err error
 		if g.Token, err = b.verify(ctx, cluster, audience, token); err == nil {
 			return nil
 		}
+		if !fault.Is(refusal, fault.Unavailable) {
+			refusal = err
+		}
 	}
-	return err
+	return refusal
 }
 
 // trustedCluster returns the joined cluster of the role's account that a principal of its trust policy names, or nil.

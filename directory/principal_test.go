@@ -51,7 +51,8 @@ func TestPrincipals(t *testing.T) {
 				"aws:PrincipalTag/env", "session", "aws:PrincipalTag/owner", "ann"),
 		},
 		{
-			"a cluster that joins", &Principal{Account: one, ARN: "arn:c", ID: "ACTV1"}, "arn:c", "ACTV1", []string{"arn:c"},
+			"a cluster that joins", &Principal{Account: one, ARN: "arn:c", ID: "ACTV1"}, "arn:c", "ACTV1",
+			[]string{"arn:c"},
 			values("aws:PrincipalAccount", one, "aws:userid", "ACTV1", "aws:PrincipalArn", "arn:c"),
 		},
 	} {

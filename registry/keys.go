@@ -18,6 +18,7 @@ import (
 const (
 	maxIssuers = 8
 	maxKeys    = 32
+	maxKept    = 2 * maxKeys // with those that linger: each push could bring others
 )
 
 // setKeys replaces a cluster's issuers and keys. Keys that left the list linger; a key that another cluster of the
@@ -52,6 +53,9 @@ func (r *Registry) setKeys(tx *store.Tx, c *Cluster, issuers []string, keys []po
 			continue
 		}
 		listed = append(listed, former)
+	}
+	if len(listed) > maxKept {
+		return fault.New(fault.Limit, "keys: at most %d are kept, those of the last 24 hours included, got %d", maxKept, len(listed))
 	}
 	c.Issuers, c.Keys, c.Confirmed = issuers, listed, now
 	c.Generation++

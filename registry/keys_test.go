@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,7 @@ func (w *world) ids(t testing.TB, account, name string) string {
 	return strings.Join(ids, " ")
 }
 
+// The generations matter: a verified token must not outlive its key in the verifier's memory.
 func TestAKeyThatIsNoLongerListedLingersForADay(t *testing.T) {
 	w := fresh(t)
 	a, b, c := newKey(t, "a"), newKey(t, "b"), newKey(t, "c")
@@ -103,7 +105,28 @@ func TestAKeyThatIsNoLongerListedLingersForADay(t *testing.T) {
 	}
 }
 
-// A verified token must not outlive its key in the verifier's memory, whichever keys left before.
+func TestLingeringKeysAreBounded(t *testing.T) {
+	w := fresh(t)
+	w.join(t, one, "prod")
+	put := func(n int) error {
+		keys := make([]podtoken.Key, n)
+		for i := range keys {
+			keys[i] = newKey(t, fmt.Sprint("k-", w.clock.now().Unix(), "-", i))
+		}
+		_, err := w.PutClusterKeys(t.Context(), one, "prod", []string{issuer}, keys)
+		return err
+	}
+	for _, step := range []struct {
+		after time.Duration
+		n     int
+		want  fault.Kind
+	}{{time.Second, 32, accepted}, {time.Second, 31, accepted}, {time.Second, 1, fault.Limit}, {25 * time.Hour, 32, accepted}} {
+		w.clock.pass(step.after)
+		wants(t, fmt.Sprintf("%d other keys, %v later", step.n, step.after), put(step.n), step.want)
+	}
+}
+
+// Who waits for a newer list is served by one that is confirmed unchanged.
 func TestConfirmingTheListCountsAsNews(t *testing.T) {
 	w := fresh(t)
 	before := w.join(t, one, "prod")
