@@ -15,7 +15,7 @@ import (
 	"github.com/openlanyard/lanyard/limit"
 )
 
-// Config is what the frame works with. Every field but Metrics and Now is needed.
+// Config is what the frame works with. The fields down to Log are needed.
 type Config struct {
 	Region     string
 	Access     *access.Access
@@ -25,8 +25,10 @@ type Config struct {
 	Gate       *limit.Gate  // how much runs at once, with a reserve for EKS Auth
 	Ready      func() error // nil, or why this replica cannot serve
 	Log        *slog.Logger
-	Metrics    prometheus.Registerer // nil: none
-	Now        func() time.Time      // nil: time.Now
+
+	BodyTimeout time.Duration         // in which a body that is held in memory has to arrive; 0: 10 s
+	Metrics     prometheus.Registerer // nil: none
+	Now         func() time.Time      // nil: time.Now
 }
 
 // Frame is an http.Handler that serves all doors on one address.
@@ -57,6 +59,9 @@ type Door struct {
 func New(cfg Config, fallback string, doors ...*Door) *Frame {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.BodyTimeout == 0 {
+		cfg.BodyTimeout = 10 * time.Second
 	}
 	f := &Frame{Config: cfg, doors: map[string]*Door{}, unsigned: map[string]*Door{}}
 	for _, d := range doors {

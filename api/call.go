@@ -53,6 +53,9 @@ type Shown struct {
 	Verified bool
 }
 
+// maxARN is the longest name that anything may have: no policy could speak of a longer one.
+const maxARN = 2048
+
 // verified reports whether everybody that the request speaks for has been verified.
 func (c *Call) verified() bool {
 	if c.Shown != nil {
@@ -65,6 +68,9 @@ func (c *Call) verified() bool {
 // operation asks, or says that it need not: the frame refuses to send an answer that nobody decided on.
 func (c *Call) Authorize(action, resource string, extra ...policy.Entry) error {
 	c.decided = true
+	if len(resource) > maxARN {
+		return fault.New(fault.Invalid, "the names in the request make an ARN of %d characters: at most %d are accepted", len(resource), maxARN)
+	}
 	ctx := append(policy.Context{
 		{Key: "aws:SourceIp", Values: []string{c.Source}},
 		{Key: "aws:RequestedRegion", Values: []string{c.frame.Region}},

@@ -25,7 +25,10 @@ import (
 
 // maxBody bounds what is read before it is hashed: the largest body of these APIs is a policy document of 131,072
 // characters, percent-encoded in a form.
-const maxBody = 512 << 10
+const (
+	maxBody   = 512 << 10
+	smallBody = 8 << 10
+)
 
 // ServeHTTP is the whole way of a request, told in order.
 func (f *Frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -54,12 +57,15 @@ func (f *Frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answer does what a request asks and replies. After an error nothing is written yet.
 func (f *Frame) answer(w http.ResponseWriter, c *Call, signature *sigv4.Signature) (err error) {
 	defer recovered(&err)
-	if c.Body, err = readBody(w, c.Request); err != nil {
+	if c.Body, err = f.readBody(w, c.Request); err != nil {
 		return err
 	}
 	if signature != nil {
 		sum := sha256.Sum256(c.Body)
 		c.Caller, err = f.Access.Authenticate(c.Request, signature, hex.EncodeToString(sum[:]))
+		if err != nil && c.Caller != nil {
+			return f.over(c, signature.Token, err)
+		}
 		if err != nil {
 			return f.unauthenticated(c, err)
 		}
@@ -147,6 +153,21 @@ func (f *Frame) unauthenticated(c *Call, err error) error {
 	return err
 }
 
+// over notes, once a minute, a session that is over or revoked and whose signature is good.
+func (f *Frame) over(c *Call, token string, err error) error {
+	place, full := f.Audit.Reserve()
+	if full != nil {
+		return full
+	}
+	defer place.Release()
+	c.Operation, _ = c.Door.Find(c) // for its name alone
+	c.Event, c.Shown = c.newEvent(), &Shown{Hash: sha256.Sum256([]byte(token)), Verified: true}
+	if recorded := f.record(c, place, err); recorded != nil {
+		return recorded
+	}
+	return err
+}
+
 // door finds the door of a signed request, by the credential scope and nothing else, and lets the request in if its
 // address may ask. It reads no body. A request without a signature has none yet.
 func (f *Frame) door(c *Call) (*sigv4.Signature, error) {
@@ -204,19 +225,35 @@ func (f *Frame) services() string {
 	return joinSorted(names)
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > maxBody {
-		return nil, tooLarge()
+// readBody reads a whole body, which has to arrive in its time. The usual small one is read into its place at once; for a
+// larger one no memory is taken before it arrives.
+func (f *Frame) readBody(w http.ResponseWriter, r *http.Request) (body []byte, err error) {
+	if r.ContentLength == 0 {
+		return nil, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	connection := http.NewResponseController(w)
+	timed := connection.SetReadDeadline(time.Now().Add(f.BodyTimeout)) == nil // else it is no connection
+	switch n := r.ContentLength; {
+	case n > maxBody:
+		return nil, tooLarge()
+	case n >= 0 && n <= smallBody:
+		body = make([]byte, n)
+		_, err = io.ReadFull(r.Body, body)
+	default:
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	}
 	var over *http.MaxBytesError
 	if errors.As(err, &over) {
 		return nil, tooLarge()
 	}
-	if err != nil {
-		return nil, fault.New(fault.Malformed, "The body could not be read: it ended early.")
+	if err != nil { // the deadline stands, since net/http would wait for the rest before it closes the connection
+		w.Header().Set("Connection", "close")
+		return nil, fault.New(fault.Malformed, "The body could not be read: it ended early, or took longer than %s.", f.BodyTimeout)
 	}
-	return body, nil
+	if timed {
+		err = connection.SetReadDeadline(time.Time{})
+	}
+	return body, err
 }
 
 func tooLarge() error {

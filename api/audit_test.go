@@ -1,0 +1,295 @@
+package api_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/registry"
+)
+
+// events reads every record that the log has on disk.
+func (w *world) events(tb testing.TB) []map[string]any {
+	tb.Helper()
+	files, err := filepath.Glob(w.auditDir + "/*.jsonl")
+	if err != nil || len(files) == 0 {
+		tb.Fatalf("no audit files in %s (%v)", w.auditDir, err)
+	}
+	var all []map[string]any
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+			var event map[string]any
+			if line == "" {
+				continue // a file that was just begun
+			}
+			if err := json.Unmarshal([]byte(line), &event); err != nil {
+				tb.Fatalf("audit line %q: %v", line, err)
+			}
+			all = append(all, event)
+		}
+	}
+	return all
+}
+
+// eventsOf returns the records of one request.
+func (w *world) eventsOf(tb testing.TB, id string) []map[string]any {
+	tb.Helper()
+	var found []map[string]any
+	for _, event := range w.events(tb) {
+		if event["requestID"] == id {
+			found = append(found, event)
+		}
+	}
+	return found
+}
+
+func (w *world) event(tb testing.TB, id string) map[string]any {
+	tb.Helper()
+	found := w.eventsOf(tb, id)
+	if len(found) != 1 {
+		tb.Errorf("request %s has %d records, want 1", id, len(found))
+		return nil
+	}
+	return found[0]
+}
+
+// pod is the call of an agent for default/app's credentials.
+func (w *world) pod(as signer, token string) request {
+	return request{as: as, service: "eks-auth", method: "POST", path: "/clusters/dev/assume-role-for-pod-identity", body: `{"token":"` + token + `"}`}
+}
+
+func TestAPodsCredentialsAreTwoRecords(t *testing.T) {
+	w := newWorld(t)
+	w.account(t, ours)
+	association := w.associate(t, ours)
+	server := w.serve(t, w.config())
+	got := w.send(t, server, w.pod(w.agent(t, ours), w.token(t, podToken(w.clock()))))
+	if got.status != 200 {
+		t.Fatalf("status %d: %s", got.status, got.body)
+	}
+	records := w.eventsOf(t, got.header.Get("X-Amzn-Requestid"))
+	if len(records) != 2 {
+		t.Fatalf("%d records, want 2", len(records))
+	}
+	first, second := records[0], records[1]
+	if first["sharedEventID"] == nil || first["sharedEventID"] != second["sharedEventID"] {
+		t.Errorf("sharedEventID %v and %v, want the same", first["sharedEventID"], second["sharedEventID"])
+	}
+	for _, tt := range []struct {
+		record map[string]any
+		path   string
+		want   any
+	}{
+		{first, "eventSource", "eks-auth.amazonaws.com"},
+		{first, "eventName", "AssumeRoleForPodIdentity"},
+		{first, "userIdentity.type", "AssumedRole"},
+		{first, "requestParameters.clusterName", "dev"},
+		{first, "requestParameters.token", audit.Hidden},
+		{first, "additionalEventData.association", association.ID},
+		{first, "additionalEventData.pod.node", "node-1"},
+		{first, "sourceIPAddress", "127.0.0.1"},
+		{second, "eventSource", "sts.amazonaws.com"},
+		{second, "eventName", "AssumeRole"},
+		{second, "userIdentity.invokedBy", "pods.eks.amazonaws.com"},
+		{second, "requestParameters.roleArn", "arn:aws:iam::" + ours + ":role/pod"},
+		{second, "responseElements.credentials.sessionToken", audit.Hidden},
+	} {
+		if value := member(tt.record, tt.path); value != tt.want {
+			t.Errorf("%v of %v is %v, want %v", tt.path, tt.record["eventName"], value, tt.want)
+		}
+	}
+	tags, _ := member(second, "requestParameters.tags").([]any)
+	if len(tags) != 6 {
+		t.Errorf("the session has tags %v, want six", tags)
+	}
+}
+
+// member follows a path of dots into a record.
+func member(record map[string]any, path string) any {
+	var value any = record
+	for _, name := range strings.Split(path, ".") {
+		object, ok := value.(map[string]any)
+		if !ok {
+			return nil
+		}
+		value = object[name]
+	}
+	return value
+}
+
+func TestSecretsAreInNoRecordAndNoLog(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	w.associate(t, ours)
+	server := w.serve(t, w.config())
+	pod, agent := w.token(t, podToken(w.clock())), w.token(t, agentToken(w.clock()))
+	answers := []answer{
+		w.send(t, server, w.pod(w.agent(t, ours), pod)),
+		w.send(t, server, w.pod(w.agent(t, ours), pod[:len(pod)-8])),
+		w.send(t, server, request{service: "sts", method: "POST", path: "/", body: "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=" + w.agentRole(t, ours) + "&RoleSessionName=agent&WebIdentityToken=" + agent}),
+		w.send(t, server, request{as: byKey(w.root), service: "lanyard", method: "POST", path: "/lanyard/v1/accounts", body: `{"name":"x"}`}),
+		w.send(t, server, request{as: admin, service: "eks", method: "POST", path: "/cluster-registrations", body: `{"name":"x","connectorConfig":{"roleArn":"arn:aws:iam::111122223333:role/x","provider":"OTHER"}}`}),
+	}
+	secretsOf := map[string]string{"pod's token": pod, "pod's token without its end": pod[:len(pod)-8], "agent's token": agent, "administrator's secret": admin.secret}
+	for i, got := range answers {
+		for _, found := range secrets.FindAllString(got.body, -1) {
+			value := found[strings.LastIndexAny(found, `">`)+1:]
+			secretsOf[found] = value
+		}
+		if i != 1 && got.status != 200 {
+			t.Errorf("call %d: %d %s", i, got.status, got.body)
+		}
+	}
+	if len(secretsOf) < 10 {
+		t.Fatalf("found %d secrets in the answers, want at least 10", len(secretsOf))
+	}
+	text, log := w.auditText(t), w.log.String()
+	for name, secret := range secretsOf {
+		if strings.Contains(text, secret) {
+			t.Errorf("the audit has the %.40s", name)
+		}
+		if strings.Contains(log, secret) {
+			t.Errorf("the log has the %.40s", name)
+		}
+	}
+}
+
+func (w *world) auditText(tb testing.TB) string {
+	tb.Helper()
+	text, err := json.Marshal(w.events(tb))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestAFullAuditRefuses holds that nothing is decided, stored or handed out that could not be recorded.
+func TestAFullAuditRefuses(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	w.associate(t, ours)
+	agent := w.agent(t, ours)
+	config := w.config()
+	config.Audit = openAudit(t, t.TempDir()+"/small", audit.Config{Capacity: 1})
+	server := w.serve(t, config)
+	place, err := config.Audit.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := request{as: admin, service: "lanyard", method: "PATCH", path: "/lanyard/v1/clusters/dev", body: `{"nodeBinding":false}`}
+	credentials := w.pod(agent, w.token(t, podToken(w.clock())))
+	before := w.store.Revision()
+	for name, in := range map[string]request{"a write": write, "credentials": credentials} {
+		got := w.send(t, server, in)
+		if got.status != 503 || strings.Contains(got.body, "secretAccessKey") {
+			t.Errorf("%s with a full audit: %d %s, want 503", name, got.status, got.body)
+		}
+	}
+	if w.store.Revision() != before {
+		t.Error("something was stored while the audit was full")
+	}
+	place.Release()
+	for name, in := range map[string]request{"a write": write, "credentials": credentials} {
+		if got := w.send(t, server, in); got.status != 200 {
+			t.Errorf("%s with room in the audit: %d %s, want 200", name, got.status, got.body)
+		}
+	}
+}
+
+// TestUnverifiedFailuresCannotFillTheAudit holds that what nobody verified goes beside the durable records.
+func TestUnverifiedFailuresCannotFillTheAudit(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	agent := w.agent(t, ours)
+	config := w.config()
+	config.Audit = openAudit(t, t.TempDir()+"/small", audit.Config{Capacity: 1})
+	server := w.serve(t, config)
+	wrong := admin
+	wrong.secret = "x"
+	post := func(body string) request {
+		return request{service: "sts", method: "POST", path: "/", body: body}
+	}
+	ended := w.role(t, ours, "pod")
+	if _, err := w.registry.Revoke(t.Context(), ours, "test", registry.Target{Kind: registry.BySession, Value: ours + "/" + ended.id}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		in      request
+		records bool // durable ones
+	}{
+		{"a session that is revoked", request{as: ended, service: "eks", method: "GET", path: "/clusters"}, true},
+		{"a session that is revoked, with a wrong signature", request{as: signer{ended.id, "x", ended.token}, service: "eks", method: "GET", path: "/clusters"}, false},
+		{"a wrong signature", request{as: wrong, service: "eks", method: "GET", path: "/clusters"}, false},
+		{"an unsigned action", post(identity), false},
+		{"web identity without a role", post("Action=AssumeRoleWithWebIdentity&Version=2011-06-15"), false},
+		{"web identity with a bad token", post("Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=xy&WebIdentityToken=x&RoleArn=" + w.agentRole(t, ours)), false},
+		{"a bad pod token", w.pod(agent, "x"), false},
+		{"a verified caller who may not", request{as: w.role(t, ours, "nobody"), service: "eks", method: "GET", path: "/clusters"}, true},
+		{"a verified token that is refused", w.pod(agent, w.token(t, podToken(w.clock()))), true},
+	} {
+		before := config.Audit.Head()
+		if got := w.send(t, server, tt.in); got.status < 400 {
+			t.Errorf("%s: status %d, want a refusal", tt.name, got.status)
+		}
+		if durable := config.Audit.Head() != before; durable != tt.records {
+			t.Errorf("%s: a durable record is %v, want %v", tt.name, durable, tt.records)
+		}
+	}
+}
+
+func TestRefusedTokensAreRecordedOnceAMinute(t *testing.T) {
+	w := newWorld(t)
+	w.setClock(goldenTime)
+	w.account(t, ours)
+	server := w.serve(t, w.config())
+	in := w.pod(w.agent(t, ours), w.token(t, podToken(w.clock())))
+	var ids []string
+	for range 5 {
+		got := w.send(t, server, in)
+		if got.code() != "ResourceNotFoundException" {
+			t.Fatalf("%d %s, want ResourceNotFoundException", got.status, got.body)
+		}
+		ids = append(ids, got.header.Get("X-Amzn-Requestid"))
+	}
+	n := 0
+	for _, id := range ids {
+		n += len(w.eventsOf(t, id))
+	}
+	if n != 1 {
+		t.Errorf("five refusals of one token made %d records, want 1", n)
+	}
+	if e := w.event(t, ids[0]); e["errorCode"] != fault.NotFound.String() || member(e, "additionalEventData.pod.name") != "app-1" {
+		t.Errorf("the record is %v, want NotFound for app-1", e)
+	}
+}
+
+func TestDecisionsAreInTheRecord(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	server := w.serve(t, w.config())
+	for _, tt := range []struct {
+		name, want string
+		as         signer
+	}{
+		{"allowed", "Allow by statement 0 Administrator", admin},
+		{"denied", "ImplicitDeny", w.role(t, ours, "nobody")},
+	} {
+		got := w.send(t, server, request{as: tt.as, service: "eks", method: "GET", path: "/clusters/dev"})
+		e := w.event(t, got.header.Get("X-Amzn-Requestid"))
+		if value := member(e, "additionalEventData.decision/eks:DescribeCluster"); value != tt.want {
+			t.Errorf("%s: the decision is recorded as %v, want %q", tt.name, value, tt.want)
+		}
+		if e["eventTime"] == nil || e["awsRegion"] != region || e["recipientAccountId"] != ours || e["readOnly"] != true {
+			t.Errorf("%s: the record is %v", tt.name, e)
+		}
+	}
+}

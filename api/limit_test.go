@@ -1,0 +1,185 @@
+package api_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/limit"
+	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/registry"
+)
+
+// from is a client with an address of its own.
+func from(tb testing.TB, address string) *http.Client {
+	tb.Helper()
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	transport := &http.Transport{DialContext: dialer.DialContext}
+	tb.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func TestAFloodFromOneAddressLeavesTheOthers(t *testing.T) {
+	w := newWorld(t)
+	w.setClock(goldenTime) // no token comes back
+	w.account(t, ours)
+	w.associate(t, ours)
+	config := w.config()
+	config.Addresses = limit.NewRates(1, 10, 64)
+	server := w.serve(t, config)
+	credentials := w.pod(w.agent(t, ours), w.token(t, podToken(w.clock())))
+	flooder, agent := from(t, "127.0.0.1"), from(t, "127.0.0.2")
+	flood := []request{
+		{service: "eks", method: "GET", path: "/clusters"},
+		{service: "sts", method: "POST", path: "/", body: "Action=AssumeRoleWithWebIdentity&Version=2011-06-15"},
+		{as: signer{id: "AKIAAAAAAAAAAAAAAAAA", secret: "x"}, service: "eks", method: "GET", path: "/clusters"},
+	}
+	throttled := 0
+	for i := range 60 {
+		if got := do(t, flooder, w.build(t, server.URL, flood[i%len(flood)])); strings.HasPrefix(got.code(), "Throttling") {
+			throttled++
+		}
+	}
+	if throttled != 50 {
+		t.Errorf("of 60 requests %d were throttled, want 50", throttled)
+	}
+	if got := do(t, flooder, w.build(t, server.URL, credentials)); got.code() != "ThrottlingException" || got.status != 429 {
+		t.Errorf("EKS Auth from the flooding address: %d %q, want 429 ThrottlingException", got.status, got.code())
+	}
+	if got := do(t, agent, w.build(t, server.URL, credentials)); got.status != 200 {
+		t.Errorf("EKS Auth from another address: %d %s, want 200", got.status, got.body)
+	}
+	if got := do(t, flooder, w.build(t, server.URL, request{method: "GET", path: "/healthz"})); got.status != 200 {
+		t.Errorf("healthz from the flooding address: %d, want 200", got.status)
+	}
+}
+
+func TestAPrincipalHasItsOwnRate(t *testing.T) {
+	w := newWorld(t)
+	w.setClock(goldenTime)
+	admin := w.account(t, ours)
+	config := w.config()
+	config.Principals = limit.NewRates(1, 2, 64)
+	server := w.serve(t, config)
+	for i, want := range []int{200, 200, 429} {
+		if got := w.send(t, server, request{as: admin, service: "eks", method: "GET", path: "/clusters"}); got.status != want {
+			t.Errorf("call %d: %d, want %d", i+1, got.status, want)
+		}
+	}
+	if got := w.send(t, server, request{as: w.role(t, ours, "nobody"), service: "sts", method: "POST", path: "/", body: identity}); got.status != 200 {
+		t.Errorf("another principal: %d, want 200", got.status)
+	}
+}
+
+func TestManagementLeavesEKSAuthItsPart(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	w.associate(t, ours)
+	const places, reserved = 4, 1
+	config := w.config()
+	config.Gate = limit.NewGate(places, reserved)
+	entered, release := make(chan struct{}), make(chan struct{})
+	server := w.serve(t, config, api.RESTJSON("slow", "slow.example.com", api.Errors{}, []api.Route{{
+		Method: "GET", Path: "/", Operation: api.Operation{Name: "Slow", Serve: func(_ context.Context, c *api.Call) (any, error) {
+			c.Open()
+			entered <- struct{}{}
+			<-release
+			return struct{}{}, nil
+		}},
+	}}))
+	credentials := w.pod(w.agent(t, ours), w.token(t, podToken(w.clock())))
+	var wait sync.WaitGroup
+	slow := make([]string, places-reserved)
+	for i := range slow {
+		r := w.build(t, server.URL, request{as: admin, service: "slow", method: "GET", path: "/"})
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			resp, err := server.Client().Do(r)
+			if err != nil {
+				slow[i] = err.Error()
+				return
+			}
+			if err := resp.Body.Close(); err != nil || resp.StatusCode != 200 {
+				slow[i] = resp.Status
+			}
+		}()
+		<-entered
+	}
+	if got := w.send(t, server, request{as: admin, service: "eks", method: "GET", path: "/clusters"}); got.code() != "ThrottlingException" {
+		t.Errorf("one management call more: %d %q, want ThrottlingException", got.status, got.code())
+	}
+	if got := w.send(t, server, credentials); got.status != 200 {
+		t.Errorf("EKS Auth beside it: %d %s, want 200", got.status, got.body)
+	}
+	close(release)
+	wait.Wait()
+	for i, problem := range slow {
+		if problem != "" {
+			t.Errorf("slow call %d: %s", i, problem)
+		}
+	}
+	if got := w.send(t, server, request{as: admin, service: "eks", method: "GET", path: "/clusters"}); got.status != 200 {
+		t.Errorf("a management call afterwards: %d %s, want 200", got.status, got.body)
+	}
+}
+
+// TestStrangersLeaveEKSAuthItsPart lets unsigned requests wait for keys that nobody will tell, in every place they can get.
+func TestStrangersLeaveEKSAuthItsPart(t *testing.T) {
+	w := newWorld(t)
+	w.account(t, ours)
+	w.associate(t, ours)
+	const places, reserved = 4, 1
+	config := w.config()
+	config.Gate = limit.NewGate(places, reserved)
+	server := w.serve(t, config)
+	late, err := w.registry.RegisterCluster(t.Context(), registry.NewCluster{
+		Account: ours, Name: "late", Provider: "OTHER", RoleARN: "arn:aws:iam::" + ours + ":role/connector",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.registry.ActivateCluster(t.Context(), late.Activation.ID, registry.Joining{
+		Issuers: []string{issuer}, Keys: []podtoken.Key{newClusterKey(t, "known").key},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	stranger := request{service: "sts", method: "POST", path: "/", body: url.Values{
+		"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"}, "RoleSessionName": {"agent"},
+		"RoleArn":          {"arn:aws:iam::" + ours + ":role/" + late.AgentRole()},
+		"WebIdentityToken": {newClusterKey(t, "unknown").sign(t, agentToken(w.clock()))},
+	}.Encode()}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	for range places * 4 {
+		wait.Add(1)
+		go func() { // one after another, so that its place is never free for long
+			defer wait.Done()
+			for ctx.Err() == nil {
+				r, err := http.NewRequestWithContext(ctx, stranger.method, server.URL, strings.NewReader(stranger.body))
+				if err != nil {
+					return
+				}
+				r.Header.Set("Content-Type", contentType(stranger.service))
+				resp, err := server.Client().Do(r)
+				if err != nil {
+					return
+				}
+				_ = resp.Body.Close()
+			}
+		}()
+	}
+	agent, token := w.agent(t, ours), w.token(t, podToken(w.clock()))
+	for range 20 {
+		if got := w.send(t, server, w.pod(agent, token)); got.status != 200 {
+			t.Errorf("EKS Auth beside strangers: %d %s, want 200", got.status, got.body)
+		}
+	}
+	cancel()
+	wait.Wait()
+}
