@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -186,6 +187,7 @@ func (l *Log) Run(ctx context.Context) error {
 			l.enqueueCounts(l.refused.all())
 			return l.flush(true)
 		case <-l.wake:
+			l.gather()
 			err = l.flush(false)
 		case <-second.C:
 			l.enqueueCounts(l.refused.over(l.config.Now()))
@@ -254,6 +256,21 @@ func (l *Log) enqueueCounts(counts []*refusal) {
 		p := &Place{log: l, done: make(chan error, 1)}
 		p.Record(r.event())
 		l.queue = append(l.queue, p)
+	}
+}
+
+// gather lets those who are about to commit do so first, as long as there are any: the first of a burst wakes the writer
+// while the others are still on their way, and each sync that they share is one that they do not wait for in turn.
+func (l *Log) gather() {
+	for before := -1; ; {
+		l.mu.Lock()
+		queued := len(l.queue)
+		l.mu.Unlock()
+		if queued == before {
+			return
+		}
+		before = queued
+		runtime.Gosched()
 	}
 }
 

@@ -35,6 +35,7 @@ type Session struct {
 	AccessKeyID    string    // set by Mint and Open
 
 	secret string
+	packed int // bytes, once minted
 }
 
 // Tag is a session tag. A transitive one goes on to the sessions that this one assumes.
@@ -68,7 +69,12 @@ func (s *Session) Live(now time.Time) error {
 
 // PackedPercent returns how much of the room for a packed session this one takes: STS's PackedPolicySize. It is above 100
 // for a session that Mint refuses.
-func (s *Session) PackedPercent() int { return percent(len(s.appendTo(nil))) }
+func (s *Session) PackedPercent() int {
+	if s.packed == 0 {
+		return percent(len(s.appendTo(nil)))
+	}
+	return percent(s.packed)
+}
 
 func percent(size int) int { return (size*100 + maxPacked - 1) / maxPacked }
 

