@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -17,6 +18,60 @@ type Code struct {
 // Errors is a door's table from kind to code. A kind that it lacks shows as Internal, so a door's test holds its table
 // against fault.Kinds.
 type Errors map[fault.Kind]Code
+
+// What every AWS service in front of its operations says alike, in the two protocols. A door adds its own words for what
+// its operations run into.
+var (
+	restErrors = Errors{
+		fault.Internal:         {"InternalFailure", http.StatusInternalServerError},
+		fault.Invalid:          {"InvalidParameterException", http.StatusBadRequest},
+		fault.Malformed:        {"SerializationException", http.StatusBadRequest},
+		fault.MalformedPolicy:  {"InvalidParameterException", http.StatusBadRequest},
+		fault.TooLarge:         {"RequestEntityTooLargeException", http.StatusRequestEntityTooLarge},
+		fault.NotFound:         {"ResourceNotFoundException", http.StatusNotFound},
+		fault.BadState:         {"InvalidRequestException", http.StatusBadRequest},
+		fault.Unmodifiable:     {"InvalidRequestException", http.StatusBadRequest},
+		fault.MissingAuth:      {"MissingAuthenticationTokenException", http.StatusForbidden},
+		fault.IncompleteAuth:   {"IncompleteSignatureException", http.StatusBadRequest},
+		fault.UnknownKey:       {"UnrecognizedClientException", http.StatusForbidden},
+		fault.BadSignature:     {"InvalidSignatureException", http.StatusForbidden},
+		fault.Skewed:           {"InvalidSignatureException", http.StatusForbidden},
+		fault.UnknownOperation: {"UnknownOperationException", http.StatusNotFound},
+		fault.Unsupported:      {"InvalidRequestException", http.StatusBadRequest},
+		fault.Throttled:        {"ThrottlingException", http.StatusTooManyRequests},
+		fault.Unavailable:      {"ServiceUnavailableException", http.StatusServiceUnavailable},
+	}
+	queryErrors = Errors{
+		fault.Internal:           {"InternalFailure", http.StatusInternalServerError},
+		fault.Invalid:            {"ValidationError", http.StatusBadRequest},
+		fault.Malformed:          {"MalformedInput", http.StatusBadRequest},
+		fault.MalformedPolicy:    {"MalformedPolicyDocument", http.StatusBadRequest},
+		fault.TooLarge:           {"RequestEntityTooLarge", http.StatusRequestEntityTooLarge},
+		fault.Denied:             {"AccessDenied", http.StatusForbidden},
+		fault.CrossAccount:       {"AccessDenied", http.StatusForbidden},
+		fault.MissingAuth:        {"MissingAuthenticationToken", http.StatusForbidden},
+		fault.IncompleteAuth:     {"IncompleteSignature", http.StatusBadRequest},
+		fault.UnknownKey:         {"InvalidClientTokenId", http.StatusForbidden},
+		fault.BadSignature:       {"SignatureDoesNotMatch", http.StatusForbidden},
+		fault.Skewed:             {"SignatureDoesNotMatch", http.StatusForbidden},
+		fault.ExpiredCredentials: {"ExpiredToken", http.StatusForbidden},
+		fault.UnknownOperation:   {"InvalidAction", http.StatusBadRequest},
+		fault.Throttled:          {"Throttling", http.StatusBadRequest},
+		fault.Unavailable:        {"ServiceUnavailable", http.StatusServiceUnavailable},
+	}
+)
+
+// RESTErrors returns the table of a REST-JSON door with the words that are its own.
+func RESTErrors(own Errors) Errors { return restErrors.with(own) }
+
+// QueryErrors returns the table of a query door with the words that are its own.
+func QueryErrors(own Errors) Errors { return queryErrors.with(own) }
+
+func (t Errors) with(own Errors) Errors {
+	all := maps.Clone(t)
+	maps.Copy(all, own)
+	return all
+}
 
 // of returns the code and the text for the caller. Text of ours never leaves: the request id leads to it in the log.
 func (t Errors) of(c *Call, err error) (Code, string) {

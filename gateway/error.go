@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -128,9 +129,11 @@ func WriteError(w http.ResponseWriter, r *http.Request, requestID string, err er
 	if err != nil { // a struct of strings always has an XML form
 		body = nil
 	}
+	body = append([]byte(xml.Header), body...)
 	w.Header().Set("Content-Type", "application/xml")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body))) // the answer is whole before the handler ends
 	w.WriteHeader(found.status)
-	_, _ = w.Write(append([]byte(xml.Header), body...)) // a client that is gone cannot be told
+	_, _ = w.Write(body) // a client that is gone cannot be told
 	return found.name, found.status
 }
 

@@ -90,15 +90,33 @@ type entry struct {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := g.config.Now()
 	e := &entry{id: newRequestID()}
-	defer func() { g.log(r, e, g.config.Now().Sub(start)) }()
 	e.err = g.guarded(w, r, e)
+	refused := e.err != nil && e.status == 0
+	if refused {
+		_, e.status = WriteError(w, r, e.id, e.err)
+	}
+	g.log(r, e, g.config.Now().Sub(start))
 	switch {
 	case e.err == nil:
-	case e.status == 0:
-		_, e.status = WriteError(w, r, e.id, e.err)
+	case refused:
+		linger(w, r)
 	default:
 		breakOff(w)
 	}
+}
+
+// linger takes, for a moment, what a client goes on sending after a refusal. The AWS SDK for Go says that it expects
+// 100-continue and sends its body at once; net/http closes such a connection as soon as it has answered, and the reset
+// may overtake the answer: the client would see a broken pipe instead of the reason.
+func linger(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Expect") == "" {
+		return
+	}
+	connection := http.NewResponseController(w)
+	if connection.Flush() != nil || connection.SetReadDeadline(time.Now().Add(500*time.Millisecond)) != nil {
+		return // it is no connection
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, 64<<20) // whatever it is, it was refused
 }
 
 // breakOff makes the client see that an answer, whose header is sent, is not whole: with its write deadline over, net/http

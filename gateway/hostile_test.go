@@ -50,6 +50,7 @@ var hostileRequests = []struct {
 	{"encryption with a customer's key", request{method: "GET", path: "/pay/a", header: header("X-Amz-Server-Side-Encryption-Customer-Key", "k")}, 501, "NotImplemented", "customer-key"},
 	{"list type nobody knows", request{method: "GET", path: "/pay?list-type=3"}, 501, "NotImplemented", `"list-type"`},
 	{"other operation's id", request{method: "GET", path: "/pay/a?x-id=DeleteObject"}, 400, "InvalidArgument", "GetObject"},
+	{"id of an operation that is not served", request{method: "PUT", path: "/pay/a?x-id=CopyObject"}, 501, "NotImplemented", "CopyObject"},
 	{"method nobody knows", request{method: "PATCH", path: "/pay"}, 405, "MethodNotAllowed", `"PATCH"`},
 	{"upstream's administration", request{method: "PATCH", path: "/create-user"}, 405, "MethodNotAllowed", `"PATCH"`},
 	{"put on the service", request{method: "PUT", path: "/"}, 405, "MethodNotAllowed", `"PUT"`},

@@ -130,6 +130,8 @@ func find(method string, at level, query url.Values) (*operation, error) {
 			return nil, fault.New(fault.Invalid, "the query parameter %q stands %d times: once is accepted", name, len(values))
 		case !found.allows(name):
 			return nil, fault.New(fault.Unsupported, "the query parameter %q is not supported with %s on %s", name, method, at)
+		case name == "x-id" && !slices.ContainsFunc(operations, func(op operation) bool { return op.name == values[0] }):
+			return nil, fault.New(fault.Unsupported, "the operation %q is not supported", values[0])
 		case name == "x-id" && values[0] != found.name:
 			return nil, fault.New(fault.Invalid, "x-id=%q does not fit this request, which is %s", values[0], found.name)
 		}

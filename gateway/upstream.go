@@ -96,8 +96,11 @@ var answerHeaders = func() map[string]bool {
 	return allowed
 }()
 
+// metadata is how the headers begin that are the user's own.
+const metadata = "X-Amz-Meta-"
+
 func answers(header string) bool {
-	return answerHeaders[header] || strings.HasPrefix(header, "X-Amz-Meta-") || strings.HasPrefix(header, "X-Amz-Checksum-")
+	return answerHeaders[header] || strings.HasPrefix(header, metadata) || strings.HasPrefix(header, "X-Amz-Checksum-")
 }
 
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
@@ -107,7 +110,10 @@ var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 func relay(w http.ResponseWriter, c *call, resp *http.Response) (int64, error) {
 	header := w.Header()
 	for name, values := range resp.Header {
-		if answers(name) {
+		switch {
+		case strings.HasPrefix(name, metadata):
+			header[strings.ToLower(name)] = values // as S3 writes it: boto3 gives the name as it came
+		case answers(name):
 			header[name] = values
 		}
 	}

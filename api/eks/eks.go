@@ -14,33 +14,16 @@ import (
 )
 
 // Errors is EKS's table of codes (reference: the Errors sections of the API).
-var Errors = api.Errors{
-	fault.Internal:           {Name: "InternalFailure", Status: http.StatusInternalServerError},
-	fault.Invalid:            {Name: "InvalidParameterException", Status: http.StatusBadRequest},
-	fault.Malformed:          {Name: "SerializationException", Status: http.StatusBadRequest},
-	fault.MalformedPolicy:    {Name: "InvalidParameterException", Status: http.StatusBadRequest},
-	fault.TooLarge:           {Name: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge},
-	fault.NotFound:           {Name: "ResourceNotFoundException", Status: http.StatusNotFound},
+var Errors = api.RESTErrors(api.Errors{
 	fault.Exists:             {Name: "ResourceInUseException", Status: http.StatusConflict},
 	fault.InUse:              {Name: "ResourceInUseException", Status: http.StatusConflict},
-	fault.BadState:           {Name: "InvalidRequestException", Status: http.StatusBadRequest},
 	fault.Limit:              {Name: "ResourceLimitExceededException", Status: http.StatusBadRequest},
-	fault.Unmodifiable:       {Name: "InvalidRequestException", Status: http.StatusBadRequest},
 	fault.Denied:             {Name: "AccessDeniedException", Status: http.StatusForbidden},
 	fault.CrossAccount:       {Name: "AccessDeniedException", Status: http.StatusForbidden},
-	fault.MissingAuth:        {Name: "MissingAuthenticationTokenException", Status: http.StatusForbidden},
-	fault.IncompleteAuth:     {Name: "IncompleteSignatureException", Status: http.StatusBadRequest},
-	fault.UnknownKey:         {Name: "UnrecognizedClientException", Status: http.StatusForbidden},
-	fault.BadSignature:       {Name: "InvalidSignatureException", Status: http.StatusForbidden},
-	fault.Skewed:             {Name: "InvalidSignatureException", Status: http.StatusForbidden},
 	fault.ExpiredCredentials: {Name: "ExpiredTokenException", Status: http.StatusForbidden},
 	fault.BadToken:           {Name: "InvalidParameterException", Status: http.StatusBadRequest},
 	fault.ExpiredToken:       {Name: "InvalidParameterException", Status: http.StatusBadRequest},
-	fault.UnknownOperation:   {Name: "UnknownOperationException", Status: http.StatusNotFound},
-	fault.Unsupported:        {Name: "InvalidRequestException", Status: http.StatusBadRequest},
-	fault.Throttled:          {Name: "ThrottlingException", Status: http.StatusTooManyRequests},
-	fault.Unavailable:        {Name: "ServiceUnavailableException", Status: http.StatusServiceUnavailable},
-}
+})
 
 // tagErrors is how the tag operations, alone among EKS's, name the same failures.
 var tagErrors = api.Errors{

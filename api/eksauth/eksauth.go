@@ -19,33 +19,16 @@ import (
 // Errors is EKS Auth's table of codes. Agents drop a pod's credentials on ResourceNotFoundException,
 // ExpiredTokenException, InvalidTokenException and AccessDeniedException: nothing that may pass, and nothing that is
 // about the agent's own session, may be shown as one of the first three.
-var Errors = api.Errors{
-	fault.Internal:           {Name: "InternalFailure", Status: http.StatusInternalServerError},
-	fault.Invalid:            {Name: "InvalidParameterException", Status: http.StatusBadRequest},
-	fault.Malformed:          {Name: "SerializationException", Status: http.StatusBadRequest},
-	fault.MalformedPolicy:    {Name: "InvalidParameterException", Status: http.StatusBadRequest},
-	fault.TooLarge:           {Name: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge},
-	fault.NotFound:           {Name: "ResourceNotFoundException", Status: http.StatusNotFound},
+var Errors = api.RESTErrors(api.Errors{
 	fault.Exists:             {Name: "InvalidRequestException", Status: http.StatusBadRequest},
 	fault.InUse:              {Name: "InvalidRequestException", Status: http.StatusBadRequest},
-	fault.BadState:           {Name: "InvalidRequestException", Status: http.StatusBadRequest},
 	fault.Limit:              {Name: "InvalidRequestException", Status: http.StatusBadRequest},
-	fault.Unmodifiable:       {Name: "InvalidRequestException", Status: http.StatusBadRequest},
 	fault.Denied:             {Name: "AccessDeniedException", Status: http.StatusBadRequest},
 	fault.CrossAccount:       {Name: "AccessDeniedException", Status: http.StatusBadRequest},
-	fault.MissingAuth:        {Name: "MissingAuthenticationTokenException", Status: http.StatusForbidden},
-	fault.IncompleteAuth:     {Name: "IncompleteSignatureException", Status: http.StatusBadRequest},
-	fault.UnknownKey:         {Name: "UnrecognizedClientException", Status: http.StatusForbidden},
-	fault.BadSignature:       {Name: "InvalidSignatureException", Status: http.StatusForbidden},
-	fault.Skewed:             {Name: "InvalidSignatureException", Status: http.StatusForbidden},
 	fault.ExpiredCredentials: {Name: "UnrecognizedClientException", Status: http.StatusForbidden},
 	fault.BadToken:           {Name: "InvalidTokenException", Status: http.StatusBadRequest},
 	fault.ExpiredToken:       {Name: "ExpiredTokenException", Status: http.StatusBadRequest},
-	fault.UnknownOperation:   {Name: "UnknownOperationException", Status: http.StatusNotFound},
-	fault.Unsupported:        {Name: "InvalidRequestException", Status: http.StatusBadRequest},
-	fault.Throttled:          {Name: "ThrottlingException", Status: http.StatusTooManyRequests},
-	fault.Unavailable:        {Name: "ServiceUnavailableException", Status: http.StatusServiceUnavailable},
-}
+})
 
 const source = "eks-auth.amazonaws.com"
 

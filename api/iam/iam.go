@@ -15,33 +15,17 @@ import (
 )
 
 // Errors is IAM's table of codes.
-var Errors = api.Errors{
-	fault.Internal:           {Name: "InternalFailure", Status: http.StatusInternalServerError},
-	fault.Invalid:            {Name: "ValidationError", Status: http.StatusBadRequest},
-	fault.Malformed:          {Name: "MalformedInput", Status: http.StatusBadRequest},
-	fault.MalformedPolicy:    {Name: "MalformedPolicyDocument", Status: http.StatusBadRequest},
-	fault.TooLarge:           {Name: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge},
-	fault.NotFound:           {Name: "NoSuchEntity", Status: http.StatusNotFound},
-	fault.Exists:             {Name: "EntityAlreadyExists", Status: http.StatusConflict},
-	fault.InUse:              {Name: "DeleteConflict", Status: http.StatusConflict},
-	fault.BadState:           {Name: "InvalidInput", Status: http.StatusBadRequest},
-	fault.Limit:              {Name: "LimitExceeded", Status: http.StatusConflict},
-	fault.Unmodifiable:       {Name: "UnmodifiableEntity", Status: http.StatusBadRequest},
-	fault.Denied:             {Name: "AccessDenied", Status: http.StatusForbidden},
-	fault.CrossAccount:       {Name: "AccessDenied", Status: http.StatusForbidden},
-	fault.MissingAuth:        {Name: "MissingAuthenticationToken", Status: http.StatusForbidden},
-	fault.IncompleteAuth:     {Name: "IncompleteSignature", Status: http.StatusBadRequest},
-	fault.UnknownKey:         {Name: "InvalidClientTokenId", Status: http.StatusForbidden},
-	fault.BadSignature:       {Name: "SignatureDoesNotMatch", Status: http.StatusForbidden},
-	fault.Skewed:             {Name: "SignatureDoesNotMatch", Status: http.StatusForbidden},
-	fault.ExpiredCredentials: {Name: "ExpiredToken", Status: http.StatusForbidden},
-	fault.BadToken:           {Name: "InvalidInput", Status: http.StatusBadRequest},
-	fault.ExpiredToken:       {Name: "InvalidInput", Status: http.StatusBadRequest},
-	fault.UnknownOperation:   {Name: "InvalidAction", Status: http.StatusBadRequest},
-	fault.Unsupported:        {Name: "InvalidInput", Status: http.StatusBadRequest},
-	fault.Throttled:          {Name: "Throttling", Status: http.StatusBadRequest},
-	fault.Unavailable:        {Name: "ServiceUnavailable", Status: http.StatusServiceUnavailable},
-}
+var Errors = api.QueryErrors(api.Errors{
+	fault.NotFound:     {Name: "NoSuchEntity", Status: http.StatusNotFound},
+	fault.Exists:       {Name: "EntityAlreadyExists", Status: http.StatusConflict},
+	fault.InUse:        {Name: "DeleteConflict", Status: http.StatusConflict},
+	fault.BadState:     {Name: "InvalidInput", Status: http.StatusBadRequest},
+	fault.Limit:        {Name: "LimitExceeded", Status: http.StatusConflict},
+	fault.Unmodifiable: {Name: "UnmodifiableEntity", Status: http.StatusBadRequest},
+	fault.BadToken:     {Name: "InvalidInput", Status: http.StatusBadRequest},
+	fault.ExpiredToken: {Name: "InvalidInput", Status: http.StatusBadRequest},
+	fault.Unsupported:  {Name: "InvalidInput", Status: http.StatusBadRequest},
+})
 
 type door struct {
 	directory *directory.Directory

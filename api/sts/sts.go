@@ -16,33 +16,17 @@ import (
 )
 
 // Errors is STS's table of codes.
-var Errors = api.Errors{
-	fault.Internal:           {Name: "InternalFailure", Status: http.StatusInternalServerError},
-	fault.Invalid:            {Name: "ValidationError", Status: http.StatusBadRequest},
-	fault.Malformed:          {Name: "MalformedInput", Status: http.StatusBadRequest},
-	fault.MalformedPolicy:    {Name: "MalformedPolicyDocument", Status: http.StatusBadRequest},
-	fault.TooLarge:           {Name: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge},
-	fault.NotFound:           {Name: "AccessDenied", Status: http.StatusForbidden},
-	fault.Exists:             {Name: "ValidationError", Status: http.StatusBadRequest},
-	fault.InUse:              {Name: "ValidationError", Status: http.StatusBadRequest},
-	fault.BadState:           {Name: "ValidationError", Status: http.StatusBadRequest},
-	fault.Limit:              {Name: "PackedPolicyTooLarge", Status: http.StatusBadRequest},
-	fault.Unmodifiable:       {Name: "ValidationError", Status: http.StatusBadRequest},
-	fault.Denied:             {Name: "AccessDenied", Status: http.StatusForbidden},
-	fault.CrossAccount:       {Name: "AccessDenied", Status: http.StatusForbidden},
-	fault.MissingAuth:        {Name: "MissingAuthenticationToken", Status: http.StatusForbidden},
-	fault.IncompleteAuth:     {Name: "IncompleteSignature", Status: http.StatusBadRequest},
-	fault.UnknownKey:         {Name: "InvalidClientTokenId", Status: http.StatusForbidden},
-	fault.BadSignature:       {Name: "SignatureDoesNotMatch", Status: http.StatusForbidden},
-	fault.Skewed:             {Name: "SignatureDoesNotMatch", Status: http.StatusForbidden},
-	fault.ExpiredCredentials: {Name: "ExpiredToken", Status: http.StatusForbidden},
-	fault.BadToken:           {Name: "InvalidIdentityToken", Status: http.StatusBadRequest},
-	fault.ExpiredToken:       {Name: "ExpiredTokenException", Status: http.StatusBadRequest},
-	fault.UnknownOperation:   {Name: "InvalidAction", Status: http.StatusBadRequest},
-	fault.Unsupported:        {Name: "ValidationError", Status: http.StatusBadRequest},
-	fault.Throttled:          {Name: "Throttling", Status: http.StatusBadRequest},
-	fault.Unavailable:        {Name: "ServiceUnavailable", Status: http.StatusServiceUnavailable},
-}
+var Errors = api.QueryErrors(api.Errors{
+	fault.NotFound:     {Name: "AccessDenied", Status: http.StatusForbidden},
+	fault.Exists:       {Name: "ValidationError", Status: http.StatusBadRequest},
+	fault.InUse:        {Name: "ValidationError", Status: http.StatusBadRequest},
+	fault.BadState:     {Name: "ValidationError", Status: http.StatusBadRequest},
+	fault.Limit:        {Name: "PackedPolicyTooLarge", Status: http.StatusBadRequest},
+	fault.Unmodifiable: {Name: "ValidationError", Status: http.StatusBadRequest},
+	fault.BadToken:     {Name: "InvalidIdentityToken", Status: http.StatusBadRequest},
+	fault.ExpiredToken: {Name: "ExpiredTokenException", Status: http.StatusBadRequest},
+	fault.Unsupported:  {Name: "ValidationError", Status: http.StatusBadRequest},
+})
 
 type door struct {
 	broker *broker.Broker

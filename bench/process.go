@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// process is this program again, as a server. It ends when its input does, which it also does when this process dies.
+type process struct {
+	started
+	cmd *exec.Cmd
+	in  io.WriteCloser
+}
+
+// started is what a server says when it is ready.
+type started struct {
+	Address     string // host and port
+	Credentials struct {
+		AccessKeyID, SecretAccessKey, SessionToken string
+	} // of a caller that it made, if its verb makes one
+}
+
+// start runs a server of this program by its verb.
+func (b *bench) start(ctx context.Context, verb string, args ...string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.CommandContext(ctx, self, append([]string{serveVerb, verb}, args...)...)}
+	p.cmd.Stderr, p.cmd.Env = os.Stderr, b.environment()
+	if b.profiles != "" {
+		p.cmd.Env = append(p.cmd.Env, profileVariable+"="+filepath.Join(b.profiles, verb+".pprof"))
+	}
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.launch(p.cmd); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &p.started)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the server %q: %w", verb, err), p.stop())
+	}
+	return p, nil
+}
+
+// launch starts a server on its processor. Go is told of it, since it counts the processors of the machine otherwise.
+func (b *bench) launch(cmd *exec.Cmd) error {
+	if b.free {
+		return cmd.Start()
+	}
+	return b.places.onServers(cmd.Start)
+}
+
+func (b *bench) environment() []string {
+	if b.free {
+		return os.Environ()
+	}
+	return append(os.Environ(), "GOMAXPROCS=1")
+}
+
+func (p *process) stop() error {
+	err := p.in.Close()
+	return errors.Join(err, p.cmd.Wait())
+}
+
+// side is one server that is measured in turns with others.
+type side struct {
+	pid      int
+	address  string
+	requests func(round int) ([][]byte, error) // made before the clock is read
+	costs    []float64                         // µs of CPU for a request, by round
+}
+
+// turns measures the sides one after the other, rounds times, and before that once to warm them up: round -1.
+func (b *bench) turns(ctx context.Context, rounds int, sides ...*side) (err error) {
+	if !b.free {
+		if err := b.places.move(true); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, b.places.move(false)) }()
+	}
+	for round := -1; round < rounds; round++ {
+		for _, s := range sides {
+			requests, err := s.requests(round)
+			if err != nil {
+				return err
+			}
+			before, err := cpu(s.pid)
+			if err != nil {
+				return err
+			}
+			if err := load(ctx, s.address, requests); err != nil {
+				return err
+			}
+			after, err := cpu(s.pid)
+			if err != nil {
+				return err
+			}
+			if round >= 0 {
+				s.costs = append(s.costs, micros(after-before)/float64(len(requests)))
+			}
+		}
+	}
+	return nil
+}
+
+func (s *side) cost() float64 { return median(s.costs) }
+
+// self is the CPU that this process used for something, in turns too short to be disturbed.
+func self(do func()) (time.Duration, error) {
+	before, err := cpu(os.Getpid())
+	if err != nil {
+		return 0, err
+	}
+	do()
+	after, err := cpu(os.Getpid())
+	return after - before, err
+}

@@ -1,0 +1,25 @@
+"""The boto3 half of the suite: `python boto SECTION` tries a section's cases in order and tells each on a line of its own."""
+
+import json
+import sys
+
+import management
+import s3
+import signing
+
+SECTIONS = {
+    "pod": s3.POD,
+    "stranger": s3.STRANGER,
+    "eks": management.EKS,
+    "iam": management.IAM,
+    "signing": signing.SIGNING,
+    "agent": signing.AGENT,
+}
+
+for name, case in SECTIONS[sys.argv[1]]:
+    reason = None
+    try:
+        case()
+    except Exception as e:  # whatever a case ends with is what it has to tell
+        reason = f"{type(e).__name__}: {e}"
+    print(json.dumps({"case": name, "error": reason}), flush=True)
