@@ -15,6 +15,10 @@ import (
 // First is the practice cluster that the first start makes; its agent answers without a prefix.
 const First = "dev"
 
+// retention is how long a practice agent keeps an answer: a call costs next to nothing here, and a changed association
+// should show soon.
+const retention = time.Minute
+
 // tokenLife is how long tokens of the practice issuer live; they are made anew at half of it.
 const tokenLife = time.Hour
 
@@ -88,14 +92,14 @@ func (a *Agents) agent(name string) (*running, error) {
 
 // start runs an agent with a token file of its own, which is kept fresh as the kubelet would.
 func (a *Agents) start(cluster *Practice) (*running, error) {
-	file := a.Dir.path("clusters", cluster.Name+".agent.token")
+	file := a.Dir.path(clustersFolder, cluster.Name+".agent.token")
 	identity := Pod{Namespace: "kube-system", ServiceAccount: "eks-pod-identity-agent", Name: "eks-pod-identity-agent-" + cluster.Node.Name}
 	if err := writeToken(cluster, identity, registry.AgentAudience, file); err != nil {
 		return nil, err
 	}
 	node, err := agent.New(agent.Config{
 		Cluster: cluster.Name, Region: Region, Endpoint: a.Endpoint, RoleARN: cluster.AgentRole, TokenFile: file,
-		SessionName: cluster.Node.Name, Hosts: []string{"127.0.0.1"}, Logger: a.Log.With("cluster", cluster.Name),
+		SessionName: cluster.Node.Name, Retention: retention, Hosts: []string{"127.0.0.1"}, Logger: a.Log.With("cluster", cluster.Name),
 	})
 	if err != nil {
 		return nil, err

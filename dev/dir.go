@@ -34,16 +34,43 @@ func OpenDir(path string) (Dir, error) {
 	return Dir(abs), Dir(abs).check()
 }
 
-// check refuses a folder or a file in it that others may read or write.
+// FindDir is OpenDir for who only asks: a folder that is missing is NotFound, and is not made.
+func FindDir(path string) (Dir, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(abs); errors.Is(err, fs.ErrNotExist) {
+		return "", notStarted(abs)
+	}
+	return Dir(abs), Dir(abs).check()
+}
+
+func notStarted(missing string) error {
+	return fault.New(fault.NotFound, "%s is not there: start `lanyard dev` on this folder first", missing)
+}
+
+// check refuses a folder or a file in it that others may read or write. The rooms that have the other folders check theirs.
 func (d Dir) check() error {
-	info, err := os.Stat(string(d))
+	if err := d.checkFolder(string(d)); err != nil {
+		return err
+	}
+	err := d.checkFolder(d.path(clustersFolder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // before the first start
+	}
+	return err
+}
+
+func (d Dir) checkFolder(folder string) error {
+	info, err := os.Stat(folder)
 	if err != nil {
 		return err
 	}
 	if !info.IsDir() || info.Mode().Perm() != 0o700 {
-		return fault.New(fault.Invalid, "the state folder %s has mode %04o: it has to be a folder of mode 0700 (chmod 700 %s)", d, info.Mode().Perm(), d)
+		return fault.New(fault.Invalid, "the state folder %s has mode %04o: it has to be a folder of mode 0700 (chmod 700 %s)", folder, info.Mode().Perm(), folder)
 	}
-	entries, err := os.ReadDir(string(d))
+	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return err
 	}
@@ -56,7 +83,7 @@ func (d Dir) check() error {
 			return err
 		}
 		if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-			return fault.New(fault.Invalid, "%s has mode %04o: files of the state folder have to be 0600", d.path(e.Name()), info.Mode().Perm())
+			return fault.New(fault.Invalid, "%s has mode %04o: files of the state folder have to be 0600", filepath.Join(folder, e.Name()), info.Mode().Perm())
 		}
 	}
 	return nil
@@ -99,6 +126,7 @@ const (
 	administratorFile = "administrator.json"
 	addressesFile     = "addresses.json"
 	startedFile       = "started.json"
+	clustersFolder    = "clusters"
 )
 
 // Started reports whether the first start was finished; one that was cut short is done again.
@@ -143,7 +171,7 @@ func (d Dir) write(name string, v any) error {
 func (d Dir) read(name string, v any) error {
 	text, err := os.ReadFile(d.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.NotFound, "%s is not there: start `lanyard dev` on this folder first", d.path(name))
+		return notStarted(d.path(name))
 	}
 	if err != nil {
 		return err

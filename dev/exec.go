@@ -11,9 +11,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/openlanyard/lanyard/registry"
 )
@@ -50,7 +53,8 @@ func (e *Exec) Run(ctx context.Context) (status int, err error) {
 	if err := writeToken(cluster, e.Pod, registry.PodAudience, file); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	// A signal is for the command, which may go on after it, as a shell does after ctrl-C, and needs its token then.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	kept := make(chan error, 1)
 	go func() { kept <- keepToken(ctx, cluster, e.Pod, registry.PodAudience, file) }()
@@ -91,7 +95,9 @@ func (e *Exec) run(environment []string) (int, error) {
 	for {
 		select {
 		case s := <-signals:
-			_ = cmd.Process.Signal(s) // it may just have ended
+			if !fromTerminal(s) {
+				_ = cmd.Process.Signal(s) // it may just have ended
+			}
 		case err := <-ended:
 			var exit *exec.ExitError
 			if errors.As(err, &exit) {
@@ -103,6 +109,16 @@ func (e *Exec) run(environment []string) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// fromTerminal reports whether a signal came by a key: then the terminal has sent it to the command as well, and to pass
+// it on would make a second one of it, which some programs take for "at once".
+func fromTerminal(s os.Signal) bool {
+	if s != syscall.SIGINT && s != syscall.SIGQUIT && s != syscall.SIGWINCH {
+		return false
+	}
+	foreground, err := unix.IoctlGetInt(int(os.Stdin.Fd()), unix.TIOCGPGRP)
+	return err == nil && foreground == unix.Getpgrp()
 }
 
 // explain asks the agent as the pod did and prints its reason, if it refuses.
@@ -135,21 +151,20 @@ func (e *Exec) explain(ctx context.Context, uri, file string) {
 // Environment returns the environment of a pod: base without any source of credentials or endpoint for AWS, and what the
 // webhook injects. folder holds nothing: the configuration files are pointed into it.
 func Environment(base []string, endpoint, uri, tokenFile, folder string) []string {
-	noProxy := ""
-	var env []string
+	var env, noProxy []string
 	for _, entry := range base {
 		name, value, _ := strings.Cut(entry, "=")
 		switch {
 		case strings.HasPrefix(name, "AWS_"):
 		case name == "NO_PROXY" || name == "no_proxy":
-			if value != "" {
-				noProxy = value + ","
+			if value != "" && !slices.Contains(noProxy, value) { // programs read one or the other
+				noProxy = append(noProxy, value)
 			}
 		default:
 			env = append(env, entry)
 		}
 	}
-	noProxy += "127.0.0.1,::1,169.254.170.23,fd00:ec2::23"
+	direct := strings.Join(append(noProxy, "127.0.0.1", "::1", "169.254.170.23", "fd00:ec2::23"), ",")
 	return append(env,
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI="+uri,
 		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE="+tokenFile,
@@ -161,7 +176,7 @@ func Environment(base []string, endpoint, uri, tokenFile, folder string) []strin
 		"AWS_CONFIG_FILE="+filepath.Join(folder, "no-config"),
 		"AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(folder, "no-credentials"),
 		"AWS_EC2_METADATA_DISABLED=true",
-		"NO_PROXY="+noProxy,
-		"no_proxy="+noProxy,
+		"NO_PROXY="+direct,
+		"no_proxy="+direct,
 	)
 }

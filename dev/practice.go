@@ -114,7 +114,7 @@ type practiceFile struct {
 	Key       string `json:"key"` // PEM, PKCS #8
 }
 
-func (d Dir) practicePath(name string) string { return d.path("clusters", name+".json") }
+func (d Dir) practicePath(name string) string { return d.path(clustersFolder, name+".json") }
 
 // PutPractice keeps a practice cluster. The running process serves it from then on.
 func (d Dir) PutPractice(p *Practice) error {
@@ -122,7 +122,7 @@ func (d Dir) PutPractice(p *Practice) error {
 	if err != nil {
 		return err
 	}
-	return d.write(filepath.Join("clusters", p.Name+".json"), practiceFile{
+	return d.write(filepath.Join(clustersFolder, p.Name+".json"), practiceFile{
 		p.Name, p.Account, p.Issuer, p.Node.Name, p.Node.UID, p.AgentRole,
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 	})

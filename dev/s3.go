@@ -161,7 +161,30 @@ func openObjects(dir string) (*posix.Posix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the object store: %w", err)
 	}
-	return store, nil
+	return store, forgetHalfMade(objects, storer)
+}
+
+// forgetHalfMade removes the empty folders of buckets that a killed process was making: a bucket is its folder and then
+// its metadata, and the library neither serves nor makes one that has no metadata. The storer looks in the working
+// directory, which is objects by now.
+func forgetHalfMade(objects string, storer meta.MetadataStorer) error {
+	entries, err := os.ReadDir(objects)
+	if err != nil {
+		return fmt.Errorf("looking for half-made buckets: %w", err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			continue // no bucket
+		}
+		if _, err := storer.RetrieveAttribute(nil, e.Name(), "", "acl"); !errors.Is(err, meta.ErrNoSuchKey) {
+			continue
+		}
+		err := os.Remove(filepath.Join(objects, e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrExist) { // one that is not empty is somebody's
+			return fmt.Errorf("removing a half-made bucket: %w", err)
+		}
+	}
+	return nil
 }
 
 // metadataKind returns "xattr" or "sidecar": what dir/metadata says, or else what a probe finds, which is then written

@@ -107,6 +107,25 @@ func TestObjectStoreKeepsObjectsOverRestarts(t *testing.T) {
 	}
 }
 
+// A process that is killed while it makes a bucket leaves a folder without metadata.
+func TestObjectStoreForgetsHalfMadeBuckets(t *testing.T) {
+	dir := t.TempDir()
+	for _, folder := range []string{"half-made", "holds-something/file"} {
+		if err := os.MkdirAll(filepath.Join(dir, "objects", folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, dir)
+	for range 2 { // the second time it is a bucket
+		if status, body := ask(t, s, http.MethodPut, "/half-made", ""); status != http.StatusOK && !strings.Contains(body, "BucketAlreadyOwnedByYou") {
+			t.Errorf("making the bucket: got %d %s, want it made", status, body)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "objects", "holds-something", "file")); err != nil {
+		t.Errorf("a folder that is not empty: got %v, want it left alone", err)
+	}
+}
+
 func TestObjectStoreAnswersNobodyElse(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir)

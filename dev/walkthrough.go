@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -122,15 +123,15 @@ func Prepare(ctx context.Context, administrator Call) error {
 // Walk does the walk-through as a pod would, by the AWS SDK for Go, and tells it on w: a token, the agent, credentials, a
 // signed request; then the same under a service account that has no association.
 func Walk(ctx context.Context, dir Dir, w io.Writer) error {
-	fmt.Fprintf(w, "\nas a pod of service account %s/%s:\n", walkNamespace, walkServiceAccount)
 	buckets, err := listBuckets(ctx, dir, walkServiceAccount)
 	if err != nil {
 		return fmt.Errorf("listing buckets as a pod: %w", err)
 	}
+	var told strings.Builder
+	fmt.Fprintf(&told, "\nas a pod of service account %s/%s:\n", walkNamespace, walkServiceAccount)
 	for _, b := range buckets {
-		fmt.Fprintf(w, "  %s %s\n", aws.ToTime(b.CreationDate).Format(time.DateTime), aws.ToString(b.Name))
+		fmt.Fprintf(&told, "  %s %s\n", aws.ToTime(b.CreationDate).Format(time.DateTime), aws.ToString(b.Name))
 	}
-	fmt.Fprintf(w, "\nas a pod of service account %s/%s:\n", walkNamespace, "another-sa")
 	if _, err = listBuckets(ctx, dir, "another-sa"); err == nil {
 		return errors.New("a service account without an association got credentials")
 	}
@@ -141,8 +142,10 @@ func Walk(ctx context.Context, dir Dir, w io.Writer) error {
 	if !errors.As(err, &refused) {
 		return fmt.Errorf("listing buckets as a pod without an association: %w", err)
 	}
-	fmt.Fprintf(w, "  refused: %s: %s\n", refused.ErrorCode(), refused.ErrorMessage())
-	return nil
+	fmt.Fprintf(&told, "\nas a pod of service account %s/%s:\n  refused: %s: %s\n",
+		walkNamespace, "another-sa", refused.ErrorCode(), refused.ErrorMessage())
+	_, err = io.WriteString(w, told.String())
+	return err
 }
 
 type bucket struct {

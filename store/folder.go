@@ -85,3 +85,36 @@ func checkModes(dir string) error {
 		return nil
 	})
 }
+
+// begin lets a new member's first start be repeated from nothing until begun is called. A member that is stopped before
+// it has written that it is the only one never elects itself; it has acknowledged nothing yet. A mark says that a member
+// is new: a folder without it is never touched.
+func begin(dir string) (begun func() error, err error) {
+	mark, data := filepath.Join(dir, "new"), filepath.Join(dir, "etcd")
+	_, marked := os.Stat(mark)
+	_, present := os.Stat(data)
+	if marked != nil && present == nil {
+		return func() error { return nil }, nil
+	}
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		return nil, fmt.Errorf("beginning the store's folder: %w", err)
+	}
+	if err := errors.Join(syncFolder(dir), os.RemoveAll(data)); err != nil {
+		return nil, fmt.Errorf("beginning the store's folder: %w", err)
+	}
+	return func() error {
+		// On the disk before anything is acknowledged: a mark that comes back would take everything with it.
+		if err := errors.Join(os.Remove(mark), syncFolder(dir)); err != nil {
+			return fmt.Errorf("beginning the store's folder: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -36,6 +37,10 @@ func startMember(ctx context.Context, dir string, log *slog.Logger) (*member, er
 	if err != nil {
 		return nil, err
 	}
+	begun, err := begin(dir)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	m := &member{lock: lock, logger: newLogger(log)}
 	if m.etcd, err = embed.StartEtcd(memberConfig(dir, m.logger.zap)); err != nil {
 		_ = lock.Close() // the start's error is the one to tell
@@ -46,6 +51,9 @@ func startMember(ctx context.Context, dir string, log *slog.Logger) (*member, er
 	case err = <-m.etcd.Err():
 	case <-ctx.Done():
 		err = context.Cause(ctx)
+	}
+	if err == nil {
+		err = begun()
 	}
 	if err != nil {
 		m.etcd.Close()

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 
@@ -177,4 +178,41 @@ func runEtcd(dir string) error {
 	<-server.Server.ReadyNotify()
 	fmt.Println("address", server.Clients[0].Addr())
 	return <-server.Err()
+}
+
+// TestFirstStartIsRepeated stops the first start of a folder while etcd begins in it. The next one is not held up by what
+// it left.
+func TestFirstStartIsRepeated(t *testing.T) {
+	for _, step := range []string{"etcd", "etcd/member/snap/db", "etcd/member/wal"} {
+		t.Run(step, func(t *testing.T) {
+			dir := folder(t)
+			ctx, stop := context.WithCancel(t.Context())
+			go func() {
+				for ctx.Err() == nil {
+					if _, err := os.Stat(filepath.Join(dir, step)); err == nil {
+						stop()
+					}
+				}
+			}()
+			first, err := Open(ctx, Config{Dir: dir, MasterKey: NewMasterKey()})
+			if err == nil {
+				err = first.Close()
+			} else if errors.Is(err, context.Canceled) {
+				err = nil
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			limited, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			again, err := Open(limited, Config{Dir: dir, MasterKey: NewMasterKey()})
+			if err != nil {
+				t.Fatalf("opening again: %v", err)
+			}
+			if err := again.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

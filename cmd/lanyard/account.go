@@ -7,7 +7,7 @@ import (
 )
 
 func newAccount() *cobra.Command {
-	cmd := &cobra.Command{Use: "account", Short: "Accounts"}
+	cmd := group("account", "Accounts")
 	var id string
 	create := &cobra.Command{
 		Use:   "create NAME",

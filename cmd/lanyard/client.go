@@ -47,7 +47,7 @@ func newClient(cmd *cobra.Command) (*client, error) {
 
 // devClient calls the running `lanyard dev` of a folder as its administrator.
 func devClient(path string) (*client, error) {
-	d, err := dev.OpenDir(path)
+	d, err := dev.FindDir(path)
 	if err != nil {
 		return nil, err
 	}

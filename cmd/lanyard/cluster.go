@@ -8,7 +8,7 @@ import (
 )
 
 func newCluster() *cobra.Command {
-	cmd := &cobra.Command{Use: "cluster", Short: "Clusters"}
+	cmd := group("cluster", "Clusters")
 	var name string
 	create := &cobra.Command{
 		Use:   "create --practice NAME",
@@ -16,7 +16,7 @@ func newCluster() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path := cmd.Flag("dir").Value.String()
-			d, err := dev.OpenDir(path)
+			d, err := dev.FindDir(path)
 			if err != nil {
 				return err
 			}

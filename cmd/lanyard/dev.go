@@ -31,7 +31,7 @@ func newDev() *cobra.Command {
 				level = slog.LevelInfo
 			}
 			v.cmd, v.log = cmd, newLogger(level)
-			return v.run(cmd.Context())
+			return unlessStopped(cmd.Context(), v.run(cmd.Context()))
 		},
 	}
 	f := cmd.Flags()

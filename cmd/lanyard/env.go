@@ -12,7 +12,7 @@ func newEnv() *cobra.Command {
 		Short: "Print the environment of the administrator of `lanyard dev`, for eval",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := dev.OpenDir(cmd.Flag("dir").Value.String())
+			d, err := dev.FindDir(cmd.Flag("dir").Value.String())
 			if err != nil {
 				return err
 			}

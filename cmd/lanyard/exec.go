@@ -13,7 +13,7 @@ func newExec() *cobra.Command {
 		Short: "Run a command with the environment of a pod; it arranges, it confines nothing",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := dev.OpenDir(cmd.Flag("dir").Value.String())
+			d, err := dev.FindDir(cmd.Flag("dir").Value.String())
 			if err != nil {
 				return err
 			}

@@ -117,7 +117,7 @@ func (v *initVerb) run(ctx context.Context) error {
 		return err
 	}
 	v.account = key.Account
-	if err := d.putAdministrator(key, v.region); err != nil {
+	if err := d.putAdministrator(administratorFile, key, v.region); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(serverConfig{Region: v.region, Account: v.account}, "", "  ")
@@ -147,6 +147,7 @@ func (v *initVerb) firstAccount(ctx context.Context, d serverDir, master store.M
 
 // offline opens the state while no server has it.
 func offline(ctx context.Context, d serverDir, master store.MasterKey, do func(*directory.Directory) error) (err error) {
+	keepFilesPrivate()
 	st, err := store.Open(ctx, store.Config{Dir: d.file(stateFolder), MasterKey: master, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
@@ -160,10 +161,10 @@ func offline(ctx context.Context, d serverDir, master store.MasterKey, do func(*
 }
 
 // putAdministrator writes the key as lines for a shell.
-func (d serverDir) putAdministrator(key *directory.AccessKey, region string) error {
+func (d serverDir) putAdministrator(file string, key *directory.AccessKey, region string) error {
 	text := fmt.Sprintf("export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\nexport AWS_REGION=%s\nexport AWS_DEFAULT_REGION=%s\n",
 		key.ID, shellQuote(string(key.Secret)), region, region)
-	return writeSecret(d.file(administratorFile), []byte(text))
+	return writeSecret(d.file(file), []byte(text))
 }
 
 // certificates copies the given pair, or makes a CA and a certificate for the addresses.
@@ -227,9 +228,10 @@ func issue(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey, cert
 	)
 }
 
-// writeSecret writes a file of mode 0600 and brings it to the disk.
+// writeSecret replaces a file by one of mode 0600 that is on the disk, so that a process that is killed leaves the old
+// content or the new.
 func writeSecret(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
 	if err != nil {
 		return err
 	}
@@ -237,7 +239,13 @@ func writeSecret(path string, content []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 func copySecret(from, to string) error {
@@ -263,9 +271,20 @@ func (d serverDir) config() (c serverConfig, err error) {
 	return c, d.checkModes()
 }
 
-// checkModes refuses to start when the folder, or a file with a secret, is open to others.
+// checkModes refuses to start when the folder, or a file in it, is open to others. The folders in it are checked by the
+// rooms that have them.
 func (d serverDir) checkModes() error {
-	for _, name := range []string{"", configFile, masterKeyFile, administratorFile, caKeyFile, keyFile} {
+	entries, err := os.ReadDir(string(d))
+	if err != nil {
+		return err
+	}
+	names := []string{""}
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	for _, name := range names {
 		info, err := os.Stat(d.file(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -22,6 +22,14 @@ import (
 // drain is how long requests under way may take when a process stops.
 const drain = 10 * time.Second
 
+// unlessStopped forgives a start that a signal has cut short: to be stopped is no error of a process, whenever it comes.
+func unlessStopped(signalled context.Context, err error) error {
+	if signalled.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
 // listenLoopback listens on a loopback address and refuses any other, by the address as it was resolved.
 func listenLoopback(flag, address string) (net.Listener, error) {
 	resolved, err := net.ResolveTCPAddr("tcp", address)

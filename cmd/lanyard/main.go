@@ -21,7 +21,6 @@ type status int
 func (s status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 func main() {
-	syscall.Umask(0o077) // libraries that make files do not ask who may read them
 	os.Exit(run())
 }
 
@@ -29,7 +28,8 @@ func main() {
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := root().ExecuteContext(ctx)
+	var started bool
+	err := root(&started).ExecuteContext(ctx)
 	var exit status
 	switch {
 	case err == nil:
@@ -38,13 +38,14 @@ func run() int {
 		return int(exit)
 	}
 	fmt.Fprintf(os.Stderr, "lanyard: %v\n", err)
-	if fault.Is(err, fault.Invalid) {
+	if fault.Is(err, fault.Invalid) || !started { // what was asked makes no sense
 		return 2
 	}
 	return 1
 }
 
-func root() *cobra.Command {
+// root sets started once a verb is called as it has to be.
+func root(started *bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "lanyard",
 		Short:         "EKS Pod Identity for any Kubernetes cluster",
@@ -55,7 +56,31 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.AddCommand(newDev(), newEnv(), newExec(), newInit(), newServer(), newRecover(), newStatus(), newAccount(), newCluster(), newRevoke(), newVersion())
+	for _, verb := range verbs(cmd) {
+		do := verb.RunE
+		verb.RunE = func(cmd *cobra.Command, args []string) error {
+			*started = true
+			return do(cmd, args)
+		}
+	}
 	return cmd
+}
+
+// verbs are the commands below cmd that do something.
+func verbs(cmd *cobra.Command) []*cobra.Command {
+	var found []*cobra.Command
+	for _, c := range cmd.Commands() {
+		if c.RunE != nil {
+			found = append(found, c)
+		}
+		found = append(found, verbs(c)...)
+	}
+	return found
+}
+
+// group is a noun that verbs are for. Alone it shows them; any other word is refused.
+func group(noun, short string) *cobra.Command {
+	return &cobra.Command{Use: noun, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 }
 
 // newLogger logs to stderr: text on a terminal, JSON elsewhere.

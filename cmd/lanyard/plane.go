@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,9 +74,14 @@ const (
 	keysKept      = 20000
 )
 
+// keepFilesPrivate is for libraries that make files and do not ask who may read them. A command that `exec` runs is not to
+// have it, so it is no matter of the whole program.
+func keepFilesPrivate() { syscall.Umask(0o077) }
+
 // openPlane starts a replica, in this order: the state's folder is locked and its etcd started; the rooms declare their
 // tables; the copy is read; the audit log is opened. What runs beside the requests is started last.
 func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
+	keepFilesPrivate()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

@@ -36,10 +36,14 @@ func newRecover() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := d.putAdministrator(key, cfg.Region); err != nil {
+			file := administratorFile
+			if key.Account != cfg.Account {
+				file = "administrator-" + key.Account + ".env"
+			}
+			if err := d.putAdministrator(file, key, cfg.Region); err != nil {
 				return err
 			}
-			return printf(cmd, "the new administrator key of account %s is in %s\n", key.Account, d.file(administratorFile))
+			return printf(cmd, "the new administrator key of account %s is in %s\n", key.Account, d.file(file))
 		},
 	}
 	f := cmd.Flags()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +30,7 @@ func newRevoke() *cobra.Command {
 		Long:  "End all sessions of one target that were issued until now. Name one of the targets, with --cluster where it is in a cluster; --cluster alone ends all sessions of a cluster.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			request, err := revocation(cmd)
+			request, told, err := revocation(cmd)
 			if err != nil {
 				return err
 			}
@@ -42,7 +41,7 @@ func newRevoke() *cobra.Command {
 			if err := c.call(cmd.Context(), "lanyard", http.MethodPost, "/lanyard/v1/revocations", request, nil); err != nil {
 				return err
 			}
-			return printf(cmd, "revoked: sessions of %s issued until now are refused\n", strings.TrimSpace(request["kind"]+" "+request["value"]))
+			return printf(cmd, "revoked: sessions of %s issued until now are refused\n", told)
 		},
 	}
 	for _, t := range targets {
@@ -53,28 +52,28 @@ func newRevoke() *cobra.Command {
 	return cmd
 }
 
-// revocation reads the one target from the flags.
-func revocation(cmd *cobra.Command) (map[string]string, error) {
+// revocation reads the one target from the flags, and says it in words.
+func revocation(cmd *cobra.Command) (request map[string]string, told string, err error) {
 	cluster := cmd.Flag("cluster").Value.String()
-	request := map[string]string{"cluster": cluster}
+	request = map[string]string{"cluster": cluster}
 	for _, t := range targets {
 		value := cmd.Flag(t.flag).Value.String()
 		if value == "" {
 			continue
 		}
 		if request["kind"] != "" {
-			return nil, fault.New(fault.Invalid, "revoke takes one target, not --%s and another", t.flag)
+			return nil, "", fault.New(fault.Invalid, "revoke takes one target, not --%s and another", t.flag)
 		}
 		if cluster == "" && t.kind != registry.ByRole && t.kind != registry.BySession {
-			return nil, fault.New(fault.Invalid, "--%s needs --cluster", t.flag)
+			return nil, "", fault.New(fault.Invalid, "--%s needs --cluster", t.flag)
 		}
-		request["kind"], request["value"] = string(t.kind), value
+		request["kind"], request["value"], told = string(t.kind), value, t.flag+" "+value
 	}
 	if request["kind"] == "" {
 		if cluster == "" {
-			return nil, fault.New(fault.Invalid, "revoke needs a target: see `lanyard revoke --help`")
+			return nil, "", fault.New(fault.Invalid, "revoke needs a target: see `lanyard revoke --help`")
 		}
-		request["kind"] = string(registry.ByCluster)
+		request["kind"], told = string(registry.ByCluster), "cluster "+cluster
 	}
-	return request, nil
+	return request, told, nil
 }

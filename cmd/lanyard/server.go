@@ -28,7 +28,7 @@ func newServer() *cobra.Command {
 		Short: "Run the control plane over TLS, with its state in a folder",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return v.run(cmd.Context(), newLogger(slog.LevelInfo))
+			return unlessStopped(cmd.Context(), v.run(cmd.Context(), newLogger(slog.LevelInfo)))
 		},
 	}
 	f := cmd.Flags()

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/api/eks"
+	"github.com/openlanyard/lanyard/api/iam"
+	"github.com/openlanyard/lanyard/api/lanyard"
+	"github.com/openlanyard/lanyard/dev"
+)
+
+// rest is a call of a REST protocol.
+func rest(service, method, path, body string) request {
+	return request{service: service, method: method, path: path, body: body}
+}
+
+// role is a call of IAM about a role that may or may not be there.
+func role(action string, more ...string) request { return iamCall(action, "RoleName", more) }
+
+func user(action string, more ...string) request { return iamCall(action, "UserName", more) }
+
+func iamCall(action, member string, more []string) request {
+	values := url.Values{member: {"administrator"}} // as a role: none
+	for i := 0; i < len(more); i += 2 {
+		values.Set(more[i], more[i+1])
+	}
+	return form("iam", action, values)
+}
+
+const (
+	associations = "/clusters/dev/pod-identity-associations"
+	anything     = `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`
+	revocations  = "/lanyard/v1/revocations"
+)
+
+var (
+	clusterTags = "/tags/" + url.PathEscape("arn:aws:eks:us-east-1:"+dev.Account+":cluster/dev")
+	connector   = `"connectorConfig":{"provider":"OTHER","roleArn":"arn:aws:iam::` + dev.Account + `:role/connector"}`
+	bareRole    = `"roleArn":"arn:aws:iam::` + dev.Account + `:role/bare"`
+)
+
+// managementCalls are all calls that change or show what operators have told, each with the actions that it needs, in the
+// order in which they are asked for.
+var managementCalls = []struct {
+	operation string
+	request   request
+	rights    []string
+}{
+	{"RegisterCluster", rest("eks", "POST", "/cluster-registrations", `{"name":"new",`+connector+`}`), []string{"eks:RegisterCluster"}},
+	{"RegisterCluster", rest("eks", "POST", "/cluster-registrations", `{"name":"tagged","tags":{"a":"b"},`+connector+`}`), []string{"eks:RegisterCluster", "eks:TagResource"}},
+	{"DeregisterCluster", rest("eks", "DELETE", "/cluster-registrations/none", ""), []string{"eks:DeregisterCluster"}},
+	{"ListClusters", rest("eks", "GET", "/clusters", ""), []string{"eks:ListClusters"}},
+	{"DescribeCluster", rest("eks", "GET", "/clusters/dev", ""), []string{"eks:DescribeCluster"}},
+	{"CreatePodIdentityAssociation", rest("eks", "POST", associations, `{"namespace":"a","serviceAccount":"b",`+bareRole+`}`), []string{"eks:CreatePodIdentityAssociation", "iam:PassRole"}},
+	{"CreatePodIdentityAssociation", rest("eks", "POST", associations, `{"namespace":"a","serviceAccount":"c","tags":{"a":"b"},`+bareRole+`}`), []string{"eks:CreatePodIdentityAssociation", "eks:TagResource", "iam:PassRole"}},
+	{"ListPodIdentityAssociations", rest("eks", "GET", associations, ""), []string{"eks:ListPodIdentityAssociations"}},
+	{"DescribePodIdentityAssociation", rest("eks", "GET", associations+"/a-none", ""), []string{"eks:DescribePodIdentityAssociation"}},
+	{"UpdatePodIdentityAssociation", rest("eks", "POST", associations+"/a-none", `{`+bareRole+`}`), []string{"eks:UpdatePodIdentityAssociation", "iam:PassRole"}},
+	{"DeletePodIdentityAssociation", rest("eks", "DELETE", associations+"/a-none", ""), []string{"eks:DeletePodIdentityAssociation"}},
+	{"TagResource", rest("eks", "POST", clusterTags, `{"tags":{"a":"b"}}`), []string{"eks:TagResource"}},
+	{"UntagResource", rest("eks", "DELETE", clusterTags+"?tagKeys=a", ""), []string{"eks:UntagResource"}},
+	{"ListTagsForResource", rest("eks", "GET", clusterTags, ""), []string{"eks:ListTagsForResource"}},
+
+	{"CreateRole", form("iam", "CreateRole", url.Values{"RoleName": {"new"}, "AssumeRolePolicyDocument": {trustsPods}}), []string{"iam:CreateRole"}},
+	{"CreateRole", form("iam", "CreateRole", url.Values{
+		"RoleName": {"tagged"}, "AssumeRolePolicyDocument": {trustsPods}, "Tags.member.1.Key": {"a"}, "Tags.member.1.Value": {"b"},
+	}), []string{"iam:CreateRole", "iam:TagRole"}},
+	{"GetRole", role("GetRole"), []string{"iam:GetRole"}},
+	{"ListRoles", form("iam", "ListRoles", url.Values{}), []string{"iam:ListRoles"}},
+	{"UpdateRole", role("UpdateRole"), []string{"iam:UpdateRole"}},
+	{"UpdateRoleDescription", role("UpdateRoleDescription", "Description", "x"), []string{"iam:UpdateRoleDescription"}},
+	{"UpdateAssumeRolePolicy", role("UpdateAssumeRolePolicy", "PolicyDocument", trustsPods), []string{"iam:UpdateAssumeRolePolicy"}},
+	{"DeleteRole", role("DeleteRole"), []string{"iam:DeleteRole"}},
+	{"PutRolePolicy", role("PutRolePolicy", "PolicyName", "p", "PolicyDocument", anything), []string{"iam:PutRolePolicy"}},
+	{"GetRolePolicy", role("GetRolePolicy", "PolicyName", "p"), []string{"iam:GetRolePolicy"}},
+	{"ListRolePolicies", role("ListRolePolicies"), []string{"iam:ListRolePolicies"}},
+	{"DeleteRolePolicy", role("DeleteRolePolicy", "PolicyName", "p"), []string{"iam:DeleteRolePolicy"}},
+	{"ListAttachedRolePolicies", role("ListAttachedRolePolicies"), []string{"iam:ListAttachedRolePolicies"}},
+	{"ListInstanceProfilesForRole", role("ListInstanceProfilesForRole"), []string{"iam:ListInstanceProfilesForRole"}},
+	{"TagRole", role("TagRole", "Tags.member.1.Key", "a", "Tags.member.1.Value", "b"), []string{"iam:TagRole"}},
+	{"UntagRole", role("UntagRole", "TagKeys.member.1", "a"), []string{"iam:UntagRole"}},
+	{"ListRoleTags", role("ListRoleTags"), []string{"iam:ListRoleTags"}},
+	{"GetUser", user("GetUser"), []string{"iam:GetUser"}},
+	{"PutUserPolicy", user("PutUserPolicy", "PolicyName", "p", "PolicyDocument", trustsPods), []string{"iam:PutUserPolicy"}}, // not stored: malformed
+	{"GetUserPolicy", user("GetUserPolicy", "PolicyName", "p"), []string{"iam:GetUserPolicy"}},
+	{"ListUserPolicies", user("ListUserPolicies"), []string{"iam:ListUserPolicies"}},
+	{"DeleteUserPolicy", user("DeleteUserPolicy", "PolicyName", "p"), []string{"iam:DeleteUserPolicy"}},
+
+	{"CreateAccount", rest("lanyard", "POST", "/lanyard/v1/accounts", `{"name":"new"}`), []string{"lanyard:CreateAccount"}},
+	{"PutClusterKeys", rest("lanyard", "PUT", "/lanyard/v1/clusters/dev/keys", `{"issuers":[],"jwks":{"keys":[]}}`), []string{"lanyard:PutClusterKeys"}},
+	{"UpdateCluster", rest("lanyard", "PATCH", "/lanyard/v1/clusters/dev", `{"nodeBinding":true}`), []string{"lanyard:UpdateCluster"}},
+	{"Revoke", rest("lanyard", "POST", revocations, `{"kind":"cluster","cluster":"none"}`), []string{"lanyard:Revoke"}},
+	{"Revoke", rest("lanyard", "POST", revocations, `{"kind":"role","value":"none"}`), []string{"lanyard:Revoke"}},
+	{"Revoke", rest("lanyard", "POST", revocations, `{"kind":"session","value":"ASIANONENONENONENONE"}`), []string{"lanyard:Revoke"}},
+}
+
+// TestEveryCallNeedsItsRights makes each call as a pod whose role may do nothing; everything but one of the rights; the
+// rights and nothing else. Only the last is not denied.
+func TestEveryCallNeedsItsRights(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t.TempDir() + "/dev")
+	restart(t, &w)
+	if err := w.makeRole("bare", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.makeAssociation("dev", "shop/bare", "bare"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.become("pod", "shop/bare", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range managementCalls {
+		t.Run(c.request.service+"/"+strings.ReplaceAll(strings.Join(c.rights, "+"), ":", "."), func(t *testing.T) {
+			w.refused(t, c.request, c.rights[0])
+			for _, missing := range c.rights {
+				w.allowPod(t, fmt.Sprintf(`"NotAction":%q`, missing))
+				w.refused(t, c.request, missing)
+			}
+			w.allowPod(t, `"Action":["`+strings.Join(c.rights, `","`)+`"]`)
+			_, err := w.send("pod", c.request)
+			if code := codeOf(err); strings.HasPrefix(code, "AccessDenied") || (code == "" && err != nil) {
+				t.Errorf("with exactly %q: got %v, want no denial", c.rights, err)
+			}
+			if _, err := w.send("administrator", role("DeleteRolePolicy", "RoleName", "bare", "PolicyName", "it")); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestEveryCallIsInTheTable holds the table against the doors' own.
+func TestEveryCallIsInTheTable(t *testing.T) {
+	listed := map[string]bool{
+		"lanyard ActivateCluster": true, // signed with a cluster's activation pair alone: no policy allows it
+	}
+	for _, c := range managementCalls {
+		listed[c.request.service+" "+c.operation] = true
+	}
+	for _, door := range []*api.Door{eks.New(nil), iam.New(nil), lanyard.New(nil, nil)} {
+		if len(door.Operations) == 0 {
+			t.Errorf("%s has no operations", door.Service)
+		}
+		for _, op := range door.Operations {
+			if !listed[door.Service+" "+op.Name] {
+				t.Errorf("%s %s is not in the table", door.Service, op.Name)
+			}
+		}
+	}
+}
+
+// refused makes the call and wants a denial that names the action.
+func (w *world) refused(t *testing.T, r request, action string) {
+	t.Helper()
+	body, err := w.send("pod", r)
+	if !strings.HasPrefix(codeOf(err), "AccessDenied") || !strings.Contains(err.Error(), "not authorized to perform: "+action+" on resource: ") {
+		t.Errorf("without %s: got answer %q and error %v, want AccessDenied for it", action, body, err)
+	}
+}
+
+// allowPod replaces the policy of the pod's role.
+func (w *world) allowPod(t *testing.T, actions string) {
+	t.Helper()
+	if err := w.putPolicy("bare", `{"Version":"2012-10-17","Statement":{"Effect":"Allow",`+actions+`,"Resource":"*"}}`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// codeOf returns the code of a service's refusal, and nothing for any other error.
+func codeOf(err error) string {
+	var refused *dev.Answer
+	if errors.As(err, &refused) {
+		return refused.Code
+	}
+	return ""
+}
