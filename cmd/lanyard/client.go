@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -165,8 +166,16 @@ func dirFlag(cmd *cobra.Command) {
 	cmd.Flags().String("dir", firstOf(os.Getenv("LANYARD_DIR"), home+"/.lanyard/dev"), "state folder of `lanyard dev` (LANYARD_DIR)")
 }
 
+// shellSafe are the texts that a POSIX shell takes as they are.
+var shellSafe = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
 // shellQuote makes a word of a POSIX shell of any text.
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+func shellQuote(s string) string {
+	if shellSafe.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
 
 func printf(cmd *cobra.Command, format string, args ...any) error {
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), format, args...)
