@@ -173,7 +173,7 @@ func (s *story) scan(args []string) error {
 // administrator takes the key and the CA that `lanyard init` wrote.
 func (s *story) administrator(args []string) error {
 	s.need(args, 2, "administrator ENV-FILE CA-FILE")
-	found := regexp.MustCompile(`AWS_ACCESS_KEY_ID=(\S+)\nexport AWS_SECRET_ACCESS_KEY='([^']+)'`).FindStringSubmatch(s.ReadFile(args[0]))
+	found := regexp.MustCompile(`AWS_ACCESS_KEY_ID=(\S+)\nexport AWS_SECRET_ACCESS_KEY=(\S+)`).FindStringSubmatch(s.ReadFile(args[0]))
 	if found == nil {
 		s.Fatalf("%s holds no key", args[0])
 	}
