@@ -118,7 +118,7 @@ func (s *story) associate(args []string) error {
 }
 
 // The places where a secret may be, as a folder's files write them.
-var kept = regexp.MustCompile(`"secretAccessKey": "([^"]+)"|AWS_SECRET_ACCESS_KEY='([^']+)'|-----BEGIN PRIVATE KEY-----(?:\\n|\n)([A-Za-z0-9+/]{40,})|^[0-9a-f]{16} ([A-Za-z0-9+/=]{40,})`)
+var kept = regexp.MustCompile(`"secretAccessKey": "([^"]+)"|AWS_SECRET_ACCESS_KEY=(\S+)|-----BEGIN PRIVATE KEY-----(?:\\n|\n)([A-Za-z0-9+/]{40,})|^[0-9a-f]{16} ([A-Za-z0-9+/=]{40,})`)
 
 func (s *story) scan(args []string) error {
 	s.need(args, 2, "scan DIR FILE...")
