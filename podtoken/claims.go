@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/openlanyard/lanyard/fault"
 )
 
@@ -16,20 +14,15 @@ const (
 	lastMoment = 253402300799 // the end of the year 9999, in seconds since 1970: beyond it, moments cannot be written down
 )
 
-// claims are the JWT library's, read strictly.
-type claims struct{ jwt.MapClaims }
-
-// UnmarshalJSON reads the claims as parseObject does, which is stricter than the library.
-func (c *claims) UnmarshalJSON(data []byte) (err error) {
-	c.MapClaims, err = parseObject(data)
-	return err
-}
-
-// token checks the claims and returns them as a Token. Claims that it does not know it leaves alone: Kubernetes adds new
-// ones with new versions.
-func (c *claims) token(set KeySet, audience string, now time.Time) (*Token, error) {
+// parseClaims checks the claims and returns them as a Token. Claims that it does not know it leaves alone: Kubernetes adds
+// new ones with new versions.
+func parseClaims(data []byte, set KeySet, audience string, now time.Time) (*Token, error) {
+	members, err := parseObject(data)
+	if err != nil {
+		return nil, malformed(err)
+	}
 	r := reader{}
-	all := object{members: c.MapClaims}
+	all := object{members: members}
 	t := &Token{
 		Issuer:    r.text(all, "iss", isText),
 		Subject:   r.text(all, "sub", isText),

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"strings"
 	"testing"
 
@@ -142,6 +143,45 @@ func stray(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(token) - 1
 	return token[:last] + string(alphabet[strings.IndexByte(alphabet, token[last])|1])
+}
+
+// Who holds the key could spell the parts of a token otherwise than everybody else reads them, and sign that spelling.
+func TestATokenSpeltOtherwiseIsRefusedThoughItIsSigned(t *testing.T) {
+	head, body := encode(`{"alg":"ES256","kid":"es256"}`), encode(goodClaims+strings.Repeat(" ", 2-len(goodClaims)%3))
+	next := encode(`{"alg":"ES256","kid":"next"}`) // no such key: the claims are read without it
+	for _, test := range []struct {
+		name, head, body, end string
+		want                  bool
+	}{
+		{"as it should be", head, body, "", true},
+		{"stray bits in the header", stray(head), body, "", false},
+		{"stray bits in the claims", head, stray(body), "", false},
+		{"padding of the header", head + "=", body, "", false},
+		{"padding of the claims", head, body + "=", "", false},
+		{"a line break in the header", head[:4] + "\n" + head[4:], body, "", false},
+		{"a line break in the claims", head, body[:4] + "\r\n" + body[4:], "", false},
+		{"a line break behind the signature", head, body, "\n", false},
+		{"a space in the claims", head, body[:4] + " " + body[4:], "", false},
+		{"a character too many in the claims", head, body + "AA", "", false},
+		{"no header", "", body, "", false},
+		{"no claims", head, "", "", false},
+		{"an unknown key, and padding of the claims", next, body + "=", "", false},
+		{"an unknown key, and padding of the signature", next, body, "==", false},
+		{"an unknown key, and a line break behind the signature", next, body, "\n", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text := test.head + "." + test.body
+			signature, err := jwt.SigningMethodES256.Sign(text, signers()["es256"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			token := text + "." + base64.RawURLEncoding.EncodeToString(signature) + test.end
+			got, err := NewVerifier(0).Verify(keySet(), audience, token, now)
+			if (err == nil) != test.want || err != nil && (!fault.Is(err, fault.BadToken) || errors.Is(err, ErrUnknownKey)) {
+				t.Errorf("Verify = %v, %v, want accepted: %v, or else BadToken without ErrUnknownKey", got, err, test.want)
+			}
+		})
+	}
 }
 
 func TestATokenWithAnyBitFlippedIsRefused(t *testing.T) {

@@ -191,9 +191,21 @@ func parseBytes(members map[string]any, name string) ([]byte, error) {
 	if !ok || text == "" {
 		return nil, fmt.Errorf("it lacks %q", name)
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || base64.RawURLEncoding.EncodedLen(len(b)) != len(text) {
-		return nil, fmt.Errorf("its %q is not unpadded base64url", name)
+	b, err := decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("its %q is %w", name, err)
+	}
+	return b, nil
+}
+
+var base64url = base64.RawURLEncoding.Strict()
+
+// decode reads unpadded base64url in the one spelling that its bytes have: without stray bits in the last character, and
+// without the line breaks that the library skips.
+func decode(text string) ([]byte, error) {
+	b, err := base64url.DecodeString(text)
+	if err != nil || base64url.EncodedLen(len(b)) != len(text) {
+		return nil, errors.New("not unpadded base64url")
 	}
 	return b, nil
 }

@@ -1,73 +1,164 @@
 package podtoken
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // maxDepth is how deep objects and lists may stand in each other. A token's claims need 3.
 const maxDepth = 8
 
-// parseObject reads a JSON object into maps, lists, strings, float64s and bools. It never takes one name for another that
-// differs in case, as json.Unmarshal into a struct does, and it refuses a member that stands twice in one object: two
-// readers of one token could each understand another of the two. Of those json.Unmarshal keeps one, which shows in the
-// number of members.
+// parseObject reads a JSON object (RFC 8259) into maps, lists, strings, float64s, bools and nil. It is stricter than
+// encoding/json: two readers of one token could each understand another of two members that bear one name, or make
+// another text of bytes that are not UTF-8, so it refuses both; and it never takes one name for another that differs in
+// case. Only lists, objects and plain strings are read here; encoding/json judges numbers, words and escapes.
 func parseObject(data []byte) (map[string]any, error) {
-	depth, written := measure(data)
-	if depth > maxDepth {
-		return nil, fmt.Errorf("JSON of %d levels: at most %d are accepted", depth, maxDepth)
+	if !utf8.Valid(data) {
+		return nil, errors.New("not UTF-8")
 	}
-	var value any
-	if err := json.Unmarshal(data, &value); err != nil {
-		return nil, err
-	}
-	members, ok := value.(map[string]any)
-	if !ok {
+	p := parser{data: data}
+	if p.next() != '{' {
 		return nil, errors.New("not a JSON object")
 	}
-	if kept := count(members); kept != written {
-		return nil, fmt.Errorf("%d of %d JSON members stand twice", written-kept, written)
+	members, err := p.object()
+	if err != nil {
+		return nil, err
+	}
+	if p.next(); p.at < len(p.data) {
+		return nil, p.unexpected()
 	}
 	return members, nil
 }
 
-// measure returns how deep data goes and how many members its objects have as written: in valid JSON, each colon outside
-// a string is one. Of other data it says nothing useful, and json.Unmarshal will refuse it.
-func measure(data []byte) (deepest, members int) {
-	depth, quoted := 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			depth++
-			deepest = max(deepest, depth)
-		case c == '}' || c == ']':
-			depth--
-		case c == ':':
-			members++
-		}
-	}
-	return deepest, members
+// parser reads data from at on. What it returns are copies: a name that is kept must not keep all of data.
+type parser struct {
+	data      []byte
+	at, depth int
 }
 
-// count returns how many members all objects in value have.
-func count(value any) int {
-	n := 0
-	switch v := value.(type) {
-	case map[string]any:
-		n = len(v)
-		for _, member := range v {
-			n += count(member)
-		}
-	case []any:
-		for _, element := range v {
-			n += count(element)
+// next passes over white space and returns the byte behind it, or 0, which no JSON has outside a string, at the end.
+func (p *parser) next() byte {
+	for ; p.at < len(p.data); p.at++ {
+		switch c := p.data[p.at]; c {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return c
 		}
 	}
-	return n
+	return 0
+}
+
+func (p *parser) unexpected() error {
+	if p.at >= len(p.data) {
+		return errors.New("JSON that is cut off")
+	}
+	return fmt.Errorf("the unexpected byte %q at %d of the JSON", p.data[p.at], p.at)
+}
+
+func (p *parser) value() (any, error) {
+	switch p.next() {
+	case '{':
+		return p.object()
+	case '[':
+		return p.list()
+	case '"':
+		return p.string()
+	}
+	return p.scalar()
+}
+
+func (p *parser) object() (map[string]any, error) {
+	members := map[string]any{}
+	err := p.each('}', func() error {
+		name, err := p.string()
+		if err != nil {
+			return err
+		}
+		if _, twice := members[name]; twice {
+			return fmt.Errorf("the JSON member %.80q stands twice", name)
+		}
+		if p.next() != ':' {
+			return p.unexpected()
+		}
+		p.at++
+		members[name], err = p.value()
+		return err
+	})
+	return members, err
+}
+
+func (p *parser) list() ([]any, error) {
+	list := []any{}
+	err := p.each(']', func() error {
+		element, err := p.value()
+		list = append(list, element)
+		return err
+	})
+	return list, err
+}
+
+// each calls read for what stands between the commas from the opening bracket, which is the next byte, to the closing one.
+func (p *parser) each(closing byte, read func() error) error {
+	if p.depth++; p.depth > maxDepth {
+		return fmt.Errorf("JSON of more than %d levels", maxDepth)
+	}
+	p.at++
+	if p.next() != closing {
+		for {
+			if err := read(); err != nil {
+				return err
+			}
+			if p.next() != ',' {
+				break
+			}
+			p.at++
+		}
+	}
+	if p.next() != closing {
+		return p.unexpected()
+	}
+	p.at++
+	p.depth--
+	return nil
+}
+
+func (p *parser) string() (string, error) {
+	if p.next() != '"' {
+		return "", p.unexpected()
+	}
+	start, escaped := p.at, false
+	for p.at++; p.at < len(p.data); p.at++ {
+		switch c := p.data[p.at]; {
+		case c == '\\':
+			escaped = true
+			p.at++
+		case c < ' ':
+			return "", p.unexpected()
+		case c == '"':
+			p.at++
+			quoted := p.data[start:p.at]
+			if !escaped {
+				return string(quoted[1 : len(quoted)-1]), nil
+			}
+			var s string
+			err := json.Unmarshal(quoted, &s)
+			return s, err
+		}
+	}
+	return "", p.unexpected()
+}
+
+// scalar reads a number, true, false or null: all else that could stand here begins with another byte.
+func (p *parser) scalar() (any, error) {
+	piece := p.data[p.at:]
+	if end := bytes.IndexAny(piece, " \t\r\n,]}"); end >= 0 {
+		piece = piece[:end]
+	}
+	p.at += len(piece)
+	var value any
+	err := json.Unmarshal(piece, &value)
+	return value, err
 }
