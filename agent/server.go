@@ -23,7 +23,9 @@ func (a *Agent) Server() *http.Server {
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		ConnState:         peers.count,
+
+		DisableGeneralOptionsHandler: true, // it would answer past every limit
+		ConnState:                    peers.count,
 	}
 }
 

@@ -36,6 +36,7 @@ type Config struct {
 	FileSize int64            // bytes after which a new file is begun; 64 MiB unless set
 	Now      func() time.Time // time.Now unless set
 	Logger   *slog.Logger     // slog.Default() unless set
+	Known    Head             // a head that was kept elsewhere, to which the log must lead; zero: none
 }
 
 // Head is the last durable line of a chain: its number, from 1, and its SHA-256. The zero value is an empty chain's.
@@ -73,7 +74,8 @@ type Log struct {
 
 // Open takes the folder, makes it when it is missing, and checks the end of the chain: the last two files are read whole. A
 // last line that is cut off in the middle, as kill -9 or a power cut leaves it, was acknowledged to nobody: it is removed,
-// and the removal is recorded. A chain that is broken anywhere else is refused with the file and line in the error, and so
+// and the removal is recorded. So is it recorded when the known head is not on the chain: records are missing then, or the
+// chain was computed anew. A chain that is broken anywhere else is refused with the file and line in the error, and so
 // are a folder or file that others may read and a folder that another process has open.
 func Open(dir string, config Config) (*Log, error) {
 	if config.Capacity <= 0 {
@@ -120,10 +122,17 @@ func (l *Log) open() error {
 			return err
 		}
 	}
-	end, err := walk(l.dir, names[max(0, len(names)-2):], nil)
+	first, found := int64(0), l.config.Known == Head{}
+	end, err := walk(l.dir, names[max(0, len(names)-2):], func(h Head) {
+		if first == 0 {
+			first = h.Seq
+		}
+		found = found || h == l.config.Known
+	})
 	if err != nil {
 		return err
 	}
+	found = found || l.config.Known.Seq < first // in a file before those that were read
 	l.last, l.size = end.head, end.size
 	l.head.Store(&end.head)
 	if len(names) > 0 {
@@ -137,6 +146,11 @@ func (l *Log) open() error {
 			return err
 		}
 	}
+	if !found {
+		if err := l.missHead(); err != nil {
+			return err
+		}
+	}
 	l.strange, err = openStream(l.dir, l.config)
 	return err
 }
@@ -146,19 +160,34 @@ func (l *Log) cutTail(end end) error {
 	l.config.Logger.Warn("the audit log ended in the middle of a line, which is cut off",
 		"file", end.file, "line", end.line, "bytes", end.torn)
 	l.torn = true
+	return l.recordOwn("CutTornLine", map[string]any{
+		"file": end.file, "line": end.line, "bytes": end.torn, "sha256": hex.EncodeToString(end.tornHash[:]),
+	})
+}
+
+// missHead records that the log does not lead to the head that was kept elsewhere.
+func (l *Log) missHead() error {
+	known := l.config.Known
+	l.config.Logger.Error("the audit log does not have the record that was noted elsewhere: records are missing or were changed",
+		"record", known.Seq, "last", l.last.Seq)
+	return l.recordOwn("MissKnownHead", map[string]any{
+		"record": known.Seq, "sha256": hex.EncodeToString(known.Hash[:]), "last": l.last.Seq,
+	})
+}
+
+// recordOwn writes a record about the log itself, before anything else is written.
+func (l *Log) recordOwn(name string, details map[string]any) error {
 	place := &Place{log: l}
 	place.Record(&Event{
-		EventSource: "audit.lanyard.dev", EventName: "CutTornLine", EventType: "AwsServiceEvent", ManagementEvent: true,
-		UserIdentity: UserIdentity{Type: "AWSService", InvokedBy: "audit.lanyard.dev"},
-		AdditionalEventData: map[string]any{
-			"file": end.file, "line": end.line, "bytes": end.torn, "sha256": hex.EncodeToString(end.tornHash[:]),
-		},
+		EventSource: "audit.lanyard.dev", EventName: name, EventType: "AwsServiceEvent", ManagementEvent: true,
+		UserIdentity:        UserIdentity{Type: "AWSService", InvokedBy: "audit.lanyard.dev"},
+		AdditionalEventData: details,
 	})
 	if place.err != nil {
 		return place.err
 	}
 	if err := l.append([]*Place{place}); err != nil {
-		return fmt.Errorf("cutting off a torn audit line: %w", err)
+		return fmt.Errorf("recording %s in the audit log: %w", name, err)
 	}
 	return l.sync()
 }

@@ -2,13 +2,16 @@ package dev
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/openlanyard/lanyard/agent"
+	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/registry"
 )
 
@@ -51,18 +54,39 @@ func (a *Agents) Run(ctx context.Context) error {
 	return nil
 }
 
-// ServeHTTP finds the agent by the path's prefix.
+// ServeHTTP finds the agent by the path's prefix. Like an agent it answers to the listener's address alone: a page in a
+// browser, whose host name was made to lead here, learns nothing.
 func (a *Agents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if host, _, err := net.SplitHostPort(r.Host); err != nil || host != agentHost {
+		refuse(w, http.StatusForbidden, "AccessDeniedException", "the agents answer to "+agentHost+" alone")
+		return
+	}
 	name, prefix := First, ""
 	if head, _, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/v1/"); ok {
 		name, prefix = head, "/"+head
 	}
 	serving, err := a.agent(name)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusNotFound)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		refuse(w, http.StatusNotFound, "ResourceNotFoundException", "there is no practice cluster of this name")
+		return
+	case err != nil:
+		a.Log.Error("the agent of a practice cluster does not start", "cluster", name, "error", err)
+		refuse(w, http.StatusServiceUnavailable, "ServiceUnavailable", "the agent of this cluster does not start; the log says why")
 		return
 	}
 	http.StripPrefix(prefix, serving.handler).ServeHTTP(w, r)
+}
+
+// agentHost is the only name that the agents answer to.
+const agentHost = "127.0.0.1"
+
+// refuse answers in the shape of an agent's errors, which every SDK reads.
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	body, _ := json.Marshal(map[string]string{"code": code, "message": message, "Code": code, "Message": message}) // strings: always JSON
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that went away is no error of ours
 }
 
 // agent returns the cluster's agent, started with the identity that the cluster has now.
@@ -99,7 +123,7 @@ func (a *Agents) start(cluster *Practice) (*running, error) {
 	}
 	node, err := agent.New(agent.Config{
 		Cluster: cluster.Name, Region: Region, Endpoint: a.Endpoint, RoleARN: cluster.AgentRole, TokenFile: file,
-		SessionName: cluster.Node.Name, Retention: retention, Hosts: []string{"127.0.0.1"}, Logger: a.Log.With("cluster", cluster.Name),
+		SessionName: cluster.Node.Name, Retention: retention, Hosts: []string{agentHost}, Logger: a.Log.With("cluster", cluster.Name),
 	})
 	if err != nil {
 		return nil, err
@@ -123,7 +147,7 @@ func writeToken(cluster *Practice, pod Pod, audience, file string) error {
 	if err != nil {
 		return err
 	}
-	return replace(file, []byte(token))
+	return Replace(file, []byte(token))
 }
 
 // keepToken writes a token file anew at half of its token's life, until ctx is done.

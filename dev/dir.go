@@ -55,11 +55,12 @@ func (d Dir) check() error {
 	if err := d.checkFolder(string(d)); err != nil {
 		return err
 	}
-	err := d.checkFolder(d.path(clustersFolder))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // before the first start
+	for _, folder := range []string{d.path(clustersFolder), d.Objects()} {
+		if err := d.checkFolder(folder); err != nil && !errors.Is(err, fs.ErrNotExist) { // not there before the first start
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 func (d Dir) checkFolder(folder string) error {
@@ -81,6 +82,9 @@ func (d Dir) checkFolder(folder string) error {
 		}
 		if err != nil {
 			return err
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			return fault.New(fault.Invalid, "%s is a symbolic link: files of the state folder have to be in it", filepath.Join(folder, e.Name()))
 		}
 		if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 			return fault.New(fault.Invalid, "%s has mode %04o: files of the state folder have to be 0600", filepath.Join(folder, e.Name()), info.Mode().Perm())
@@ -165,7 +169,7 @@ func (d Dir) write(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	return replace(d.path(name), append(text, '\n'))
+	return Replace(d.path(name), append(text, '\n'))
 }
 
 func (d Dir) read(name string, v any) error {
@@ -182,8 +186,8 @@ func (d Dir) read(name string, v any) error {
 	return nil
 }
 
-// replace writes a file of mode 0600 beside the old one and renames it over.
-func replace(path string, content []byte) error {
+// Replace writes a file of mode 0600 beside the old one and renames it over.
+func Replace(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type Cluster struct {
 	Provider      string // EKS's connectorConfig.provider
 	RoleARN       string // EKS's connectorConfig.roleArn: kept and answered, not used
 	Endpoint      string // the API server's address, if it was told
-	CA            string // base64 PEM of the API server's CA, if it was told
+	CA            string // PEM of the API server's CA, if it was told
 	Issuers       []string
 	Keys          []Key
 	Generation    int64     // counts the changes of issuers and keys
@@ -59,6 +59,9 @@ type Activation struct {
 	Secret  directory.Secret
 	Expires time.Time
 }
+
+// maxClusters bounds what one account may take of the state; EKS's quota is 100.
+const maxClusters = 1000
 
 // How long things last.
 const (
@@ -155,6 +158,9 @@ func (r *Registry) RegisterCluster(ctx context.Context, in NewCluster) (*Cluster
 			}
 			cluster = former
 			return nil
+		}
+		if r.clusters.ReadCount(tx, in.Account+"/") >= maxClusters {
+			return fault.New(fault.Limit, "The account has the maximum of %d clusters.", maxClusters)
 		}
 		for _, role := range clusterRoles(cluster) {
 			if err := r.directory.PutClusterRole(tx, role); err != nil {

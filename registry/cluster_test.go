@@ -38,9 +38,9 @@ func TestAClusterJoinsOnce(t *testing.T) {
 	_, err = w.ActivateCluster(t.Context(), "ACTVAAAAAAAAAAAAAAAA", Joining{Issuers: []string{issuer}, Keys: keys})
 	wants(t, "another activation id", err, fault.Denied)
 
-	joined, err := w.ActivateCluster(t.Context(), c.Activation.ID, Joining{Issuers: []string{issuer}, Keys: keys, Endpoint: "https://10.0.0.1:6443", CA: "Q0E="})
+	joined, err := w.ActivateCluster(t.Context(), c.Activation.ID, Joining{Issuers: []string{issuer}, Keys: keys, Endpoint: "https://10.0.0.1:6443", CA: "CA"})
 	must(t, err)
-	if joined.ID != c.ID || joined.Status != Active || joined.Activation != nil || joined.Endpoint != "https://10.0.0.1:6443" || joined.CA != "Q0E=" {
+	if joined.ID != c.ID || joined.Status != Active || joined.Activation != nil || joined.Endpoint != "https://10.0.0.1:6443" || joined.CA != "CA" {
 		t.Errorf("joined: got %+v", joined)
 	}
 	want := podtoken.KeySet{Cluster: c.ID, Generation: 1, Issuers: []string{issuer}, Keys: keys}

@@ -150,17 +150,20 @@ type revocationV1 struct {
 	Account string     `json:"account"`
 	By      string     `json:"by"`
 	Before  time.Time  `json:"before"`
+	// Of the store when it was revoked.
+	Revision int64  `json:"revision"`
+	Epoch    string `json:"epoch"`
 }
 
 var revocationCodec = store.Codec[*Revocation]{
 	Version: 1,
 	Encode: func(_ *store.Sealer, _ string, r *Revocation) ([]byte, error) {
-		return json.Marshal(revocationV1{r.Target.Kind, r.Target.Value, r.Account, r.By, r.Before})
+		return json.Marshal(revocationV1{r.Target.Kind, r.Target.Value, r.Account, r.By, r.Before, r.Revision, r.Epoch})
 	},
 	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Revocation, error) {
 		var r revocationV1
 		err := json.Unmarshal(data, &r)
-		return &Revocation{Target{r.Kind, r.Value}, r.Account, r.By, r.Before}, err
+		return &Revocation{Target{r.Kind, r.Value}, r.Account, r.By, r.Before, r.Revision, r.Epoch}, err
 	},
 }
 

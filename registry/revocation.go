@@ -17,6 +17,11 @@ type Revocation struct {
 	Account string    // who asked for it
 	By      string    // the ARN of who asked
 	Before  time.Time // sessions issued up to here are ended
+
+	// Revision is what the store had reached, and Epoch which store: a session of the same epoch tells by its own revision
+	// whether it came before, whatever any clock says.
+	Revision int64
+	Epoch    string
 }
 
 // Target says which sessions a revocation ends.
@@ -53,7 +58,9 @@ func (r *Registry) Revoke(ctx context.Context, account, by string, target Target
 	}
 	var rev *Revocation
 	err := r.store.Update(ctx, func(tx *store.Tx) error {
-		rev = &Revocation{Target: target, Account: account, By: by, Before: r.now()}
+		rev = &Revocation{
+			Target: target, Account: account, By: by, Before: r.now(), Revision: r.store.Revision(), Epoch: r.store.Epoch(),
+		}
 		former, ok, err := r.revocations.Read(tx, target.key())
 		if err != nil {
 			return err
@@ -67,6 +74,14 @@ func (r *Registry) Revoke(ctx context.Context, account, by string, target Target
 		return nil, err
 	}
 	return rev, nil
+}
+
+// ends reports whether the session came before the revocation.
+func (rev *Revocation) ends(s *session.Session) bool {
+	if rev.Epoch == s.Epoch {
+		return s.Revision <= rev.Revision
+	}
+	return !s.Issued.After(rev.Before)
 }
 
 // Honours reports, as an error of kind ExpiredCredentials, why a session is no longer good: it was revoked, its cluster
@@ -132,7 +147,7 @@ func (r *Registry) revoked(s *session.Session) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if ok && !s.Issued.After(rev.Before) {
+		if ok && rev.ends(s) {
 			return true, nil
 		}
 	}

@@ -21,10 +21,14 @@ func parseTagged(c *api.Call) (tagged, error) {
 	if err != nil {
 		return tagged{}, fault.New(fault.Invalid, "resourceArn: %w", err)
 	}
+	// What policy is asked about is the text: it has to be the one name of what is found.
 	kind, rest, _ := strings.Cut(name.Resource, "/")
-	cluster, association, _ := strings.Cut(rest, "/")
-	ok := (kind == "cluster" && association == "") || (kind == "podidentityassociation" && association != "" && !strings.Contains(association, "/"))
-	if name.Service != "eks" || !ok || cluster == "" {
+	cluster, association, isAssociation := strings.Cut(rest, "/")
+	only := arn.Cluster(name.Region, name.Account, cluster)
+	if isAssociation {
+		only = arn.Association(name.Region, name.Account, cluster, association)
+	}
+	if kind == "" || cluster == "" || strings.Contains(association, "/") || only.String() != text {
 		return tagged{}, fault.New(fault.Invalid, "resourceArn %q: the ARN of a cluster or of a pod identity association is accepted", text)
 	}
 	if name.Account != c.Caller.Account || name.Region != c.Region() {

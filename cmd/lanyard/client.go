@@ -159,11 +159,11 @@ func firstOf(values ...string) string {
 
 // dirFlag adds --dir with its default, which `dev`, `env`, `exec` and all that calls a running dev share.
 func dirFlag(cmd *cobra.Command) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = "."
+	dir := os.Getenv("LANYARD_DIR")
+	if home, err := os.UserHomeDir(); dir == "" && err == nil {
+		dir = home + "/.lanyard/dev"
 	}
-	cmd.Flags().String("dir", firstOf(os.Getenv("LANYARD_DIR"), home+"/.lanyard/dev"), "state folder of `lanyard dev` (LANYARD_DIR)")
+	cmd.Flags().String("dir", dir, "state folder of lanyard dev (LANYARD_DIR)")
 }
 
 // shellSafe are the texts that a POSIX shell takes as they are.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/openlanyard/lanyard/dev"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/gateway"
-	"github.com/openlanyard/lanyard/store"
 )
 
 func newDev() *cobra.Command {
@@ -60,7 +58,7 @@ func (v *devVerb) run(ctx context.Context) (err error) {
 	if v.dir, err = dev.OpenDir(v.cmd.Flag("dir").Value.String()); err != nil {
 		return err
 	}
-	master, err := masterKey(v.dir.MasterKey(), v.dir.State())
+	master, err := readOrMakeMasterKey(v.dir.MasterKey(), v.dir.State())
 	if err != nil {
 		return err
 	}
@@ -220,17 +218,4 @@ func (v *devVerb) debug(ctx context.Context, metrics *prometheus.Registry) error
 		return err
 	}
 	return serve(ctx, l, debugHandler(metrics), v.log)
-}
-
-// masterKey reads the master key. Where there is no state yet that another key might have sealed, it makes one.
-func masterKey(file, state string) (store.MasterKey, error) {
-	text, err := os.ReadFile(file)
-	if err == nil {
-		return store.ParseMasterKey(text)
-	}
-	if _, sealed := os.Stat(state); !errors.Is(err, fs.ErrNotExist) || !errors.Is(sealed, fs.ErrNotExist) {
-		return store.MasterKey{}, fmt.Errorf("reading the master key: %w", err)
-	}
-	key := store.NewMasterKey()
-	return key, writeSecret(file, key.Text())
 }

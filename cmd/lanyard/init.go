@@ -21,6 +21,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openlanyard/lanyard/dev"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/store"
@@ -108,7 +109,7 @@ func (v *initVerb) run(ctx context.Context) error {
 	if err := v.certificates(d); err != nil {
 		return err
 	}
-	master, err := masterKey(d.file(masterKeyFile), d.file(stateFolder))
+	master, err := readOrMakeMasterKey(d.file(masterKeyFile), d.file(stateFolder))
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func (v *initVerb) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeSecret(d.file(configFile), append(text, '\n'))
+	return dev.Replace(d.file(configFile), append(text, '\n'))
 }
 
 // firstAccount makes the management account, or a new administrator key for the one that an `init` which was cut short
@@ -164,7 +165,7 @@ func offline(ctx context.Context, d serverDir, master store.MasterKey, do func(*
 func (d serverDir) putAdministrator(file string, key *directory.AccessKey, region string) error {
 	text := fmt.Sprintf("export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\nexport AWS_REGION=%s\nexport AWS_DEFAULT_REGION=%s\n",
 		key.ID, shellQuote(string(key.Secret)), region, region)
-	return writeSecret(d.file(file), []byte(text))
+	return dev.Replace(d.file(file), []byte(text))
 }
 
 // certificates copies the given pair, or makes a CA and a certificate for the addresses.
@@ -223,29 +224,9 @@ func issue(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey, cert
 		return nil, nil, err
 	}
 	return cert, key, errors.Join(
-		writeSecret(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		writeSecret(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})),
+		dev.Replace(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		dev.Replace(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})),
 	)
-}
-
-// writeSecret replaces a file by one of mode 0600 that is on the disk, so that a process that is killed leaves the old
-// content or the new.
-func writeSecret(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
 
 func copySecret(from, to string) error {
@@ -253,7 +234,7 @@ func copySecret(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return writeSecret(to, text)
+	return dev.Replace(to, text)
 }
 
 // config reads what `init` settled, and refuses a folder that others may read.

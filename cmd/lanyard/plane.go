@@ -55,6 +55,7 @@ type planeConfig struct {
 	State, Audit string // folders
 	MasterKey    store.MasterKey
 	Region       string
+	MaxStaleness time.Duration // 0: access's default
 	Log          *slog.Logger
 	Metrics      prometheus.Registerer
 }
@@ -96,12 +97,16 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	if err := st.Start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the state: %w", err), st.Close())
 	}
-	if p.audit, err = audit.Open(cfg.Audit, audit.Config{Logger: cfg.Log}); err != nil {
+	kept, err := p.registry.AuditHead()
+	if err == nil {
+		p.audit, err = audit.Open(cfg.Audit, audit.Config{Logger: cfg.Log, Known: audit.Head(kept)})
+	}
+	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	p.access = &access.Access{
 		Store: st, Directory: p.directory, Registry: p.registry, Ring: p.keyring.Ring(),
-		Keys: sigv4.NewCache(keysKept), Sessions: session.NewCache(keysKept),
+		Keys: sigv4.NewCache(keysKept), Sessions: session.NewCache(keysKept), MaxStaleness: cfg.MaxStaleness,
 	}
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
@@ -131,7 +136,9 @@ func (p *plane) close() error {
 		stop()
 	}
 	p.tasks.Wait()
-	return errors.Join(p.audit.Close(), p.store.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return errors.Join(p.putAuditHead(ctx), p.audit.Close(), p.store.Close())
 }
 
 // frame hangs the doors of the server, and those beside them.
@@ -147,16 +154,9 @@ func (p *plane) frame(fallback string, beside ...*api.Door) *api.Frame {
 	}, fallback, doors...)
 }
 
-// keepAuditHead keeps the head of the audit's chain in the state each second that it changed: an audit folder that was cut
-// or replaced no longer leads to it.
+// keepAuditHead keeps the head of the audit's chain in the state each second that it changed, and once more at the end: an
+// audit folder that was cut or replaced no longer leads to it, which the next start records.
 func (p *plane) keepAuditHead(ctx context.Context) error {
-	kept, err := p.registry.AuditHead()
-	if err != nil {
-		return err
-	}
-	if present := p.audit.Head(); present.Seq < kept.Seq {
-		p.log.Error("the audit log is shorter than the state remembers: records are missing", "records", present.Seq, "remembered", kept.Seq)
-	}
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for {
@@ -164,15 +164,17 @@ func (p *plane) keepAuditHead(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-again.C:
+			if err := p.putAuditHead(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("the head of the audit log was not kept", "error", err)
+			}
 		}
-		head := registry.AuditHead(p.audit.Head())
-		if head == kept {
-			continue
-		}
-		if err := p.registry.PutAuditHead(ctx, head); err != nil {
-			p.log.Warn("the head of the audit log was not kept", "error", err)
-			continue
-		}
-		kept = head
 	}
+}
+
+func (p *plane) putAuditHead(ctx context.Context) error {
+	head := registry.AuditHead(p.audit.Head())
+	if kept, err := p.registry.AuditHead(); err != nil || head == kept {
+		return err
+	}
+	return p.registry.PutAuditHead(ctx, head)
 }

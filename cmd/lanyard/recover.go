@@ -24,7 +24,7 @@ func newRecover() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			master, err := masterKey(d.file(masterKeyFile), d.file(stateFolder))
+			master, err := readMasterKey(d.file(masterKeyFile), d.file(stateFolder))
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func newRecover() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&dir, "dir", "", "folder that `lanyard init` made (required)")
+	f.StringVar(&dir, "dir", "", "folder that lanyard init made (required)")
 	f.StringVar(&account, "account", "", "account whose administrator to recover; empty: the management account")
 	if err := cmd.MarkFlagRequired("dir"); err != nil {
 		panic(err) // the flag of the lines above

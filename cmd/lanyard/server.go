@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -19,6 +21,7 @@ type serverVerb struct {
 	dir, listen, debugListen string
 	cert, key                string
 	plain                    bool
+	staleness                time.Duration
 }
 
 func newServer() *cobra.Command {
@@ -32,10 +35,11 @@ func newServer() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&v.dir, "dir", "", "folder that `lanyard init` made (required)")
+	f.StringVar(&v.dir, "dir", "", "folder that lanyard init made (required)")
 	f.StringVar(&v.listen, "listen", "127.0.0.1:8443", "address of all APIs")
 	f.StringVar(&v.cert, "tls-cert", "", "certificate file; empty: the folder's. It is read again when it changes")
 	f.StringVar(&v.key, "tls-key", "", "key file; empty: the folder's")
+	f.DurationVar(&v.staleness, "max-staleness", 5*time.Minute, "cut off from the state for longer, the server answers nothing but 503")
 	f.BoolVar(&v.plain, "plain-http", false, "speak HTTP; on a loopback address only")
 	f.StringVar(&v.debugListen, "debug-listen", "", "address of metrics and profiles; loopback only; empty: none")
 	if err := cmd.MarkFlagRequired("dir"); err != nil {
@@ -55,18 +59,22 @@ func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	master, err := masterKey(d.file(masterKeyFile), d.file(stateFolder))
+	master, err := readMasterKey(d.file(masterKeyFile), d.file(stateFolder))
 	if err != nil {
 		return err
 	}
 	metrics := prometheus.NewRegistry()
 	p, err := openPlane(ctx, planeConfig{
-		State: d.file(stateFolder), Audit: d.file(auditFolder), MasterKey: master, Region: cfg.Region, Log: log, Metrics: metrics,
+		State: d.file(stateFolder), Audit: d.file(auditFolder), MasterKey: master, Region: cfg.Region, MaxStaleness: v.staleness,
+		Log: log, Metrics: metrics,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
+	if _, err := p.directory.Account(cfg.Account); err != nil {
+		return fmt.Errorf("the state in %s is not the one that `lanyard init` made: %w", d.file(stateFolder), err)
+	}
 	listener, err := v.open(d)
 	if err != nil {
 		return err
