@@ -32,6 +32,7 @@ test: unit stories clients ## unit tests, the stories of the CLI, other people's
 PLAIN := /(dev|cmd|bench)(/|$$)
 
 unit:
+	test/system-packages
 	rooms=$$(go list ./... | grep -vE '$(PLAIN)|/test/'); \
 	CGO_ENABLED=1 go test -race -shuffle=on $$rooms
 	all=$$(go list ./...); \

@@ -225,6 +225,27 @@ func TestCommitWithoutWriter(t *testing.T) {
 	}
 }
 
+func TestCommitWithPatienceWithoutWriter(t *testing.T) {
+	log, err := audit.Open(t.TempDir()+"/a", audit.Config{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := reserve(t, log)
+	place.Record(named("A"))
+	place.Patience = time.Nanosecond
+	if err := place.Commit(t.Context()); !fault.Is(err, fault.Unavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Commit while nothing writes: %v, want Unavailable", err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openFile makes a file that others may read, whatever the umask is.
+func openFile(path string) error {
+	return errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, 0o644))
+}
+
 func TestOpenRefuses(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -234,10 +255,10 @@ func TestOpenRefuses(t *testing.T) {
 		{"nothing spoilt", func(string) error { return nil }, true},
 		{"open folder", func(dir string) error { return os.Chmod(dir, 0o755) }, false},
 		{"open file", func(dir string) error {
-			return os.WriteFile(filepath.Join(dir, "audit-0000000000000000001.jsonl"), nil, 0o644)
+			return openFile(filepath.Join(dir, "audit-0000000000000000001.jsonl"))
 		}, false},
 		{"open stream", func(dir string) error {
-			return os.WriteFile(filepath.Join(dir, "unauthenticated.jsonl"), nil, 0o644)
+			return openFile(filepath.Join(dir, "unauthenticated.jsonl"))
 		}, false},
 		{"empty file out of turn", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "audit-0000000000000000007.jsonl"), nil, 0o600)

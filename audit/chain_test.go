@@ -174,3 +174,41 @@ func TestTornFirstLine(t *testing.T) {
 		t.Errorf("Verify = %v, %v; want the record of the cut alone", head, err)
 	}
 }
+
+func TestAHeadThatWasKeptElsewhereIsLookedFor(t *testing.T) {
+	tests := []struct {
+		name  string
+		known func(head audit.Head) audit.Head
+		harm  func(t *testing.T, dir string)
+		miss  bool
+	}{
+		{name: "none", known: func(audit.Head) audit.Head { return audit.Head{} }},
+		{name: "the last", known: func(h audit.Head) audit.Head { return h }},
+		{name: "another line of its number", known: func(h audit.Head) audit.Head { h.Hash[0]++; return h }, miss: true},
+		{name: "one that is yet to come", known: func(h audit.Head) audit.Head { h.Seq++; return h }, miss: true},
+		{name: "the last, of a folder that is gone", known: func(h audit.Head) audit.Head { return h }, miss: true, harm: func(t *testing.T, dir string) {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "audit")
+			head := written(t, dir)
+			if tt.harm != nil {
+				tt.harm(t, dir)
+			}
+			log := start(t, dir, audit.Config{Known: tt.known(head)})
+			commit(t, log.Log, named("after"))
+			log.stop()
+			missed := false
+			for _, e := range read(t, dir) {
+				missed = missed || e.EventName == "MissKnownHead"
+			}
+			if missed != tt.miss {
+				t.Errorf("recorded as missing: %v, want %v", missed, tt.miss)
+			}
+		})
+	}
+}

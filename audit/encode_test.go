@@ -111,6 +111,33 @@ func TestRecordIsWhatEncodingJSONWrites(t *testing.T) {
 	}
 }
 
+// TestObjectIsWrittenAsItsMapIs: sorted or not, few members or many.
+func TestObjectIsWrittenAsItsMapIs(t *testing.T) {
+	object, asMap := audit.Object{}, map[string]any{}
+	for i, name := range strings.Fields("pod a decision/x association z b y c x d w e") {
+		object, asMap[name] = object.Set(name, i).Set(name, name), name
+	}
+	order := make([]string, len(object))
+	for i, m := range object {
+		order[i] = m.Name
+	}
+	from, to := named("E"), named("E")
+	from.RequestParameters, from.AdditionalEventData = asMap, map[string]any{"in": asMap, "none": map[string]any{}}
+	to.RequestParameters = object
+	to.AdditionalEventData = audit.Object{{Name: "none", Value: audit.Object{}}, {Name: "in", Value: object}}
+	from.EventID, to.EventID = "same", "same"
+	text, _ := recorded(t, from)
+	again, _ := recorded(t, to)
+	if diff := cmp.Diff(text, again); diff != "" {
+		t.Errorf("an Object is not written as its map (-map +object):\n%s", diff)
+	}
+	for i, m := range object {
+		if m.Name != order[i] {
+			t.Fatalf("writing an Object changed it: %q is now where %q was", m.Name, order[i])
+		}
+	}
+}
+
 func TestNoSecretIsWritten(t *testing.T) {
 	const secret = "s3cr3t-AbCdEf"
 	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
@@ -126,6 +153,8 @@ func TestNoSecretIsWritten(t *testing.T) {
 		{"token", map[string]any{"token": secret}, false},
 		{"any case", map[string]any{"SessionToken": secret, "SECRETACCESSKEY": secret}, false},
 		{"nested", map[string]any{"accessKey": map[string]any{"secretAccessKey": secret}}, false},
+		{"in our object", audit.Object{{Name: "a", Value: audit.Object{{Name: "SessionToken", Value: secret}}}}, false},
+		{"in our object in a struct", struct{ O audit.Object }{audit.Object{{Name: "token", Value: secret}}}, false},
 		{"in a list", []any{map[string]string{"activationCode": secret}}, false},
 		{"an object", map[string]any{"credentials": map[string]any{"secret": map[string]any{"x": secret}}}, false},
 		{"a typed struct", typed, false},

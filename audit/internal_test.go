@@ -78,16 +78,23 @@ func TestFailedWriteAnswersUnavailable(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
-	for range 2 {
-		p, err := l.Reserve()
-		if err != nil {
-			t.Fatal(err)
-		}
+	early, err := l.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := l.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*Place{p, early} {
 		p.Record(&Event{})
 		if err := p.Commit(t.Context()); !fault.Is(err, fault.Unavailable) || strings.Contains(fault.Message(err), "/") {
 			t.Errorf("Commit: %v, want Unavailable that names no path to the caller", err)
 		}
 		p.Release()
+	}
+	if _, err := l.Reserve(); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Reserve after a failed write: %v, want Unavailable: what cannot be recorded is not to be decided", err)
 	}
 	if l.Head() != (Head{}) {
 		t.Errorf("head %v after nothing was written", l.Head())

@@ -51,6 +51,7 @@ type Log struct {
 	config  Config
 	lock    *os.File
 	places  atomic.Int64 // reserved and not yet given back
+	full    atomic.Bool  // the last write failed: nothing is to be decided that may not be recorded
 	head    atomic.Pointer[Head]
 	refused refusals
 	strange *stream
@@ -219,6 +220,7 @@ func (l *Log) Run(ctx context.Context) error {
 			l.gather()
 			err = l.flush(false)
 		case <-second.C:
+			l.resume()
 			l.enqueueCounts(l.refused.over(l.config.Now()))
 			err = l.flush(true)
 		}
@@ -226,6 +228,16 @@ func (l *Log) Run(ctx context.Context) error {
 			l.refuseAll(err)
 			return err
 		}
+	}
+}
+
+// resume tries, after a failed write, whether there is room again, by a record that says how it was.
+func (l *Log) resume() {
+	if !l.full.Load() || l.broken != nil {
+		return
+	}
+	if err := l.recordOwn("Resume", map[string]any{"last": l.last.Seq}); err != nil {
+		l.config.Logger.Warn("the audit log still cannot be written", "error", err)
 	}
 }
 
@@ -346,7 +358,8 @@ func (l *Log) flush(force bool) error {
 }
 
 // append writes the places' lines in one call, or none of them.
-func (l *Log) append(places []*Place) error {
+func (l *Log) append(places []*Place) (err error) {
+	defer func() { l.full.Store(err != nil) }()
 	if l.broken != nil {
 		return l.broken
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -15,6 +16,8 @@ const eventVersion = "1.09"
 
 // Place is the right to record one decision. It belongs to one goroutine.
 type Place struct {
+	Patience time.Duration // how long Commit and Write wait at most; 0: as long as their ctx, which costs more when it has a deadline
+
 	log     *Log
 	buffer  *[]byte // whose array lines may use; goes back to buffers
 	lines   []byte
@@ -30,8 +33,12 @@ type Place struct {
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Reserve takes a place before anything is decided. When none is free, because the disk is too slow or too many decisions
-// are under way, it answers a fault of kind Unavailable at once. Defer Release.
+// are under way, it answers a fault of kind Unavailable at once; so it does while the log cannot be written, for what is
+// not recorded must not be done. Defer Release.
 func (l *Log) Reserve() (*Place, error) {
+	if l.full.Load() {
+		return nil, unavailable(errors.New("the log cannot be written"))
+	}
 	if l.places.Add(1) > int64(l.config.Capacity) {
 		l.places.Add(-1)
 		return nil, fault.New(fault.Unavailable, "too many requests are being decided at once")
@@ -85,7 +92,8 @@ func fillIn(e *Event, l *Log, shared string) {
 }
 
 // Commit returns once the records are durable; only then may the answer leave. A fault of kind Unavailable means that this
-// is not known: the disk refused, the log is closed, or ctx ended first, in which case the records may still be written.
+// is not known: the disk refused, the log is closed, or ctx or Patience ended first, in which case the records may still be
+// written.
 func (p *Place) Commit(ctx context.Context) error {
 	p.durable = true
 	return p.submit(ctx)
@@ -108,11 +116,19 @@ func (p *Place) submit(ctx context.Context) error {
 		return err
 	}
 	p.queued = true
+	var late <-chan time.Time
+	if p.Patience > 0 {
+		timer := time.NewTimer(p.Patience)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case err := <-p.done:
 		return err
 	case <-ctx.Done():
 		return unavailable(context.Cause(ctx))
+	case <-late:
+		return unavailable(context.DeadlineExceeded)
 	}
 }
 

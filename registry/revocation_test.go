@@ -205,3 +205,24 @@ func TestDigestFollowsTheRole(t *testing.T) {
 		t.Errorf("of a role that is gone: got %v, want NotFound", err)
 	}
 }
+
+// A clock that is ahead when a session is minted must not carry it past a revocation, nor may one that is behind end a
+// session that came after.
+func TestARevocationDoesNotDependOnClocks(t *testing.T) {
+	w := fresh(t)
+	a := w.associate(t, w.join(t, one, "prod"), "ns", "sa", w.role(t, one, "app"))
+	mint := func(issued time.Duration) *session.Session {
+		s := w.podSession(t, a)
+		s.Issued = w.now().Add(issued)
+		s.Revision, s.Epoch = w.store.Revision(), w.store.Epoch()
+		return s
+	}
+	ahead, elsewhere := mint(time.Hour), mint(-time.Hour)
+	elsewhere.Epoch = "of a store that was restored since"
+	_, err := w.Revoke(t.Context(), one, "me", Target{ByAssociation, a.ClusterID + "/" + a.ID})
+	must(t, err)
+	behind := mint(-time.Hour)
+	wants(t, "minted before, by a clock ahead", w.Honours(ahead), fault.ExpiredCredentials)
+	wants(t, "minted before, in another epoch", w.Honours(elsewhere), fault.ExpiredCredentials)
+	wants(t, "minted after, by a clock behind", w.Honours(behind), accepted)
+}

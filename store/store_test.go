@@ -355,7 +355,10 @@ func TestFolderIsRefused(t *testing.T) {
 	}{
 		{"folder that others may read", func(dir string) error { return os.Chmod(dir, 0o755) }, fault.Invalid},
 		{"file that others may read", func(dir string) error { return os.Chmod(filepath.Join(dir, "file"), 0o640) }, fault.Invalid},
-		{"folder inside that others may read", func(dir string) error { return os.Mkdir(filepath.Join(dir, "etcd"), 0o755) }, fault.Invalid},
+		{"folder inside that others may read", func(dir string) error {
+			inside := filepath.Join(dir, "etcd")
+			return errors.Join(os.Mkdir(inside, 0o700), os.Chmod(inside, 0o755)) // whatever the umask is
+		}, fault.Invalid},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -83,7 +83,8 @@ func (v *devVerb) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, objects.Close()) }()
 	s3, err := gateway.New(gateway.Config{
-		Account: dev.Account, Region: dev.Region, Access: p.access, Audit: p.audit, Upstream: objects.Upstream, Logger: v.log,
+		Account: dev.Account, Region: dev.Region, Access: p.access, Audit: p.audit, Principals: p.rates,
+		Upstream: objects.Upstream, Logger: v.log,
 	})
 	if err != nil {
 		return errors.Join(err, doors.Close(), agents.Close())

@@ -41,6 +41,7 @@ type plane struct {
 	audit     *audit.Log
 	access    *access.Access
 	broker    *broker.Broker
+	rates     *limit.Rates // of principals, at every door
 
 	region  string
 	log     *slog.Logger
@@ -111,6 +112,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
 	}
+	p.rates = limit.NewRates(perPrincipal, perPrincipal, addressesKept)
 	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written
 	p.start(p.keyring.Run) // stopped with the rest
 	p.start(p.registry.Run)
@@ -149,7 +151,7 @@ func (p *plane) frame(fallback string, beside ...*api.Door) *api.Frame {
 	return api.New(api.Config{
 		Region: p.region, Access: p.access, Audit: p.audit, Log: p.log, Metrics: p.metrics, Ready: p.store.Ready,
 		Addresses:  limit.NewRates(perAddress, perAddress, addressesKept),
-		Principals: limit.NewRates(perPrincipal, perPrincipal, addressesKept),
+		Principals: p.rates,
 		Gate:       limit.NewGate(atOnce, keptForPods),
 	}, fallback, doors...)
 }
