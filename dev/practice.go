@@ -13,7 +13,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/registry"
 )
 
 // Practice is a cluster that exists as a signing key only: it issues service-account tokens of the Kubernetes form, which
@@ -40,11 +40,9 @@ type Practice struct {
 // Issuer is the issuer of every practice cluster, as it is of most real ones: nothing may depend on issuers differing.
 const Issuer = "https://kubernetes.default.svc.cluster.local"
 
-var practiceName = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9\-_]{0,99}$`)
-
 // NewPractice makes a practice cluster with a random key and node. It is not kept before PutPractice.
 func NewPractice(name, account string) (*Practice, error) {
-	if !practiceName.MatchString(name) {
+	if !registry.IsClusterName(name) {
 		return nil, fault.New(fault.Invalid, "cluster name %q: 1 to 100 characters that match ^[0-9A-Za-z][A-Za-z0-9\\-_]* are accepted", name)
 	}
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -130,7 +128,7 @@ func (d Dir) PutPractice(p *Practice) error {
 
 // Practice returns the practice cluster with the name.
 func (d Dir) Practice(name string) (*Practice, error) {
-	if !practiceName.MatchString(name) {
+	if !registry.IsClusterName(name) {
 		return nil, fault.New(fault.NotFound, "%q is not the name of a practice cluster", name)
 	}
 	text, err := os.ReadFile(d.practicePath(name))
@@ -160,6 +158,3 @@ func (d Dir) Practice(name string) (*Practice, error) {
 		Name: f.Name, Account: f.Account, Issuer: f.Issuer, Node: podtoken.Ref{Name: f.NodeName, UID: f.NodeUID}, AgentRole: f.AgentRole,
 	}, signing)
 }
-
-// DeletePractice forgets a practice cluster, its key with it.
-func (d Dir) DeletePractice(name string) error { return os.Remove(d.practicePath(name)) }

@@ -25,6 +25,7 @@ import (
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/gateway"
 	"github.com/openlanyard/lanyard/keyring"
+	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/sigv4"
 	"github.com/openlanyard/lanyard/store"
@@ -251,7 +252,7 @@ func newSite(t *testing.T) *site {
 	stopped := make(chan error, 1)
 	go func() { stopped <- log.Run(running) }()
 	g, err := gateway.New(gateway.Config{
-		Account: account, Region: "us-east-1", Audit: log, Upstream: s.Upstream,
+		Account: account, Region: "us-east-1", Audit: log, Upstream: s.Upstream, Principals: limit.NewRates(1e6, 1e6, 64),
 		Access: &access.Access{Store: st, Directory: dir, Registry: reg, Ring: ring.Ring()},
 	})
 	if err != nil {

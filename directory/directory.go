@@ -23,7 +23,6 @@ type Directory struct {
 
 	keysByUser *store.Index[*AccessKey]
 	rolesByID  *store.Index[*Role]
-	usersByID  *store.Index[*User]
 }
 
 // New declares the directory's tables on a store that is open and not yet started. A nil now is time.Now.
@@ -41,7 +40,6 @@ func New(st *store.Store, now func() time.Time) *Directory {
 	}
 	d.keysByUser = store.NewIndex(d.keys, func(_ string, k *AccessKey) []string { return []string{nameKey(k.Account, k.User)} })
 	d.rolesByID = store.NewIndex(d.roles, func(_ string, r *Role) []string { return []string{r.ID} })
-	d.usersByID = store.NewIndex(d.users, func(_ string, u *User) []string { return []string{u.ID} })
 	return d
 }
 

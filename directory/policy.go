@@ -94,16 +94,15 @@ func CheckTag(t Tag) error {
 }
 
 func putInline(all []InlinePolicy, p InlinePolicy) []InlinePolicy {
-	all, _ = deleteInline(all, p.Name)
-	all = append(all, p)
+	all = append(slices.DeleteFunc(all, p.sameName), p)
 	slices.SortFunc(all, func(a, b InlinePolicy) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
-func deleteInline(all []InlinePolicy, name string) ([]InlinePolicy, bool) {
-	n := len(all)
-	all = slices.DeleteFunc(all, func(p InlinePolicy) bool { return p.Name == name })
-	return all, len(all) < n
+// deleteInline removes the policy with the name; of is what it belongs to, for the error.
+func deleteInline(all []InlinePolicy, name, of string) ([]InlinePolicy, error) {
+	p, err := findInline(all, name, of)
+	return slices.DeleteFunc(all, p.sameName), err
 }
 
 func findInline(all []InlinePolicy, name, of string) (InlinePolicy, error) {
@@ -114,6 +113,8 @@ func findInline(all []InlinePolicy, name, of string) (InlinePolicy, error) {
 	}
 	return InlinePolicy{}, fault.New(fault.NotFound, "The %s policy with name %s cannot be found.", of, name)
 }
+
+func (p InlinePolicy) sameName(o InlinePolicy) bool { return o.Name == p.Name }
 
 func documents(inline []InlinePolicy) []*policy.Document {
 	docs := make([]*policy.Document, len(inline))

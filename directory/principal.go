@@ -51,6 +51,21 @@ func SessionPrincipal(r *Role, s *session.Session) (*Principal, error) {
 	return p, nil
 }
 
+// RateKey names who a request counts for where principals have a bound. It is not a session's ARN: its holder may have
+// chosen the session's name, or have got a new one with each fetch.
+func (p *Principal) RateKey() string {
+	if p.Session == nil {
+		return p.ARN
+	}
+	key := p.Account + "/" + p.Role.ID
+	if o := p.Session.Origin; o != nil && o.PodUID != "" {
+		return key + "/" + o.Cluster + "/pod/" + o.PodUID
+	} else if o != nil {
+		return key + "/" + o.Cluster + "/node/" + o.NodeUID
+	}
+	return key
+}
+
 // Names returns every ARN that the principal goes by in a trust policy.
 func (p *Principal) Names() []string {
 	if p.Role == nil {
@@ -62,8 +77,11 @@ func (p *Principal) Names() []string {
 // Context returns the condition keys that speak of the principal
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html).
 func (p *Principal) Context() policy.Context {
-	ctx := make(policy.Context, 0, 16)
-	add := func(key, value string) { ctx = append(ctx, policy.Entry{Key: key, Values: []string{value}}) }
+	ctx, values := make(policy.Context, 0, 16), make([]string, 0, 16) // one array for the single values of all
+	add := func(key, value string) {
+		values = append(values, value)
+		ctx = append(ctx, policy.Entry{Key: key, Values: values[len(values)-1 : len(values) : len(values)]})
+	}
 	add("aws:PrincipalAccount", p.Account)
 	add("aws:userid", p.ID)
 	if p.User != nil {

@@ -34,7 +34,8 @@ type inlineV1 struct {
 	Document string `json:"document"`
 }
 
-type tagV1 struct {
+// TagV1 is a tag as records keep it; registry's records have the same.
+type TagV1 struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
 }
@@ -46,13 +47,13 @@ type userV1 struct {
 	ID      string     `json:"id"`
 	Created time.Time  `json:"created"`
 	Inline  []inlineV1 `json:"inline,omitempty"`
-	Tags    []tagV1    `json:"tags,omitempty"`
+	Tags    []TagV1    `json:"tags,omitempty"`
 }
 
 var userCodec = store.Codec[*User]{
 	Version: 1,
 	Encode: func(_ *store.Sealer, _ string, u *User) ([]byte, error) {
-		return json.Marshal(userV1{u.Account, u.Path, u.Name, u.ID, u.Created, encodeInline(u.Inline), encodeTags(u.Tags)})
+		return json.Marshal(userV1{u.Account, u.Path, u.Name, u.ID, u.Created, encodeInline(u.Inline), EncodeTags(u.Tags)})
 	},
 	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*User, error) {
 		var r userV1
@@ -64,7 +65,7 @@ var userCodec = store.Codec[*User]{
 			return nil, err
 		}
 		return (&User{
-			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Created: r.Created, Inline: inline, Tags: decodeTags(r.Tags),
+			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Created: r.Created, Inline: inline, Tags: DecodeTags(r.Tags),
 		}).sealed(), nil
 	},
 }
@@ -107,7 +108,7 @@ type roleV1 struct {
 	MaxSession  int        `json:"maxSessionSeconds"`
 	Trust       string     `json:"trust"`
 	Inline      []inlineV1 `json:"inline,omitempty"`
-	Tags        []tagV1    `json:"tags,omitempty"`
+	Tags        []TagV1    `json:"tags,omitempty"`
 	Cluster     string     `json:"cluster,omitempty"`
 }
 
@@ -116,7 +117,7 @@ var roleCodec = store.Codec[*Role]{
 	Encode: func(_ *store.Sealer, _ string, r *Role) ([]byte, error) {
 		return json.Marshal(roleV1{
 			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Description: r.Description, Created: r.Created,
-			MaxSession: int(r.MaxSession.Seconds()), Trust: r.Trust.Text(), Inline: encodeInline(r.Inline), Tags: encodeTags(r.Tags),
+			MaxSession: int(r.MaxSession.Seconds()), Trust: r.Trust.Text(), Inline: encodeInline(r.Inline), Tags: EncodeTags(r.Tags),
 			Cluster: r.Cluster,
 		})
 	},
@@ -135,7 +136,7 @@ var roleCodec = store.Codec[*Role]{
 		}
 		return (&Role{
 			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Description: r.Description, Created: r.Created,
-			MaxSession: time.Duration(r.MaxSession) * time.Second, Trust: trust, Inline: inline, Tags: decodeTags(r.Tags),
+			MaxSession: time.Duration(r.MaxSession) * time.Second, Trust: trust, Inline: inline, Tags: DecodeTags(r.Tags),
 			Cluster: r.Cluster,
 		}).sealed(), nil
 	},
@@ -161,15 +162,17 @@ func decodeInline(in []inlineV1) ([]InlinePolicy, error) {
 	return out, nil
 }
 
-func encodeTags(in []Tag) []tagV1 {
-	var out []tagV1
+// EncodeTags returns tags in their stored form.
+func EncodeTags(in []Tag) []TagV1 {
+	var out []TagV1
 	for _, t := range in {
-		out = append(out, tagV1(t))
+		out = append(out, TagV1(t))
 	}
 	return out
 }
 
-func decodeTags(in []tagV1) []Tag {
+// DecodeTags reads the stored form of tags.
+func DecodeTags(in []TagV1) []Tag {
 	var out []Tag
 	for _, t := range in {
 		out = append(out, Tag(t))

@@ -38,11 +38,6 @@ func (r *Role) Policy(name string) (InlinePolicy, error) {
 	return findInline(r.Inline, name, "role")
 }
 
-// Policy returns the inline policy with the name.
-func (u *User) Policy(name string) (InlinePolicy, error) {
-	return findInline(u.Inline, name, "user")
-}
-
 func (r *Role) clone() *Role {
 	c := *r
 	c.Inline, c.Tags = slices.Clone(r.Inline), slices.Clone(r.Tags)
@@ -249,12 +244,9 @@ func (d *Directory) PutRolePolicy(ctx context.Context, account, role, name, text
 
 // DeleteRolePolicy removes an inline policy of a role.
 func (d *Directory) DeleteRolePolicy(ctx context.Context, account, role, name string) error {
-	_, err := d.updateRole(ctx, account, role, func(r *Role) error {
-		var ok bool
-		if r.Inline, ok = deleteInline(r.Inline, name); !ok {
-			return fault.New(fault.NotFound, "The role policy with name %s cannot be found.", name)
-		}
-		return nil
+	_, err := d.updateRole(ctx, account, role, func(r *Role) (err error) {
+		r.Inline, err = deleteInline(r.Inline, name, "role")
+		return err
 	})
 	return err
 }

@@ -31,6 +31,11 @@ func (u *User) ARN() arn.ARN { return arn.User(u.Account, u.Path, u.Name) }
 // Permissions returns what the user's policies say, ready for policy.Evaluate.
 func (u *User) Permissions() []*policy.Document { return u.permissions }
 
+// Policy returns the inline policy with the name.
+func (u *User) Policy(name string) (InlinePolicy, error) {
+	return findInline(u.Inline, name, "user")
+}
+
 func (u *User) clone() *User {
 	c := *u
 	c.Inline, c.Tags = slices.Clone(u.Inline), slices.Clone(u.Tags)
@@ -115,13 +120,9 @@ func (d *Directory) PutUserPolicy(ctx context.Context, account, user, name, text
 
 // DeleteUserPolicy removes an inline policy of a user.
 func (d *Directory) DeleteUserPolicy(ctx context.Context, account, user, name string) error {
-	return d.updateUser(ctx, account, user, func(u *User) error {
-		var ok bool
-		u.Inline, ok = deleteInline(u.Inline, name)
-		if !ok {
-			return fault.New(fault.NotFound, "The user policy with name %s cannot be found.", name)
-		}
-		return nil
+	return d.updateUser(ctx, account, user, func(u *User) (err error) {
+		u.Inline, err = deleteInline(u.Inline, name, "user")
+		return err
 	})
 }
 

@@ -115,6 +115,9 @@ func (c *Cluster) keyNames() []string {
 	return names
 }
 
+// IsClusterName reports whether EKS's rule for cluster names holds.
+func IsClusterName(name string) bool { return clusterName.MatchString(name) }
+
 var clusterName = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9\-_]{0,99}$`)
 
 // Providers are the values that EKS accepts for connectorConfig.provider.
@@ -132,7 +135,7 @@ type NewCluster struct {
 
 // RegisterCluster stores a cluster that waits for its activation, and makes its agent's and connector's roles.
 func (r *Registry) RegisterCluster(ctx context.Context, in NewCluster) (*Cluster, error) {
-	if !clusterName.MatchString(in.Name) {
+	if !IsClusterName(in.Name) {
 		return nil, fault.New(fault.Invalid, "name %q: 1 to 100 characters that match ^[0-9A-Za-z][A-Za-z0-9\\-_]* are accepted", in.Name)
 	}
 	if !slices.Contains(Providers, in.Provider) {

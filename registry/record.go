@@ -12,11 +12,6 @@ import (
 
 // The stored forms, each with its version. A changed form is a new version with a new type; the old one stays readable.
 
-type tagV1 struct {
-	Key   string `json:"key"`
-	Value string `json:"value"`
-}
-
 type keyV1 struct {
 	JWKS   json.RawMessage `json:"jwks"` // a set of one
 	Leaves *time.Time      `json:"leaves,omitempty"`
@@ -29,25 +24,25 @@ type activationV1 struct {
 }
 
 type clusterV1 struct {
-	ID           string        `json:"id"`
-	Account      string        `json:"account"`
-	Name         string        `json:"name"`
-	Region       string        `json:"region"`
-	Status       Status        `json:"status"`
-	Provider     string        `json:"provider"`
-	RoleARN      string        `json:"roleArn"`
-	Endpoint     string        `json:"endpoint,omitempty"`
-	CA           string        `json:"ca,omitempty"`
-	Issuers      []string      `json:"issuers,omitempty"`
-	Keys         []keyV1       `json:"keys,omitempty"`
-	Generation   int64         `json:"generation"`
-	Confirmed    time.Time     `json:"confirmed"`
-	Practice     bool          `json:"practice,omitempty"`
-	NodeBinding  bool          `json:"nodeBinding"`
-	Tags         []tagV1       `json:"tags,omitempty"`
-	Created      time.Time     `json:"created"`
-	RequestToken string        `json:"requestToken,omitempty"`
-	Activation   *activationV1 `json:"activation,omitempty"`
+	ID           string            `json:"id"`
+	Account      string            `json:"account"`
+	Name         string            `json:"name"`
+	Region       string            `json:"region"`
+	Status       Status            `json:"status"`
+	Provider     string            `json:"provider"`
+	RoleARN      string            `json:"roleArn"`
+	Endpoint     string            `json:"endpoint,omitempty"`
+	CA           string            `json:"ca,omitempty"`
+	Issuers      []string          `json:"issuers,omitempty"`
+	Keys         []keyV1           `json:"keys,omitempty"`
+	Generation   int64             `json:"generation"`
+	Confirmed    time.Time         `json:"confirmed"`
+	Practice     bool              `json:"practice,omitempty"`
+	NodeBinding  bool              `json:"nodeBinding"`
+	Tags         []directory.TagV1 `json:"tags,omitempty"`
+	Created      time.Time         `json:"created"`
+	RequestToken string            `json:"requestToken,omitempty"`
+	Activation   *activationV1     `json:"activation,omitempty"`
 }
 
 var clusterCodec = store.Codec[*Cluster]{
@@ -56,7 +51,7 @@ var clusterCodec = store.Codec[*Cluster]{
 		r := clusterV1{
 			ID: c.ID, Account: c.Account, Name: c.Name, Region: c.Region, Status: c.Status, Provider: c.Provider, RoleARN: c.RoleARN,
 			Endpoint: c.Endpoint, CA: c.CA, Issuers: c.Issuers, Generation: c.Generation, Confirmed: c.Confirmed, Practice: c.Practice,
-			NodeBinding: c.NodeBinding, Tags: encodeTags(c.Tags), Created: c.Created, RequestToken: c.RequestToken,
+			NodeBinding: c.NodeBinding, Tags: directory.EncodeTags(c.Tags), Created: c.Created, RequestToken: c.RequestToken,
 		}
 		for _, k := range c.Keys {
 			set, err := podtoken.MarshalKeys([]podtoken.Key{k.Key})
@@ -82,7 +77,7 @@ var clusterCodec = store.Codec[*Cluster]{
 		c := &Cluster{
 			ID: r.ID, Account: r.Account, Name: r.Name, Region: r.Region, Status: r.Status, Provider: r.Provider, RoleARN: r.RoleARN,
 			Endpoint: r.Endpoint, CA: r.CA, Issuers: r.Issuers, Generation: r.Generation, Confirmed: r.Confirmed, Practice: r.Practice,
-			NodeBinding: r.NodeBinding, Tags: decodeTags(r.Tags), Created: r.Created, RequestToken: r.RequestToken,
+			NodeBinding: r.NodeBinding, Tags: directory.DecodeTags(r.Tags), Created: r.Created, RequestToken: r.RequestToken,
 		}
 		for _, k := range r.Keys {
 			keys, err := podtoken.ParseKeys(k.JWKS)
@@ -109,25 +104,25 @@ var clusterCodec = store.Codec[*Cluster]{
 }
 
 type associationV1 struct {
-	ID             string    `json:"id"`
-	ClusterID      string    `json:"clusterId"`
-	Account        string    `json:"account"`
-	Region         string    `json:"region"`
-	Cluster        string    `json:"cluster"`
-	Namespace      string    `json:"namespace"`
-	ServiceAccount string    `json:"serviceAccount"`
-	Role           string    `json:"role"`
-	Tags           []tagV1   `json:"tags,omitempty"`
-	Created        time.Time `json:"created"`
-	Modified       time.Time `json:"modified"`
-	RequestToken   string    `json:"requestToken,omitempty"`
+	ID             string            `json:"id"`
+	ClusterID      string            `json:"clusterId"`
+	Account        string            `json:"account"`
+	Region         string            `json:"region"`
+	Cluster        string            `json:"cluster"`
+	Namespace      string            `json:"namespace"`
+	ServiceAccount string            `json:"serviceAccount"`
+	Role           string            `json:"role"`
+	Tags           []directory.TagV1 `json:"tags,omitempty"`
+	Created        time.Time         `json:"created"`
+	Modified       time.Time         `json:"modified"`
+	RequestToken   string            `json:"requestToken,omitempty"`
 }
 
 var associationCodec = store.Codec[*Association]{
 	Version: 1,
 	Encode: func(_ *store.Sealer, _ string, a *Association) ([]byte, error) {
 		return json.Marshal(associationV1{
-			a.ID, a.ClusterID, a.Account, a.Region, a.Cluster, a.Namespace, a.ServiceAccount, a.Role.String(), encodeTags(a.Tags),
+			a.ID, a.ClusterID, a.Account, a.Region, a.Cluster, a.Namespace, a.ServiceAccount, a.Role.String(), directory.EncodeTags(a.Tags),
 			a.Created, a.Modified, a.RequestToken,
 		})
 	},
@@ -138,7 +133,7 @@ var associationCodec = store.Codec[*Association]{
 		}
 		role, err := arn.Parse(r.Role)
 		return &Association{
-			r.ID, r.ClusterID, r.Account, r.Region, r.Cluster, r.Namespace, r.ServiceAccount, role, decodeTags(r.Tags),
+			r.ID, r.ClusterID, r.Account, r.Region, r.Cluster, r.Namespace, r.ServiceAccount, role, directory.DecodeTags(r.Tags),
 			r.Created, r.Modified, r.RequestToken,
 		}, err
 	},
@@ -165,20 +160,4 @@ var revocationCodec = store.Codec[*Revocation]{
 		err := json.Unmarshal(data, &r)
 		return &Revocation{Target{r.Kind, r.Value}, r.Account, r.By, r.Before, r.Revision, r.Epoch}, err
 	},
-}
-
-func encodeTags(in []directory.Tag) []tagV1 {
-	var out []tagV1
-	for _, t := range in {
-		out = append(out, tagV1(t))
-	}
-	return out
-}
-
-func decodeTags(in []tagV1) []directory.Tag {
-	var out []directory.Tag
-	for _, t := range in {
-		out = append(out, directory.Tag(t))
-	}
-	return out
 }
