@@ -49,10 +49,13 @@ type Door struct {
 
 	Operations []*Operation // all there are
 
-	Find   func(c *Call) (*Operation, error)                                         // which operation a request is
-	Reply  func(w http.ResponseWriter, c *Call, out any) error                       // the answer in the door's shape
-	Fail   func(w http.ResponseWriter, c *Call, err error) (code string, status int) // an error in the door's shape
-	Stream http.Handler                                                              // for S3: bodies are not held in memory
+	Find  func(c *Call) (*Operation, error)                                         // which operation a request is
+	Reply func(w http.ResponseWriter, c *Call, out any) error                       // the answer in the door's shape
+	Fail  func(w http.ResponseWriter, c *Call, err error) (code string, status int) // an error in the door's shape
+
+	// Stream is for S3, where bodies are not held in memory. What it returns are labels of a metric: names from the door's
+	// tables, never from a request or from an upstream.
+	Stream func(w http.ResponseWriter, r *http.Request) (operation, code string)
 }
 
 // New hangs the doors. The door named fallback gives its error shape to unsigned requests of no known kind.

@@ -44,12 +44,13 @@ type Call struct {
 
 	frame   *Frame
 	decided bool
+	notes   audit.Object // becomes the record's additional data
 }
 
 // Shown is a token that a request shows besides its signature. A refusal with an unverified one is noted where it cannot
 // fill the audit; one with a verified one is noted once a minute.
 type Shown struct {
-	Hash     [32]byte
+	Token    string
 	Verified bool
 }
 
@@ -71,14 +72,21 @@ func (c *Call) Authorize(action, resource string, extra ...policy.Entry) error {
 	if len(resource) > maxARN {
 		return fault.New(fault.Invalid, "the names in the request make an ARN of %d characters: at most %d are accepted", len(resource), maxARN)
 	}
-	ctx := append(policy.Context{
-		{Key: "aws:SourceIp", Values: []string{c.Source}},
-		{Key: "aws:RequestedRegion", Values: []string{c.frame.Region}},
-		{Key: "aws:SecureTransport", Values: []string{strconv.FormatBool(c.Request.TLS != nil)}},
-	}, extra...)
+	ctx := append(RequestContext(c.Request, c.frame.Region), extra...)
 	d, err := c.frame.Access.Authorize(c.Caller, action, resource, ctx)
 	c.Note("decision/"+action, Reason(d))
 	return err
+}
+
+// RequestContext returns the condition keys that every request sets, whatever it asks for, with room for a few more. A door
+// that left one out would never match a Deny that asks for it.
+func RequestContext(r *http.Request, region string) policy.Context {
+	values := [...]string{source(r.RemoteAddr), region, strconv.FormatBool(r.TLS != nil)}
+	ctx := make(policy.Context, 0, 8)
+	for i, key := range [...]string{"aws:SourceIp", "aws:RequestedRegion", "aws:SecureTransport"} {
+		ctx = append(ctx, policy.Entry{Key: key, Values: values[i : i+1 : i+1]})
+	}
+	return ctx
 }
 
 // Open says that the operation needs no permission: everybody who is authenticated may, or a token decides.
@@ -86,10 +94,10 @@ func (c *Call) Open() { c.decided = true }
 
 // Note adds a detail of ours to the record.
 func (c *Call) Note(name string, value any) {
-	if c.Event.AdditionalEventData == nil {
-		c.Event.AdditionalEventData = map[string]any{}
+	if c.notes == nil {
+		c.notes = make(audit.Object, 0, 4)
 	}
-	c.Event.AdditionalEventData.(map[string]any)[name] = value
+	c.notes = c.notes.Set(name, value)
 }
 
 // Reason words a decision for the audit: its effect and the statement that made it.
@@ -97,7 +105,11 @@ func Reason(d policy.Decision) string {
 	if d.Statement == nil {
 		return d.Effect.String()
 	}
-	return d.Effect.String() + " by statement " + strconv.Itoa(d.Statement.Index()) + " " + d.Statement.Sid()
+	made := d.Effect.String() + " by statement " + strconv.Itoa(d.Statement.Index())
+	if sid := d.Statement.Sid(); sid != "" {
+		made += " " + sid
+	}
+	return made
 }
 
 // Region returns the one region that this server names things in.

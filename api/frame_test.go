@@ -37,12 +37,13 @@ func TestScopePicksTheDoor(t *testing.T) {
 	var mu sync.Mutex
 	server := w.serve(t, w.config(), &api.Door{
 		Service: "s3", Source: "s3.amazonaws.com",
-		Stream: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		Stream: func(w http.ResponseWriter, _ *http.Request) (operation, code string) {
 			mu.Lock()
 			defer mu.Unlock()
 			streamed++
 			w.WriteHeader(http.StatusTeapot)
-		}),
+			return "Brew", "Teapot"
+		},
 		Fail: func(w http.ResponseWriter, _ *api.Call, err error) (string, int) {
 			w.WriteHeader(http.StatusForbidden)
 			return fault.Of(err).String(), http.StatusForbidden

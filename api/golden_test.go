@@ -270,8 +270,9 @@ func (s *story) caller(t *testing.T, name string) signer {
 		return known
 	}
 	switch name {
-	case "agent":
-		return s.w.agent(t, s.account)
+	case "agent": // one session for the story, which a revocation in it may end
+		s.callers[name] = s.w.agent(t, s.account)
+		return s.callers[name]
 	case "pending":
 		cluster, err := s.w.registry.Cluster(s.account, "joining")
 		if err != nil {

@@ -5,11 +5,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/broker"
 	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/registry"
@@ -129,6 +131,23 @@ func TestManagementLeavesEKSAuthItsPart(t *testing.T) {
 	}
 }
 
+// late joins a cluster whose unknown keys may be about to come.
+func (w *world) late(t *testing.T, known clusterKey) *registry.Cluster {
+	t.Helper()
+	late, err := w.registry.RegisterCluster(t.Context(), registry.NewCluster{
+		Account: ours, Name: "late", Provider: "OTHER", RoleARN: "arn:aws:iam::" + ours + ":role/connector",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.registry.ActivateCluster(t.Context(), late.Activation.ID, registry.Joining{
+		Issuers: []string{issuer}, Keys: []podtoken.Key{known.key},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return late
+}
+
 // TestStrangersLeaveEKSAuthItsPart lets unsigned requests wait for keys that nobody will tell, in every place they can get.
 func TestStrangersLeaveEKSAuthItsPart(t *testing.T) {
 	w := newWorld(t)
@@ -138,17 +157,7 @@ func TestStrangersLeaveEKSAuthItsPart(t *testing.T) {
 	config := w.config()
 	config.Gate = limit.NewGate(places, reserved)
 	server := w.serve(t, config)
-	late, err := w.registry.RegisterCluster(t.Context(), registry.NewCluster{
-		Account: ours, Name: "late", Provider: "OTHER", RoleARN: "arn:aws:iam::" + ours + ":role/connector",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.registry.ActivateCluster(t.Context(), late.Activation.ID, registry.Joining{
-		Issuers: []string{issuer}, Keys: []podtoken.Key{newClusterKey(t, "known").key},
-	}); err != nil {
-		t.Fatal(err)
-	}
+	late := w.late(t, newClusterKey(t, "known"))
 	stranger := request{service: "sts", method: "POST", path: "/", body: url.Values{
 		"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"}, "RoleSessionName": {"agent"},
 		"RoleArn":          {"arn:aws:iam::" + ours + ":role/" + late.AgentRole()},
@@ -182,4 +191,53 @@ func TestStrangersLeaveEKSAuthItsPart(t *testing.T) {
 	}
 	cancel()
 	wait.Wait()
+}
+
+// TestAnAgentLeavesTheOthersTheirPart lets a cluster's own agent, who may use the reserve, show made-up tokens with keys that
+// nobody will tell: twice as many at once as the gate has places.
+func TestAnAgentLeavesTheOthersTheirPart(t *testing.T) {
+	w := newWorld(t)
+	w.account(t, ours)
+	w.associate(t, ours)
+	const places, reserved = 64, 32
+	config := w.config()
+	config.Gate = limit.NewGate(places, reserved)
+	server := w.serve(t, config)
+	known := newClusterKey(t, "known")
+	late := w.late(t, known)
+	grant, err := w.broker.ForWebIdentity(t.Context(), broker.WebIdentity{
+		Role: "arn:aws:iam::" + ours + ":role/" + late.AgentRole(), SessionName: "agent", Token: known.sign(t, agentToken(w.clock())),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := w.pod(byCredentials(grant.Credentials), newClusterKey(t, "unknown").sign(t, podToken(w.clock())))
+	made.path = strings.Replace(made.path, "/dev/", "/late/", 1)
+	honest := w.pod(w.agent(t, ours), w.token(t, podToken(w.clock())))
+
+	statuses := make(chan int, 2*places)
+	for range cap(statuses) {
+		r := w.build(t, server.URL, made)
+		go func() {
+			resp, err := server.Client().Do(r)
+			if err != nil {
+				statuses <- 0
+				return
+			}
+			_ = resp.Body.Close()
+			statuses <- resp.StatusCode
+		}()
+	}
+	got := []int{<-statuses} // the places are taken by now: who waits for a key is not the first to be answered
+	for range 20 {
+		if got := w.send(t, server, honest); got.status != 200 {
+			t.Errorf("EKS Auth beside made-up tokens: %d %s, want 200", got.status, got.body)
+		}
+	}
+	for range cap(statuses) - 1 {
+		got = append(got, <-statuses)
+	}
+	if !slices.Contains(got, http.StatusServiceUnavailable) || slices.Contains(got, http.StatusOK) {
+		t.Errorf("made-up tokens: got the statuses %v, want 503", got)
+	}
 }

@@ -48,9 +48,10 @@ type restRoute struct {
 
 // findRoute matches the path as it was sent, so that an encoded slash in a label (an ARN) does not split it.
 func findRoute(table []restRoute, c *Call) (*Operation, error) {
-	path := strings.Split(c.Request.URL.EscapedPath(), "/")
+	path := c.Request.URL.EscapedPath()
+	segments := strings.Count(path, "/") + 1
 	for _, route := range table {
-		if route.method != c.Request.Method || len(route.segments) != len(path) {
+		if route.method != c.Request.Method || len(route.segments) != segments {
 			continue
 		}
 		labels, ok := match(route.segments, path)
@@ -59,21 +60,26 @@ func findRoute(table []restRoute, c *Call) (*Operation, error) {
 			return route.operation, nil
 		}
 	}
-	return nil, fault.New(fault.UnknownOperation, "No operation has the method %s and the path %.200q.", c.Request.Method, c.Request.URL.EscapedPath())
+	return nil, fault.New(fault.UnknownOperation, "No operation has the method %s and the path %.200q.", c.Request.Method, path)
 }
 
-func match(pattern, path []string) (map[string]string, bool) {
-	labels := map[string]string{}
-	for i, want := range pattern {
+// match holds a path against a pattern of as many segments.
+func match(pattern []string, path string) (labels map[string]string, ok bool) {
+	var segment string
+	for _, want := range pattern {
+		segment, path, _ = strings.Cut(path, "/")
 		if !strings.HasPrefix(want, "{") {
-			if want != path[i] {
+			if want != segment {
 				return nil, false
 			}
 			continue
 		}
-		value, err := url.PathUnescape(path[i])
+		value, err := url.PathUnescape(segment)
 		if err != nil || value == "" {
 			return nil, false
+		}
+		if labels == nil {
+			labels = make(map[string]string, 2)
 		}
 		labels[strings.Trim(want, "{}")] = value
 	}
@@ -95,6 +101,25 @@ func Decode[T any](c *Call) (T, error) {
 		return in, fault.New(fault.Malformed, "The body is not JSON: %s", err)
 	}
 	return in, nil
+}
+
+// isPlain holds the bytes that encoding/json writes as they are.
+var isPlain = func() (plain [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		plain[c] = strings.IndexRune(`"\<>&`, c) < 0
+	}
+	return plain
+}()
+
+// AppendText appends s as a JSON string, in the bytes that encoding/json writes.
+func AppendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if !isPlain[s[i]] {
+			text, _ := json.Marshal(s) // strings: always JSON
+			return append(b, text...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
 func place(field string) string {
@@ -119,22 +144,23 @@ func jsonWord(k reflect.Kind) string {
 	return "a number"
 }
 
-func replyJSON(w http.ResponseWriter, c *Call, out any) error {
-	body, err := json.Marshal(out)
-	if err != nil {
-		return err
+// replyJSON writes out; a json.RawMessage is the body as it is.
+func replyJSON(w http.ResponseWriter, c *Call, out any) (err error) {
+	body, written := out.(json.RawMessage)
+	if !written {
+		if body, err = json.Marshal(out); err != nil {
+			return err
+		}
 	}
 	writeBody(w, c, "application/json", http.StatusOK, body)
 	return nil
 }
 
 func writeBody(w http.ResponseWriter, c *Call, contentType string, status int, body []byte) {
-	h := w.Header()
-	h.Set("x-amzn-RequestId", c.ID)
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
+	h, values := w.Header(), [...]string{c.ID, contentType, strconv.Itoa(len(body)), "nosniff", "no-store"}
+	for i, name := range [...]string{"X-Amzn-Requestid", "Content-Type", "Content-Length", "X-Content-Type-Options", "Cache-Control"} {
+		h[name] = values[i : i+1 : i+1] // one allocation for all, as the names are canonical already
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that went away is no error of ours
 }
@@ -144,5 +170,10 @@ type Epoch time.Time
 
 // MarshalJSON writes the moment to the millisecond.
 func (e Epoch) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, float64(time.Time(e).UnixMilli())/1000, 'f', -1, 64), nil
+	return e.Append(nil), nil
+}
+
+// Append is MarshalJSON behind other bytes.
+func (e Epoch) Append(b []byte) []byte {
+	return strconv.AppendFloat(b, float64(time.Time(e).UnixMilli())/1000, 'f', -1, 64)
 }

@@ -30,28 +30,67 @@ const (
 	smallBody = 8 << 10
 )
 
+// auditPatience is how long a disk may take for the record of a call before the call fails.
+const auditPatience = 5 * time.Second
+
 // ServeHTTP is the whole way of a request, told in order.
 func (f *Frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if f.own(w, r) {
-		return
-	}
 	c := &Call{
 		Request: r, frame: f, ID: uuid.NewString(), Source: source(r.RemoteAddr), Started: f.Now(), Door: f.fallback,
 	}
-	signature, err := f.door(c)
-	if signature != nil && err == nil && c.Door.Stream != nil {
-		c.Door.Stream.ServeHTTP(w, r) // it answers, audits and logs, and ends a connection that it cannot answer on
+	signature, own, err := f.begin(w, c)
+	switch {
+	case own:
 		return
-	}
-	code, status := "", http.StatusOK
-	if err == nil {
+	case err == nil && signature != nil && c.Door.Stream != nil:
+		f.stream(w, c)
+		return
+	case err == nil:
 		err = f.answer(w, c, signature)
 	}
+	code, status := "", http.StatusOK
 	if err != nil {
-		code, status = c.Door.Fail(w, c, err)
+		code, status, err = f.fail(w, c, err)
 	}
-	f.requests.WithLabelValues(c.Door.Service, c.operation(), code).Observe(f.Now().Sub(c.Started).Seconds())
+	f.observe(c, c.operation(), code)
 	f.logLine(c, code, status, err)
+}
+
+// begin answers what is the frame's own, or finds the door and who is said to have signed.
+func (f *Frame) begin(w http.ResponseWriter, c *Call) (signature *sigv4.Signature, own bool, err error) {
+	defer recovered(&err)
+	if f.own(w, c.Request) {
+		return nil, true, nil
+	}
+	signature, err = f.door(c)
+	if err != nil && !fault.Is(err, fault.Throttled) { // a flood is not worth the work
+		err = f.unauthenticated(c, err)
+	}
+	return signature, false, err
+}
+
+// stream leaves a request to a door that answers, audits and logs, and ends a connection that it cannot answer on: by a
+// panic, which is for net/http.
+func (f *Frame) stream(w http.ResponseWriter, c *Call) {
+	var operation, code string
+	defer func() { f.observe(c, operation, code) }()
+	operation, code = c.Door.Stream(w, c.Request)
+}
+
+// fail answers an error in the door's shape. A door that cannot say even that is answered for.
+func (f *Frame) fail(w http.ResponseWriter, c *Call, err error) (code string, status int, cause error) {
+	defer func() {
+		if p := recover(); p != nil {
+			code, status, cause = "InternalFailure", http.StatusInternalServerError, errors.Join(err, panicked(p))
+			writeBody(w, c, "text/plain; charset=utf-8", status, []byte(code+"\n"))
+		}
+	}()
+	code, status = c.Door.Fail(w, c, err)
+	return code, status, err
+}
+
+func (f *Frame) observe(c *Call, operation, code string) {
+	f.requests.WithLabelValues(c.Door.Service, operation, code).Observe(f.Now().Sub(c.Started).Seconds())
 }
 
 // answer does what a request asks and replies. After an error nothing is written yet.
@@ -69,7 +108,7 @@ func (f *Frame) answer(w http.ResponseWriter, c *Call, signature *sigv4.Signatur
 		if err != nil {
 			return f.unauthenticated(c, err)
 		}
-		if !f.Principals.Allow(c.Caller.ARN, c.Started) {
+		if !f.Principals.Allow(c.Caller.RateKey(), c.Started) {
 			return fault.New(fault.Throttled, "Rate exceeded")
 		}
 	} else if err := f.findUnsigned(c); err != nil {
@@ -85,9 +124,11 @@ func (f *Frame) answer(w http.ResponseWriter, c *Call, signature *sigv4.Signatur
 // recovered turns a panic into an error of ours: the client gets InternalFailure, the log the stack.
 func recovered(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		*err = panicked(p)
 	}
 }
+
+func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
 
 // operate runs the operation between a place in the audit and its record.
 func (f *Frame) operate(c *Call) (out any, err error) {
@@ -129,17 +170,19 @@ func serve(c *Call) (out any, err error) {
 // went away does not take the record with it.
 func (f *Frame) record(c *Call, place *audit.Place, err error) error {
 	if err != nil {
-		c.Event.ErrorCode, c.Event.ErrorMessage = fault.Of(err).String(), fault.Message(err)
-		c.Event.ResponseElements = nil
+		c.Event.Fail(fault.Of(err).String(), fault.Message(err))
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), 5*time.Second)
-	defer cancel()
+	if c.notes != nil {
+		c.Event.AdditionalEventData = c.notes
+	}
+	ctx := context.WithoutCancel(c.Request.Context())
+	place.Patience = auditPatience
 	switch {
 	case err != nil && !c.verified():
 		f.Audit.Unauthenticated(c.Event)
 		return nil
 	case err != nil && c.Shown != nil:
-		return place.Refuse(ctx, c.Shown.Hash, c.Event.ErrorCode+" "+c.Event.ErrorMessage, c.Event)
+		return place.Refuse(ctx, sha256.Sum256([]byte(c.Shown.Token)), c.Event.ErrorCode+" "+c.Event.ErrorMessage, c.Event)
 	}
 	place.Record(append([]*audit.Event{c.Event}, c.More...)...)
 	return place.Commit(ctx)
@@ -148,7 +191,7 @@ func (f *Frame) record(c *Call, place *audit.Place, err error) error {
 // unauthenticated notes a caller that could not be verified, in the stream that never blocks, and passes the error on.
 func (f *Frame) unauthenticated(c *Call, err error) error {
 	e := c.newEvent()
-	e.ErrorCode, e.ErrorMessage = fault.Of(err).String(), fault.Message(err)
+	e.Fail(fault.Of(err).String(), fault.Message(err))
 	f.Audit.Unauthenticated(e)
 	return err
 }
@@ -161,7 +204,7 @@ func (f *Frame) over(c *Call, token string, err error) error {
 	}
 	defer place.Release()
 	c.Operation, _ = c.Door.Find(c) // for its name alone
-	c.Event, c.Shown = c.newEvent(), &Shown{Hash: sha256.Sum256([]byte(token)), Verified: true}
+	c.Event, c.Shown = c.newEvent(), &Shown{Token: token, Verified: true}
 	if recorded := f.record(c, place, err); recorded != nil {
 		return recorded
 	}
@@ -287,16 +330,16 @@ func (f *Frame) own(w http.ResponseWriter, r *http.Request) bool {
 
 // logLine writes the one line that a request leaves in the log.
 func (f *Frame) logLine(c *Call, code string, status int, err error) {
-	level, attrs := slog.LevelInfo, []slog.Attr{
+	level := slog.LevelInfo
+	attrs := append(make([]slog.Attr, 0, 9),
 		slog.String("request", c.ID), slog.String("door", c.Door.Service), slog.String("operation", c.operation()),
-		slog.Int("status", status), slog.Duration("took", f.Now().Sub(c.Started)), slog.String("source", c.Source),
-	}
+		slog.Int("status", status), slog.Duration("took", f.Now().Sub(c.Started)), slog.String("source", c.Source))
 	if c.Caller != nil {
 		attrs = append(attrs, slog.String("caller", c.Caller.ARN))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("code", code), slog.String("error", clip(err.Error(), maxLogged)))
-		if status >= http.StatusInternalServerError {
+		if status >= http.StatusInternalServerError && status != http.StatusNotImplemented { // that is the caller's mistake
 			level = slog.LevelError
 		}
 	}

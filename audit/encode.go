@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -18,6 +19,9 @@ const Hidden = "HIDDEN_DUE_TO_SECURITY_REASONS"
 const (
 	// maxText bounds the texts that a stranger may choose; CloudTrail cuts them at the same length.
 	maxText = 1024
+	// maxLong bounds any text, so that no padding of one drives the others out of a record: in the worst case each byte
+	// takes six. What is cut off is told by its length and SHA-256.
+	maxLong = 32 << 10
 	// maxEvent is CloudTrail's bound of a record. Beyond it the parameters and the response are left out.
 	maxEvent = 256 << 10
 )
@@ -214,6 +218,8 @@ func appendValue(b []byte, value any) ([]byte, error) {
 			b = appendString(b, t.Value)
 			return append(b, '}'), nil
 		})
+	case Object:
+		return appendObject(b, v)
 	case map[string]any:
 		return appendMap(b, v, appendValue)
 	case map[string]string:
@@ -250,6 +256,35 @@ func appendList[T any](b []byte, list []T, item func([]byte, T) ([]byte, error))
 	return append(b, ']'), nil
 }
 
+// appendObject writes the members in the order of their names, as appendMap does.
+func appendObject(b []byte, o Object) ([]byte, error) {
+	byName := func(x, y Member) int { return strings.Compare(x.Name, y.Name) }
+	var few [8]Member // most objects need no allocation
+	if !slices.IsSortedFunc(o, byName) {
+		o = append(few[:0], o...)
+		slices.SortFunc(o, byName)
+	}
+	b = append(b, '{')
+	var err error
+	for _, m := range o {
+		if b, err = appendNamed(b, m.Name, m.Value, appendValue); err != nil {
+			return b, err
+		}
+	}
+	return append(b, '}'), nil
+}
+
+// appendNamed writes a member, without its value where that is a secret.
+func appendNamed[T any](b []byte, name string, value T, item func([]byte, T) ([]byte, error)) ([]byte, error) {
+	if isSecret(name) {
+		return appendMember(b, name, Hidden), nil
+	}
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	return item(append(appendString(b, name), ':'), value)
+}
+
 // appendMap writes the members in the order of their names, so that equal events are equal bytes.
 func appendMap[T any](b []byte, m map[string]T, item func([]byte, T) ([]byte, error)) ([]byte, error) {
 	var few [12]string // most objects need no allocation
@@ -261,15 +296,7 @@ func appendMap[T any](b []byte, m map[string]T, item func([]byte, T) ([]byte, er
 	b = append(b, '{')
 	var err error
 	for _, name := range names {
-		if isSecret(name) {
-			b = appendMember(b, name, Hidden)
-			continue
-		}
-		if b[len(b)-1] != '{' {
-			b = append(b, ',')
-		}
-		b = append(appendString(b, name), ':')
-		if b, err = item(b, m[name]); err != nil {
+		if b, err = appendNamed(b, name, m[name], item); err != nil {
 			return b, err
 		}
 	}
@@ -283,6 +310,14 @@ func isSecret(name string) bool {
 		}
 	}
 	return false
+}
+
+// shorten cuts a text to the limit and says what it was.
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return fmt.Sprintf("%s… (%d bytes, SHA-256 %x)", strings.ToValidUTF8(s[:limit/2], ""), len(s), sha256.Sum256([]byte(s)))
 }
 
 func cut(s string) string {
@@ -312,14 +347,17 @@ func appendString(b []byte, s string) []byte {
 	if len(s) >= minToken && holdsToken(s) {
 		s = Hidden
 	}
+	s = shorten(s, maxLong)
 	b = append(b, '"')
 	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if isPlain[c] {
+	for i := 0; ; {
+		for i < len(s) && isPlain[s[i]] {
 			i++
-			continue
 		}
+		if i == len(s) {
+			break
+		}
+		c := s[i]
 		if c < utf8.RuneSelf {
 			b = append(b, s[start:i]...)
 			if c == '"' || c == '\\' {

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -207,23 +208,51 @@ func TestEventsCannotForgeLines(t *testing.T) {
 	}
 }
 
+// No padding of one text may drive the others out of a record.
 func TestLargeEvents(t *testing.T) {
+	padded := strings.Repeat("\n", 1<<20)
+	many := map[string]any{}
+	for i := range 20 {
+		many[fmt.Sprint(i)] = padded
+	}
 	text, back := recorded(t, &audit.Event{
-		UserAgent: strings.Repeat("a", 1<<20), RequestParameters: map[string]any{"policyDocument": strings.Repeat("p", 1<<20)},
-		ResponseElements: map[string]any{"n": 1},
-	})
-	if len(text) > 4096 || back[0].RequestParameters.(map[string]any)["omitted"] != true {
-		t.Errorf("%d bytes and %v, want the parameters omitted", len(text), back[0].RequestParameters)
+		UserAgent: strings.Repeat("a", 1<<20), RequestParameters: map[string]any{"policyDocument": "{}" + padded, "roleName": "victim"},
+	}, &audit.Event{RequestParameters: many, ResponseElements: map[string]any{"n": 1}})
+	if len(text) > 200<<10 {
+		t.Errorf("two events made %d bytes", len(text))
+	}
+	parameters := back[0].RequestParameters.(map[string]any)
+	document, _ := parameters["policyDocument"].(string)
+	if !strings.HasPrefix(document, "{}") || !strings.Contains(document, "(1048578 bytes, SHA-256 ") || parameters["roleName"] != "victim" {
+		t.Errorf("role %v and a document of %d bytes, want it cut, with its length and hash, and the rest as it was", parameters["roleName"], len(document))
 	}
 	if len(back[0].UserAgent) != 1024 {
 		t.Errorf("a user agent of %d bytes, want 1024", len(back[0].UserAgent))
+	}
+	if back[1].RequestParameters.(map[string]any)["omitted"] != true {
+		t.Error("parameters of 20 such texts are not omitted")
 	}
 
 	log := start(t, t.TempDir()+"/a", audit.Config{})
 	place := reserve(t, log.Log)
 	defer place.Release()
-	place.Record(&audit.Event{RequestID: strings.Repeat("r", 1<<20)})
+	place.Record(&audit.Event{Resources: make([]audit.Resource, 200_000)})
 	if err := place.Commit(t.Context()); err == nil {
 		t.Error("an event that is too large without its parameters was committed")
+	}
+}
+
+func TestARefusedCallIsRecordedInShort(t *testing.T) {
+	long := strings.Repeat("x", 40_000)
+	for _, parameters := range []any{
+		map[string]any{"roleName": "r", "policyDocument": long, "tags": map[string]string{"k": long}},
+		audit.Object{{Name: "roleName", Value: "r"}, {Name: "policyDocument", Value: long}, {Name: "tags", Value: []string{long}}},
+	} {
+		e := &audit.Event{EventName: "CreateRole", RequestParameters: parameters, ResponseElements: map[string]any{"role": long}}
+		e.Fail("Denied", "no")
+		text, back := recorded(t, e)
+		if len(text) > 3000 || back[0].ErrorCode != "Denied" || back[0].RequestParameters.(map[string]any)["roleName"] != "r" {
+			t.Errorf("%d bytes, code %q, parameters %v", len(text), back[0].ErrorCode, back[0].RequestParameters)
+		}
 	}
 }

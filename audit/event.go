@@ -17,7 +17,7 @@ type Event struct {
 	UserAgent           string       `json:"userAgent"` // at most 1 KiB is kept
 	ErrorCode           string       `json:"errorCode,omitempty"`
 	ErrorMessage        string       `json:"errorMessage,omitempty"` // at most 1 KiB is kept
-	RequestParameters   any          `json:"requestParameters"`      // map[string]any is cheapest, any JSON value works
+	RequestParameters   any          `json:"requestParameters"`      // Object is cheapest, any JSON value works
 	ResponseElements    any          `json:"responseElements"`       // likewise
 	AdditionalEventData any          `json:"additionalEventData,omitempty"`
 	RequestID           string       `json:"requestID"`
@@ -31,6 +31,56 @@ type Event struct {
 	EventCategory       string       `json:"eventCategory"` // Management or Data, after ManagementEvent
 	TLSDetails          *TLSDetails  `json:"tlsDetails,omitempty"`
 }
+
+// Fail makes the event that of a refused call: with the error, without a response, and with its parameters cut to what tells
+// which call it was. Whoever is refused can repeat it without end, and is not to fill the disk.
+func (e *Event) Fail(code, message string) {
+	e.ErrorCode, e.ErrorMessage, e.ResponseElements = code, message, nil
+	switch parameters := e.RequestParameters.(type) {
+	case Object:
+		for i := range parameters {
+			parameters[i].Value = brief(parameters[i].Value)
+		}
+	case map[string]any:
+		for name, value := range parameters {
+			parameters[name] = brief(value)
+		}
+	}
+}
+
+// brief cuts a text, and leaves out what has parts.
+func brief(value any) any {
+	switch v := value.(type) {
+	case string:
+		return shorten(v, maxText)
+	case nil, bool, int, int64, time.Time:
+		return v
+	}
+	return "omitted"
+}
+
+// Object is a JSON object that costs no map. It is written in the order of its names, which each stand once.
+type Object []Member
+
+// Member is one name of an Object with its value.
+type Member struct {
+	Name  string
+	Value any
+}
+
+// Set gives a member a value, in place of the one it has.
+func (o Object) Set(name string, value any) Object {
+	for i := range o {
+		if o[i].Name == name {
+			o[i].Value = value
+			return o
+		}
+	}
+	return append(o, Member{Name: name, Value: value})
+}
+
+// MarshalJSON is for an Object inside a value that is not one.
+func (o Object) MarshalJSON() ([]byte, error) { return appendObject(nil, o) }
 
 // UserIdentity says who made the call. Empty members are left out.
 type UserIdentity struct {

@@ -18,6 +18,7 @@ import (
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/gateway"
 	"github.com/openlanyard/lanyard/keyring"
+	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/sigv4"
@@ -118,6 +119,7 @@ func newGatewayWorld(ctx context.Context, upstream, dir string) (*gatewayWorld, 
 	go func() { w.stopped <- log.Run(ctx) }()
 	g, err := gateway.New(gateway.Config{
 		Account: account, Region: region, Audit: log, Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Principals: limit.NewRates(1e6, 1e6, 65536), // asked each time, and never in the way
 		Access: &access.Access{
 			Store: st, Directory: people, Registry: clusters, Ring: ring.Ring(),
 			Keys: sigv4.NewCache(remembered), Sessions: session.NewCache(remembered), // as cmd/lanyard has them

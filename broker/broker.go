@@ -4,6 +4,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/openlanyard/lanyard/directory"
@@ -23,6 +24,8 @@ type Broker struct {
 	Keyring   *keyring.Keyring
 	Verifier  *podtoken.Verifier
 	Now       func() time.Time // nil: time.Now
+
+	keyWaits keyWaits
 }
 
 // How long the broker waits for what it does not know yet. AWS's agent gives a whole call one second.
@@ -39,14 +42,26 @@ func (b *Broker) now() time.Time {
 	return time.Now()
 }
 
-// verify checks a token against the cluster's keys. A key id that the cluster's list lacks is waited for, since the list
-// may be about to come; only a list newer than the question makes it a bad token.
-func (b *Broker) verify(ctx context.Context, cluster *registry.Cluster, audience, token string) (*podtoken.Token, error) {
-	asked := b.now()
+// verify checks a token against the cluster's keys as they are known. A key id that the list lacks makes no bad token yet
+// but is Unavailable, since the list may be about to come.
+func (b *Broker) verify(cluster *registry.Cluster, audience, token string, asked time.Time) (*podtoken.Token, error) {
 	t, err := b.Verifier.Verify(cluster.KeySet(asked), audience, token, asked)
-	if err == nil || !isUnknownKey(err) || cluster.Practice {
+	if err != nil && isUnknownKey(err) && !cluster.Practice {
+		err = fault.Hide(fault.Unavailable, err, "The signing keys of cluster %s are not known well enough; try again.", cluster.Name)
+	}
+	return t, err
+}
+
+// await is verify for callers who may wait for a list that is newer than their question: only that makes a token with an
+// unknown key id a bad one.
+func (b *Broker) await(ctx context.Context, cluster *registry.Cluster, audience, token string) (*podtoken.Token, error) {
+	asked := b.now()
+	t, err := b.verify(cluster, audience, token, asked)
+	if !fault.Is(err, fault.Unavailable) || !b.keyWaits.enter(cluster, asked) {
 		return t, err
 	}
+	inVain := false
+	defer func() { b.keyWaits.leave(cluster, b.now(), inVain) }()
 	ctx, cancel := context.WithTimeout(ctx, keyDeadline)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -54,7 +69,8 @@ func (b *Broker) verify(ctx context.Context, cluster *registry.Cluster, audience
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, fault.Hide(fault.Unavailable, err, "The signing keys of cluster %s are not known well enough; try again.", cluster.Name)
+			inVain = errors.Is(ctx.Err(), context.DeadlineExceeded) // not when the client went away
+			return nil, err
 		case <-again.C:
 		}
 		present, gone := b.Registry.ClusterByID(cluster.ID)
@@ -81,7 +97,7 @@ func (b *Broker) catchUp(ctx context.Context) (stale bool, err error) {
 }
 
 func notKnown(cause error) error {
-	return fault.Hide(fault.Unavailable, cause, "The associations are not known well enough; try again.")
+	return fault.Hide(fault.Unavailable, cause, "The clusters, associations and roles are not known well enough; try again.")
 }
 
 // mint seals a session and stamps it with what the store knew.

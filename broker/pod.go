@@ -35,14 +35,15 @@ type Grant struct {
 // to ask for this cluster. Errors: NotFound for the cluster or association, BadToken, ExpiredToken, BadState for a cluster
 // that has not joined, Denied by node binding or the role's trust policy, Unavailable when the answer cannot be known now.
 func (b *Broker) ForPod(ctx context.Context, caller *directory.Principal, cluster, token string) (*Grant, error) {
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
-	defer cancel()
+	limited := &within{Context: ctx, at: time.Now().Add(callDeadline)}
+	defer limited.stop()
+	ctx = limited
 	g := &Grant{}
 	var err error
 	if g.Cluster, err = b.joined(ctx, caller.Account, cluster); err != nil {
 		return g, err
 	}
-	if g.Token, err = b.verify(ctx, g.Cluster, registry.PodAudience, token); err != nil {
+	if g.Token, err = b.await(ctx, g.Cluster, registry.PodAudience, token); err != nil {
 		return g, err
 	}
 	if g.Stale, err = b.catchUp(ctx); err != nil {
@@ -124,11 +125,12 @@ func (b *Broker) associate(g *Grant, caller *directory.Principal) error {
 // grantPod asks the role's trust policy and mints.
 func (b *Broker) grantPod(ctx context.Context, g *Grant) error {
 	name := sessionName(g.Cluster.Name, g.Token.Pod.Name)
-	tags := podTags(g.Cluster, g.Token)
+	cluster := g.Cluster.ARN().String()
+	tags := podTags(g.Cluster.Name, cluster, g.Token)
 	question := policy.Question{
 		Resource:  g.Role.ARN().String(),
 		Principal: policy.Principal{Kind: policy.Service, Names: []string{registry.Service}},
-		Context:   podContext(g.Cluster, name, tags),
+		Context:   podContext(g.Cluster.Account, cluster, name, tags),
 	}
 	trust := []*policy.Document{g.Role.Trust}
 	for _, action := range []string{"sts:AssumeRole", "sts:TagSession"} {
@@ -158,10 +160,10 @@ func unauthorized() error {
 }
 
 // podTags are the six session tags that EKS sends, in its order, all transitive.
-func podTags(c *registry.Cluster, t *podtoken.Token) []session.Tag {
+func podTags(name, clusterARN string, t *podtoken.Token) []session.Tag {
 	return []session.Tag{
-		{Key: "eks-cluster-arn", Value: c.ARN().String(), Transitive: true},
-		{Key: "eks-cluster-name", Value: c.Name, Transitive: true},
+		{Key: "eks-cluster-arn", Value: clusterARN, Transitive: true},
+		{Key: "eks-cluster-name", Value: name, Transitive: true},
 		{Key: "kubernetes-namespace", Value: t.Namespace, Transitive: true},
 		{Key: "kubernetes-service-account", Value: t.ServiceAccount, Transitive: true},
 		{Key: "kubernetes-pod-name", Value: t.Pod.Name, Transitive: true},
@@ -170,18 +172,18 @@ func podTags(c *registry.Cluster, t *podtoken.Token) []session.Tag {
 }
 
 // podContext is what a trust policy can ask about a pod's request.
-func podContext(c *registry.Cluster, name string, tags []session.Tag) policy.Context {
-	keys := make([]string, len(tags))
+func podContext(account, clusterARN, name string, tags []session.Tag) policy.Context {
+	keys, values := make([]string, len(tags)), make([]string, len(tags))
 	ctx := make(policy.Context, 0, len(tags)+5)
 	for i, t := range tags {
-		keys[i] = t.Key
-		ctx = append(ctx, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: []string{t.Value}})
+		keys[i], values[i] = t.Key, t.Value
+		ctx = append(ctx, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: values[i : i+1]})
 	}
 	return append(ctx,
 		policy.Entry{Key: "aws:TagKeys", Values: keys},
 		policy.Entry{Key: "sts:TransitiveTagKeys", Values: keys},
-		policy.Entry{Key: "aws:SourceAccount", Values: []string{c.Account}},
-		policy.Entry{Key: "aws:SourceArn", Values: []string{c.ARN().String()}},
+		policy.Entry{Key: "aws:SourceAccount", Values: []string{account}},
+		policy.Entry{Key: "aws:SourceArn", Values: []string{clusterARN}},
 		policy.Entry{Key: "sts:RoleSessionName", Values: []string{name}},
 	)
 }

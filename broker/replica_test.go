@@ -101,6 +101,33 @@ func TestTwoReplicas(t *testing.T) {
 		_, err := r.first.Registry.DeregisterCluster(t.Context(), one, fresh.Name)
 		must(t, err)
 	}
+	// Web identity, whose roles and trust policies change at the other replica.
+	arnOf := func(name string) string { return "arn:aws:iam::" + one + ":role/" + name }
+	become := func(when, role string, want fault.Kind) *Grant {
+		t.Helper()
+		g, err := r.second.ForWebIdentity(t.Context(), WebIdentity{Role: role, SessionName: "node", Token: r.first.agentToken(t, c.signer, "node")})
+		wants(t, when, g, err, want)
+		return g
+	}
+	statement := func(effect string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"` + effect + `","Principal":{"Federated":"` + c.ARN().String() + `"},"Action":"sts:AssumeRoleWithWebIdentity"}]}`
+	}
+	for range 20 {
+		become("a role created at the other", r.first.role(t, one, "web", statement("Allow")), accepted)
+		must(t, r.first.Directory.UpdateTrust(t.Context(), one, "web", statement("Deny")))
+		become("its trust taken away at the other", arnOf("web"), fault.Denied)
+		must(t, r.first.Directory.UpdateTrust(t.Context(), one, "web", statement("Allow")))
+		become("its trust given back at the other", arnOf("web"), accepted)
+		must(t, r.first.Directory.DeleteRole(t.Context(), one, "web"))
+		become("deleted at the other", arnOf("web"), fault.Denied)
+	}
+	r.first.role(t, one, "barred", statement("Deny"))
+	nowhere := r.first.role(t, one, "nowhere", strings.Replace(statement("Allow"), "/prod", "/prod2", 1))
+	become("a role that trusts no cluster", nowhere, fault.Denied)
+	if g := become("the last answer with etcd", arnOf(c.AgentRole()), accepted); g.Stale {
+		t.Error("the last answer with etcd: got it stale")
+	}
+
 	r.first.associate(t, c, "default", "app", role)
 	if g := ask("the last answer with etcd", "prod", accepted); g.Stale {
 		t.Error("the last answer with etcd: got it stale")
@@ -113,13 +140,20 @@ func TestTwoReplicas(t *testing.T) {
 		g, err := r.second.ForPod(t.Context(), agent, "prod", missing)
 		wants(t, when+", no association", g, err, fault.Unavailable)
 		ask(when+", no cluster", "prod2", fault.Unavailable)
+		become(when+", no role", arnOf("web"), fault.Unavailable)
+		become(when+", no cluster of the role", nowhere, fault.Unavailable)
+		become(when+", refused by the role", arnOf("barred"), fault.Unavailable)
 	}
 	r.second.clock.pass(maxStale - time.Second)
 	if g := ask("cut off for less than 5 s", "prod", accepted); !g.Stale {
 		t.Error("cut off for less than 5 s: got the answer as if it were fresh")
 	}
+	if g := become("cut off for less than 5 s", arnOf(c.AgentRole()), accepted); !g.Stale {
+		t.Error("cut off for less than 5 s: got the role as if it were fresh")
+	}
 	miss("cut off for less than 5 s")
 	r.second.clock.pass(2 * time.Second)
 	ask("cut off for more", "prod", fault.Unavailable)
+	become("cut off for more", arnOf(c.AgentRole()), fault.Unavailable)
 	miss("cut off for more")
 }

@@ -37,20 +37,19 @@ func (b *Broker) ForWebIdentity(ctx context.Context, in WebIdentity) (*Grant, er
 	if err != nil {
 		return g, fault.New(fault.Invalid, "roleArn: %w", err)
 	}
-	g.Role, err = b.Directory.RoleByARN(name)
-	if fault.Is(err, fault.NotFound) {
-		return g, notAuthorized()
-	}
-	if err != nil {
+	if err := b.identify(ctx, g, name, in.Token); err != nil {
 		return g, err
 	}
-	if in.Duration > g.Role.MaxSession {
-		return g, fault.New(fault.Invalid, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
-	}
-	if err := b.verifyWebIdentity(ctx, g, in.Token); err != nil {
+	if g.Stale, err = b.catchUp(ctx); err != nil {
 		return g, err
 	}
-	return g, b.grantWebIdentity(ctx, g, in)
+	if err = b.present(g, name); err == nil {
+		err = b.grantWebIdentity(ctx, g, in)
+	}
+	if err != nil && g.Stale {
+		return g, notKnown(err)
+	}
+	return g, err
 }
 
 func checkWebIdentity(in *WebIdentity) error {
@@ -66,13 +65,38 @@ func checkWebIdentity(in *WebIdentity) error {
 	return nil
 }
 
+// identify verifies the token. That the role or a cluster that it trusts is not there is said only by a copy that is up to
+// date. A hit costs no barrier before the token is verified, for the caller is nobody yet.
+func (b *Broker) identify(ctx context.Context, g *Grant, role arn.ARN, token string) error {
+	missed, err := b.verifyWebIdentity(g, role, token)
+	if err == nil || !missed {
+		return err
+	}
+	stale, late := b.catchUp(ctx)
+	if late != nil {
+		return late
+	}
+	if missed, err = b.verifyWebIdentity(g, role, token); err != nil && missed && stale {
+		err = notKnown(err)
+	}
+	return err
+}
+
 // verifyWebIdentity tries the token against each cluster that the role's trust policy names; normally that is one. If one
-// of them cannot know yet, the answer is not known, whatever the others say.
-func (b *Broker) verifyWebIdentity(ctx context.Context, g *Grant, token string) error {
+// of them cannot know yet, the answer is not known, whatever the others say. Nobody waits for keys here: the caller is
+// nobody yet. After an error, missed says that the role was not there, or a principal of its trust policy no cluster here.
+func (b *Broker) verifyWebIdentity(g *Grant, name arn.ARN, token string) (missed bool, err error) {
+	if g.Role, err = b.Directory.RoleByARN(name); err != nil {
+		if fault.Is(err, fault.NotFound) {
+			return true, notAuthorized()
+		}
+		return false, err
+	}
 	refusal := notAuthorized()
 	for _, provider := range g.Role.Trust.Principals() {
 		cluster := b.trustedCluster(g.Role, provider)
 		if cluster == nil {
+			missed = true
 			continue
 		}
 		audience := registry.AgentAudience
@@ -80,15 +104,14 @@ func (b *Broker) verifyWebIdentity(ctx context.Context, g *Grant, token string) 
 			audience = registry.ConnectorAudience
 		}
 		g.Cluster = cluster
-		var err error
-		if g.Token, err = b.verify(ctx, cluster, audience, token); err == nil {
-			return nil
+		if g.Token, err = b.verify(cluster, audience, token, b.now()); err == nil {
+			return false, nil
 		}
 		if !fault.Is(refusal, fault.Unavailable) {
 			refusal = err
 		}
 	}
-	return refusal
+	return missed, refusal
 }
 
 // trustedCluster returns the joined cluster of the role's account that a principal of its trust policy names, or nil.
@@ -108,8 +131,27 @@ func (b *Broker) trustedCluster(role *directory.Role, provider string) *registry
 	return cluster
 }
 
+// present looks the role and the token's cluster up again, after the store's barrier: they may be gone or changed by now.
+func (b *Broker) present(g *Grant, name arn.ARN) error {
+	role, err := b.Directory.RoleByARN(name)
+	if err == nil {
+		var cluster *registry.Cluster
+		if cluster, err = b.Registry.ClusterByID(g.Cluster.ID); err == nil {
+			g.Role, g.Cluster = role, cluster
+			return nil
+		}
+	}
+	if fault.Is(err, fault.NotFound) {
+		return notAuthorized()
+	}
+	return err
+}
+
 // grantWebIdentity asks the trust policy and mints. The session carries where the token is from, its node above all.
 func (b *Broker) grantWebIdentity(ctx context.Context, g *Grant, in WebIdentity) error {
+	if in.Duration > g.Role.MaxSession {
+		return fault.New(fault.Invalid, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+	}
 	provider := g.Cluster.ARN().String()
 	g.Decision = policy.Evaluate(&policy.Question{
 		Action:    "sts:AssumeRoleWithWebIdentity",

@@ -82,7 +82,7 @@ func percent(size int) int { return (size*100 + maxPacked - 1) / maxPacked }
 // again is honoured if both grant the same, which is when the digests are equal. Each field is hashed with its length, so
 // that no two associations share a digest by moving a character from one field to the next.
 func Digest(roleID, targetRoleID, policy string, disableTags bool) [32]byte {
-	var b []byte
+	b := make([]byte, 0, 256)
 	for _, field := range []string{"lanyard association 1", roleID, targetRoleID, policy} {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(field)))
 		b = append(b, field...)

@@ -78,7 +78,10 @@ func Mint(s *Session, account, server Key) (Credentials, error) {
 	token = append(token, mac(server, token)...)
 
 	s.AccessKeyID, s.secret, s.packed = keyID, secret, size
-	return Credentials{AccessKeyID: keyID, SecretAccessKey: secret, SessionToken: strict.EncodeToString(token), Expires: s.Expires}, nil
+	var text [2048]byte // for most tokens
+	return Credentials{
+		AccessKeyID: keyID, SecretAccessKey: secret, SessionToken: string(strict.AppendEncode(text[:0], token)), Expires: s.Expires,
+	}, nil
 }
 
 // mintable refuses what would not survive the packed form, and keys that were never filled in: all of it a defect of

@@ -59,12 +59,11 @@ func appendCanonical(b []byte, r *http.Request, path string, rule pathRule, sign
 	}
 	b = append(b, '\n')
 	for _, name := range signed {
-		if !hasHeader(r, name) {
-			return nil, fault.New(fault.BadSignature, "the signed header %q is not in the request", name)
-		}
 		b = append(b, name...)
 		b = append(b, ':')
-		b = appendHeader(b, r, name)
+		if b, ok = appendHeader(b, r, name); !ok {
+			return nil, fault.New(fault.BadSignature, "the signed header %q is not in the request", name)
+		}
 		b = append(b, '\n')
 	}
 	b = append(b, '\n')
@@ -234,41 +233,46 @@ func appendEncoded(b []byte, c byte) []byte {
 	return append(b, '%', digits[c>>4], digits[c&15])
 }
 
-// hasHeader reports whether appendHeader finds a value; name is in lower case.
+// hasHeader reports whether a request has a header; name is in lower case.
 func hasHeader(r *http.Request, name string) bool {
-	switch {
-	case name == "host":
-		return host(r) != ""
-	case len(lookup(r.Header, name)) > 0:
-		return true
-	case name == "content-length":
-		return r.ContentLength > 0
-	case name == "transfer-encoding":
-		return len(r.TransferEncoding) > 0
-	}
-	return false
+	var one [1]string
+	return len(valuesOf(r, name, &one)) > 0
 }
 
-// appendHeader appends the value of a header as the client sent it; name is in lower case. net/http takes some headers
-// out of the map, or has not written them yet in a request of our own, and those are read from where it keeps them.
-func appendHeader(b []byte, r *http.Request, name string) []byte {
-	if name == "host" {
-		return appendValue(b, host(r))
-	}
-	values := lookup(r.Header, name)
-	if len(values) == 0 && name == "content-length" && r.ContentLength > 0 {
-		return strconv.AppendInt(b, r.ContentLength, 10)
-	}
-	if len(values) == 0 && name == "transfer-encoding" {
-		values = r.TransferEncoding
-	}
+// appendHeader appends the value of a header; ok is false where the request has none. name is in lower case.
+func appendHeader(b []byte, r *http.Request, name string) (_ []byte, ok bool) {
+	var one [1]string
+	values := valuesOf(r, name, &one)
 	for i, value := range values {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = appendValue(b, value)
 	}
-	return b
+	return b, len(values) > 0
+}
+
+// valuesOf returns the values of a header as the client sent it, none where it sent none; name is in lower case. net/http
+// takes some headers out of the map, or has not written them yet in a request of our own: those are read from where it
+// keeps them, and put into one.
+func valuesOf(r *http.Request, name string, one *[1]string) []string {
+	if name == "host" {
+		one[0] = host(r)
+		if one[0] == "" {
+			return nil
+		}
+		return one[:]
+	}
+	values := lookup(r.Header, name)
+	switch {
+	case len(values) > 0:
+	case name == "content-length" && r.ContentLength > 0:
+		one[0] = strconv.FormatInt(r.ContentLength, 10)
+		return one[:]
+	case name == "transfer-encoding":
+		return r.TransferEncoding
+	}
+	return values
 }
 
 func host(r *http.Request) string {
@@ -281,6 +285,9 @@ func host(r *http.Request) string {
 // appendValue appends a header's value without spaces around it and with one space for several.
 func appendValue(b []byte, value string) []byte {
 	value = strings.Trim(value, " \t")
+	if !strings.Contains(value, "  ") {
+		return append(b, value...)
+	}
 	for i := range len(value) {
 		if value[i] == ' ' && value[i-1] == ' ' { // i > 0: the first byte is no space
 			continue

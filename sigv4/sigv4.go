@@ -125,7 +125,8 @@ func sign(r *http.Request, derive derive, keyID, secret, token, region, service,
 		}
 	}
 	slices.Sort(signed)
-	canonical, err := appendCanonical(nil, r, r.URL.EscapedPath(), ruleOf(service), signed, payloadHash)
+	var space [1024]byte
+	canonical, err := appendCanonical(space[:0], r, r.URL.EscapedPath(), ruleOf(service), signed, payloadHash)
 	if err != nil {
 		return
 	}

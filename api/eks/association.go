@@ -117,6 +117,9 @@ func (d *door) updateAssociation(ctx context.Context, c *api.Call) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	if in.RoleARN != nil {
+		c.Event.RequestParameters = map[string]any{"roleArn": *in.RoleARN}
+	}
 	name, id, err := d.authorizeAssociation(c, "eks:UpdatePodIdentityAssociation")
 	if err != nil {
 		return nil, err
@@ -131,7 +134,6 @@ func (d *door) updateAssociation(ctx context.Context, c *api.Call) (any, error) 
 		}
 		return fromAssociation(found), nil // what it asks for is so already
 	}
-	c.Event.RequestParameters.(map[string]any)["roleArn"] = *in.RoleARN
 	if err := authorizePassRole(c, *in.RoleARN); err != nil {
 		return nil, err
 	}
@@ -201,10 +203,16 @@ func (d *door) listAssociations(_ context.Context, c *api.Call) (any, error) {
 	return out, nil
 }
 
-// authorizeAssociation asks for an action on the association that the path names.
+// authorizeAssociation asks for an action on the association that the path names, and puts it into the record beside the
+// parameters that are there.
 func (d *door) authorizeAssociation(c *api.Call, action string) (cluster, id string, err error) {
 	cluster, id = c.Labels["name"], c.Labels["associationId"]
-	c.Event.RequestParameters = map[string]any{"name": cluster, "associationId": id}
+	parameters, _ := c.Event.RequestParameters.(map[string]any)
+	if parameters == nil {
+		parameters = map[string]any{}
+		c.Event.RequestParameters = parameters
+	}
+	parameters["name"], parameters["associationId"] = cluster, id
 	return cluster, id, c.Authorize(action, arn.Association(c.Region(), c.Caller.Account, cluster, id).String())
 }
 

@@ -85,10 +85,10 @@ func (d *door) registerCluster(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Event.RequestParameters = map[string]any{"name": in.Name, "tags": in.Tags}
 	if err := c.Authorize("eks:RegisterCluster", arn.Cluster(c.Region(), c.Caller.Account, in.Name).String()); err != nil {
 		return nil, err
 	}
-	c.Event.RequestParameters = map[string]any{"name": in.Name, "tags": in.Tags}
 	if err := authorizeTags(c, arn.Cluster(c.Region(), c.Caller.Account, in.Name).String(), in.Tags); err != nil {
 		return nil, err
 	}
@@ -113,10 +113,10 @@ func (d *door) registerCluster(ctx context.Context, c *api.Call) (any, error) {
 
 func (d *door) deregisterCluster(ctx context.Context, c *api.Call) (any, error) {
 	name := c.Labels["name"]
+	c.Event.RequestParameters = map[string]any{"name": name}
 	if err := c.Authorize("eks:DeregisterCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
 		return nil, err
 	}
-	c.Event.RequestParameters = map[string]any{"name": name}
 	gone, err := d.registry.DeregisterCluster(ctx, c.Caller.Account, name)
 	if err != nil {
 		return nil, err
@@ -126,10 +126,10 @@ func (d *door) deregisterCluster(ctx context.Context, c *api.Call) (any, error) 
 
 func (d *door) describeCluster(_ context.Context, c *api.Call) (any, error) {
 	name := c.Labels["name"]
+	c.Event.RequestParameters = map[string]any{"name": name}
 	if err := c.Authorize("eks:DescribeCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
 		return nil, err
 	}
-	c.Event.RequestParameters = map[string]any{"name": name}
 	found, err := d.registry.Cluster(c.Caller.Account, name)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ package eksauth
 
 import (
 	"context"
-	"crypto/sha256"
 	"net/http"
 
 	"github.com/openlanyard/lanyard/api"
@@ -13,7 +12,6 @@ import (
 	"github.com/openlanyard/lanyard/broker"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/registry"
-	"github.com/openlanyard/lanyard/session"
 )
 
 // Errors is EKS Auth's table of codes. Agents drop a pod's credentials on ResourceNotFoundException,
@@ -45,79 +43,41 @@ func New(b *broker.Broker) *api.Door {
 	}})
 }
 
-// Newer agents also send eksNodeName, instanceId and zone: claims of the caller's that nothing is decided on.
-type request struct {
-	Token string `json:"token"`
-}
-
-type response struct {
-	Subject                subject         `json:"subject"`
-	Audience               string          `json:"audience"`
-	PodIdentityAssociation association     `json:"podIdentityAssociation"`
-	AssumedRoleUser        assumedRoleUser `json:"assumedRoleUser"`
-	Credentials            credentials     `json:"credentials"`
-}
-
-type subject struct {
-	Namespace      string `json:"namespace"`
-	ServiceAccount string `json:"serviceAccount"`
-}
-
-type association struct {
-	ARN string `json:"associationArn"`
-	ID  string `json:"associationId"`
-}
-
-type assumedRoleUser struct {
-	ARN string `json:"arn"`
-	ID  string `json:"assumeRoleId"` // EKS Auth's spelling; STS's is AssumedRoleId
-}
-
-type credentials struct {
-	AccessKeyID     string    `json:"accessKeyId"`
-	SecretAccessKey string    `json:"secretAccessKey"`
-	SessionToken    string    `json:"sessionToken"`
-	Expiration      api.Epoch `json:"expiration"`
-}
-
 func (d *door) assumeRole(ctx context.Context, c *api.Call) (any, error) {
 	name := c.Labels["clusterName"]
-	c.Event.RequestParameters = map[string]any{"clusterName": name, "token": audit.Hidden}
+	c.Event.RequestParameters = audit.Object{{Name: "clusterName", Value: name}, {Name: "token", Value: audit.Hidden}}
 	if err := c.Authorize("eks-auth:AssumeRoleForPodIdentity", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
 		return nil, err
 	}
-	in, err := api.Decode[request](c)
+	token, err := readToken(c)
 	if err != nil {
 		return nil, err
 	}
-	if in.Token == "" {
+	if token == "" {
 		return nil, fault.New(fault.Invalid, "The parameter token is required.")
 	}
-	c.Shown = &api.Shown{Hash: sha256.Sum256([]byte(in.Token))}
-	grant, err := d.broker.ForPod(ctx, c.Caller, name, in.Token)
+	c.Shown = &api.Shown{Token: token}
+	grant, err := d.broker.ForPod(ctx, c.Caller, name, token)
 	c.Shown.Verified = grant.Token != nil
 	note(c, grant)
 	if err != nil {
 		return nil, err
 	}
-	c.More = []*audit.Event{assumeRoleRecord(c, grant)}
-	s := grant.Session
-	return response{
-		Subject:                subject{grant.Token.Namespace, grant.Token.ServiceAccount},
-		Audience:               grant.Token.Audience,
-		PodIdentityAssociation: association{grant.Association.ARN().String(), grant.Association.ID},
-		AssumedRoleUser:        assumedRoleUser{assumedARN(s), s.RoleID + ":" + s.Name},
-		Credentials: credentials{
-			grant.Credentials.AccessKeyID, grant.Credentials.SecretAccessKey, grant.Credentials.SessionToken, api.Epoch(grant.Credentials.Expires),
-		},
-	}, nil
+	assumed := arn.AssumedRole(grant.Session.Account, grant.Session.RoleName, grant.Session.Name).String()
+	c.More = []*audit.Event{assumeRoleRecord(c, grant, assumed)}
+	return answer(grant, assumed), nil
 }
 
 // note adds to the record what CloudTrail leaves out: which pod, on which node, by which association.
 func note(c *api.Call, g *broker.Grant) {
 	if t := g.Token; t != nil {
-		c.Note("pod", map[string]string{
-			"namespace": t.Namespace, "serviceAccount": t.ServiceAccount, "name": t.Pod.Name, "uid": t.Pod.UID, "node": t.Node.Name, "nodeUid": t.Node.UID,
+		c.Note("pod", audit.Object{
+			{Name: "name", Value: t.Pod.Name},
+			{Name: "namespace", Value: t.Namespace},
+			{Name: "node", Value: t.Node.Name},
+			{Name: "nodeUid", Value: t.Node.UID},
+			{Name: "serviceAccount", Value: t.ServiceAccount},
+			{Name: "uid", Value: t.Pod.UID},
 		})
 	}
 	if g.Association != nil {
@@ -132,7 +92,7 @@ func note(c *api.Call, g *broker.Grant) {
 }
 
 // assumeRoleRecord is the second record of the same decision: the role assumed by the service, with the session's tags.
-func assumeRoleRecord(c *api.Call, g *broker.Grant) *audit.Event {
+func assumeRoleRecord(c *api.Call, g *broker.Grant, assumed string) *audit.Event {
 	s, role := g.Session, g.Role.ARN().String()
 	tags, keys := make([]audit.Tag, len(s.Tags)), make([]string, len(s.Tags))
 	for i, t := range s.Tags {
@@ -143,18 +103,22 @@ func assumeRoleRecord(c *api.Call, g *broker.Grant) *audit.Event {
 		UserIdentity:    audit.UserIdentity{Type: "AWSService", InvokedBy: registry.Service},
 		SourceIPAddress: registry.Service, UserAgent: registry.Service, RequestID: c.ID, ReadOnly: true, ManagementEvent: true,
 		RecipientAccountID: s.Account,
-		RequestParameters: map[string]any{
-			"roleArn": role, "roleSessionName": s.Name, "durationSeconds": int(broker.PodSession.Seconds()), "tags": tags, "transitiveTagKeys": keys,
+		RequestParameters: audit.Object{
+			{Name: "durationSeconds", Value: int(broker.PodSession.Seconds())},
+			{Name: "roleArn", Value: role},
+			{Name: "roleSessionName", Value: s.Name},
+			{Name: "tags", Value: tags},
+			{Name: "transitiveTagKeys", Value: keys},
 		},
-		ResponseElements: map[string]any{
-			"credentials":      map[string]any{"accessKeyId": s.AccessKeyID, "sessionToken": audit.Hidden, "expiration": s.Expires},
-			"assumedRoleUser":  map[string]any{"assumedRoleId": s.RoleID + ":" + s.Name, "arn": assumedARN(s)},
-			"packedPolicySize": s.PackedPercent(),
+		ResponseElements: audit.Object{
+			{Name: "assumedRoleUser", Value: audit.Object{
+				{Name: "arn", Value: assumed}, {Name: "assumedRoleId", Value: s.RoleID + ":" + s.Name},
+			}},
+			{Name: "credentials", Value: audit.Object{
+				{Name: "accessKeyId", Value: s.AccessKeyID}, {Name: "expiration", Value: s.Expires}, {Name: "sessionToken", Value: audit.Hidden},
+			}},
+			{Name: "packedPolicySize", Value: s.PackedPercent()},
 		},
 		Resources: []audit.Resource{{AccountID: s.Account, Type: "AWS::IAM::Role", ARN: role}},
 	}
-}
-
-func assumedARN(s *session.Session) string {
-	return arn.AssumedRole(s.Account, s.RoleName, s.Name).String()
 }

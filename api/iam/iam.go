@@ -110,13 +110,41 @@ func escaped(document string) string {
 	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
 }
 
+// noted are the parameters that a record shows, as it spells them.
+var noted = map[string]string{
+	"AssumeRolePolicyDocument": "assumeRolePolicyDocument", "Description": "description", "MaxSessionDuration": "maxSessionDuration",
+	"Path": "path", "PathPrefix": "pathPrefix", "PolicyDocument": "policyDocument", "PolicyName": "policyName",
+	"RoleName": "roleName", "UserName": "userName",
+}
+
+// noteParameters puts what a call asks for into its record. It comes before the decision: the record of a denial has to
+// say what was denied.
+func noteParameters(c *api.Call) {
+	parameters := map[string]any{}
+	for name, as := range noted {
+		if c.Form.Has(name) {
+			parameters[as] = c.Form.Get(name)
+		}
+	}
+	if n, given, err := c.Number("MaxSessionDuration"); given && err == nil {
+		parameters["maxSessionDuration"] = n
+	}
+	if given, err := toTags(c); len(given) > 0 && err == nil {
+		parameters["tags"] = record(given)
+	}
+	if keys := tagKeys(c); len(keys) > 0 {
+		parameters["tagKeys"] = keys
+	}
+	c.Event.RequestParameters = parameters
+}
+
 // authorizeRole asks for an action on the role that the call names, with what the action knows besides. A role that does
 // not exist is named without a path: who may not ask does not learn whether it is there.
 func (d *door) authorizeRole(c *api.Call, action string, extra ...policy.Entry) (name string, err error) {
+	noteParameters(c)
 	if name, err = c.Text("RoleName"); err != nil {
 		return "", err
 	}
-	c.Event.RequestParameters = map[string]any{"roleName": name}
 	resource := arn.Role(c.Caller.Account, "/", name)
 	if role, err := d.directory.Role(c.Caller.Account, name); err == nil {
 		resource = role.ARN()

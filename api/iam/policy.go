@@ -17,7 +17,6 @@ func (d *door) putRolePolicy(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	noteParameters(c, "policyName", in[0], "policyDocument", in[1])
 	return nil, d.directory.PutRolePolicy(ctx, c.Caller.Account, role, in[0], in[1])
 }
 
@@ -93,7 +92,6 @@ func (d *door) deleteRolePolicy(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	noteParameters(c, "policyName", name)
 	return nil, d.directory.DeleteRolePolicy(ctx, c.Caller.Account, role, name)
 }
 
@@ -165,7 +163,6 @@ func (d *door) putUserPolicy(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	noteParameters(c, "policyName", in[0], "policyDocument", in[1])
 	return nil, d.directory.PutUserPolicy(ctx, c.Caller.Account, name, in[0], in[1])
 }
 
@@ -216,27 +213,18 @@ func (d *door) deleteUserPolicy(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	noteParameters(c, "policyName", name)
 	return nil, d.directory.DeleteUserPolicy(ctx, c.Caller.Account, user, name)
 }
 
 // authorizeUser asks for an action on the user that the call names, as authorizeRole does for roles.
 func (d *door) authorizeUser(c *api.Call, action string) (name string, err error) {
+	noteParameters(c)
 	if name, err = c.Text("UserName"); err != nil {
 		return "", err
 	}
-	c.Event.RequestParameters = map[string]any{"userName": name}
 	resource := arn.User(c.Caller.Account, "/", name)
 	if u, err := d.directory.User(c.Caller.Account, name); err == nil {
 		resource = u.ARN()
 	}
 	return name, c.Authorize(action, resource.String())
-}
-
-// noteParameters adds name, value pairs to the record's request parameters.
-func noteParameters(c *api.Call, pairs ...string) {
-	parameters := c.Event.RequestParameters.(map[string]any)
-	for i := 0; i < len(pairs); i += 2 {
-		parameters[pairs[i]] = pairs[i+1]
-	}
 }

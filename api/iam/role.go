@@ -50,6 +50,7 @@ func notHonoured(c *api.Call, parameters ...string) error {
 }
 
 func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
+	noteParameters(c)
 	in, err := c.Texts("RoleName", "AssumeRolePolicyDocument")
 	if err != nil {
 		return nil, err
@@ -62,7 +63,6 @@ func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Event.RequestParameters = map[string]any{"roleName": in[0], "path": path, "assumeRolePolicyDocument": in[1], "tags": record(tagList)}
 	resource := arn.Role(c.Caller.Account, path, in[0]).String()
 	if err := c.Authorize("iam:CreateRole", resource, requestTags(tagList)...); err != nil {
 		return nil, err
@@ -114,6 +114,7 @@ type rolesResult struct {
 var pathPrefix = regexp.MustCompile(`^/[!-~]{0,511}$`)
 
 func (d *door) listRoles(_ context.Context, c *api.Call) (any, error) {
+	noteParameters(c)
 	prefix := c.Form.Get("PathPrefix")
 	if prefix != "" && !pathPrefix.MatchString(prefix) {
 		return nil, fault.New(fault.Invalid, "1 validation error detected: Value '%.100s' at 'pathPrefix' failed to satisfy constraint: at most 512 characters that begin with / are accepted", prefix)
@@ -157,7 +158,6 @@ func (d *door) updateRole(ctx context.Context, c *api.Call) (any, error) {
 	var change directory.RoleUpdate
 	if text, ok := c.Form["Description"]; ok {
 		change.Description = &text[0]
-		c.Event.RequestParameters.(map[string]any)["description"] = text[0]
 	}
 	seconds, given, err := c.Number("MaxSessionDuration")
 	if err != nil {
@@ -166,7 +166,6 @@ func (d *door) updateRole(ctx context.Context, c *api.Call) (any, error) {
 	if given {
 		longest := time.Duration(seconds) * time.Second
 		change.MaxSession = &longest
-		c.Event.RequestParameters.(map[string]any)["maxSessionDuration"] = seconds
 	}
 	_, err = d.directory.UpdateRole(ctx, c.Caller.Account, name, change)
 	return struct{}{}, err
@@ -194,7 +193,6 @@ func (d *door) updateTrust(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Event.RequestParameters.(map[string]any)["policyDocument"] = text
 	return nil, d.directory.UpdateTrust(ctx, c.Caller.Account, name, text)
 }
 
@@ -218,15 +216,11 @@ func (d *door) tagRole(ctx context.Context, c *api.Call) (any, error) {
 	if len(tagList) == 0 {
 		return nil, missing("tags")
 	}
-	c.Event.RequestParameters.(map[string]any)["tags"] = record(tagList)
 	return nil, d.directory.TagRole(ctx, c.Caller.Account, name, tagList)
 }
 
 func (d *door) untagRole(ctx context.Context, c *api.Call) (any, error) {
-	var keys []string
-	for _, m := range c.Members("TagKeys") {
-		keys = append(keys, m[""])
-	}
+	keys := tagKeys(c)
 	name, err := d.authorizeRole(c, "iam:UntagRole", policy.Entry{Key: "aws:TagKeys", Values: keys})
 	if err != nil {
 		return nil, err
@@ -237,8 +231,15 @@ func (d *door) untagRole(ctx context.Context, c *api.Call) (any, error) {
 	case len(keys) > maxTags:
 		return nil, tooMany("tagKeys", len(keys))
 	}
-	c.Event.RequestParameters.(map[string]any)["tagKeys"] = keys
 	return nil, d.directory.UntagRole(ctx, c.Caller.Account, name, keys)
+}
+
+func tagKeys(c *api.Call) []string {
+	var keys []string
+	for _, m := range c.Members("TagKeys") {
+		keys = append(keys, m[""])
+	}
+	return keys
 }
 
 type roleTagsResult struct {

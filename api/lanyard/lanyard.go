@@ -72,15 +72,15 @@ func (d *door) createAccount(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	resource := arn.ARN{Service: "lanyard", Region: c.Region(), Account: management.ID, Resource: "account/*"}
-	if err := c.Authorize("lanyard:CreateAccount", resource.String()); err != nil {
-		return nil, err
-	}
 	in, err := api.Decode[createAccountRequest](c)
 	if err != nil {
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"accountId": in.AccountID, "name": in.Name}
+	resource := arn.ARN{Service: "lanyard", Region: c.Region(), Account: management.ID, Resource: "account/*"}
+	if err := c.Authorize("lanyard:CreateAccount", resource.String()); err != nil {
+		return nil, err
+	}
 	account, key, err := d.directory.CreateAccount(ctx, directory.NewAccount{ID: in.AccountID, Name: in.Name})
 	if err != nil {
 		return nil, err
@@ -148,17 +148,17 @@ func fromCluster(c *registry.Cluster) clusterResponse {
 
 // activateCluster is signed with the pair that RegisterCluster answered, and only with that: the caller is the cluster.
 func (d *door) activateCluster(ctx context.Context, c *api.Call) (any, error) {
+	in, err := api.Decode[activateRequest](c)
+	if err != nil {
+		return nil, err
+	}
+	c.Event.RequestParameters = map[string]any{"cluster": c.Caller.ARN, "issuers": in.Issuers, "practice": in.Practice}
 	if err := c.Authorize("lanyard:ActivateCluster", c.Caller.ARN); err != nil {
 		return nil, err
 	}
 	if c.Caller.User != nil || c.Caller.Session != nil {
 		return nil, fault.New(fault.Denied, "ActivateCluster is signed with the activation id and code that RegisterCluster answered, not by %s.", c.Caller.ARN)
 	}
-	in, err := api.Decode[activateRequest](c)
-	if err != nil {
-		return nil, err
-	}
-	c.Event.RequestParameters = map[string]any{"cluster": c.Caller.ARN, "issuers": in.Issuers, "practice": in.Practice}
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -182,14 +182,14 @@ type putKeysRequest struct {
 
 func (d *door) putClusterKeys(ctx context.Context, c *api.Call) (any, error) {
 	name := c.Labels["name"]
-	if err := c.Authorize("lanyard:PutClusterKeys", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
-		return nil, err
-	}
 	in, err := api.Decode[putKeysRequest](c)
 	if err != nil {
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"name": name, "issuers": in.Issuers, "jwks": string(in.JWKS)}
+	if err := c.Authorize("lanyard:PutClusterKeys", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+		return nil, err
+	}
 	keys, err := parseKeys(in.JWKS)
 	if err != nil {
 		return nil, err
@@ -207,17 +207,17 @@ type updateClusterRequest struct {
 
 func (d *door) updateCluster(ctx context.Context, c *api.Call) (any, error) {
 	name := c.Labels["name"]
-	if err := c.Authorize("lanyard:UpdateCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
-		return nil, err
-	}
 	in, err := api.Decode[updateClusterRequest](c)
 	if err != nil {
+		return nil, err
+	}
+	c.Event.RequestParameters = map[string]any{"name": name, "nodeBinding": in.NodeBinding}
+	if err := c.Authorize("lanyard:UpdateCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
 		return nil, err
 	}
 	if in.NodeBinding == nil {
 		return nil, fault.New(fault.Invalid, "The parameter nodeBinding is required: true or false.")
 	}
-	c.Event.RequestParameters = map[string]any{"name": name, "nodeBinding": *in.NodeBinding}
 	changed, err := d.registry.UpdateCluster(ctx, c.Caller.Account, name, *in.NodeBinding)
 	if err != nil {
 		return nil, err

@@ -4,8 +4,9 @@ package sts
 
 import (
 	"context"
-	"crypto/sha256"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/openlanyard/lanyard/api"
@@ -83,11 +84,9 @@ func (d *door) assumeRoleWithWebIdentity(ctx context.Context, c *api.Call) (any,
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"roleArn": in[0], "roleSessionName": in[1]}
-	c.Shown.Hash = sha256.Sum256([]byte(in[2]))
-	for _, name := range []string{"Policy", "PolicyArns.member.1.arn", "ProviderId"} {
-		if c.Form.Get(name) != "" {
-			return nil, fault.New(fault.Unsupported, "The parameter %s is not supported yet: leave it out.", name)
-		}
+	c.Shown.Token = in[2]
+	if err := refuseUnhonoured(c); err != nil {
+		return nil, err
 	}
 	seconds, given, err := c.Number("DurationSeconds")
 	if err != nil {
@@ -117,6 +116,24 @@ func (d *door) assumeRoleWithWebIdentity(ctx context.Context, c *api.Call) (any,
 		},
 		PackedPolicySize: s.PackedPercent(),
 	}, nil
+}
+
+// refuseUnhonoured refuses, by name, what would narrow the session, since nothing enforces it yet. Of a list, no spelling
+// of a member is let through.
+func refuseUnhonoured(c *api.Call) error {
+	var given []string
+	for key, values := range c.Form {
+		switch {
+		case strings.HasPrefix(key, "PolicyArns"):
+			given = append(given, "PolicyArns")
+		case (key == "Policy" || key == "ProviderId") && values[0] != "":
+			given = append(given, key)
+		}
+	}
+	if len(given) == 0 {
+		return nil
+	}
+	return fault.New(fault.Unsupported, "The parameter %s is not supported yet: leave it out.", slices.Min(given))
 }
 
 // identify says in the record who showed the token, once that is verified.
