@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/registry"
 )
 
@@ -290,6 +292,76 @@ func TestDecisionsAreInTheRecord(t *testing.T) {
 		}
 		if e["eventTime"] == nil || e["awsRegion"] != region || e["recipientAccountId"] != ours || e["readOnly"] != true {
 			t.Errorf("%s: the record is %v", tt.name, e)
+		}
+	}
+}
+
+// TestDenialsTellWhatWasAsked holds that the record of a denial names what it was about, at every operation that has
+// something to name. What has parts is left out of a denial's record.
+func TestDenialsTellWhatWasAsked(t *testing.T) {
+	w := newWorld(t)
+	w.account(t, ours)
+	association := w.associate(t, ours)
+	server := w.serve(t, w.config())
+	nobody := w.role(t, ours, "nobody")
+	at := "/clusters/dev/pod-identity-associations"
+	for _, tt := range []struct{ service, method, path, body, want string }{
+		{"eks", "POST", "/cluster-registrations", `{"name":"x","tags":{"a":"b"}}`, `{"name":"x","tags":"omitted"}`},
+		{"eks", "DELETE", "/cluster-registrations/dev", "", `{"name":"dev"}`},
+		{"eks", "GET", "/clusters/dev", "", `{"name":"dev"}`},
+		{"eks", "POST", at, `{"namespace":"n","serviceAccount":"s","roleArn":"r"}`, `{"name":"dev","namespace":"n","roleArn":"r","serviceAccount":"s","tags":"omitted"}`},
+		{"eks", "GET", at, "", `{"name":"dev"}`},
+		{"eks", "GET", at + "/" + association.ID, "", `{"associationId":"` + association.ID + `","name":"dev"}`},
+		{"eks", "POST", at + "/" + association.ID, `{"roleArn":"r"}`, `{"associationId":"` + association.ID + `","name":"dev","roleArn":"r"}`},
+		{"eks", "DELETE", at + "/" + association.ID, "", `{"associationId":"` + association.ID + `","name":"dev"}`},
+		{"eks", "POST", "/tags/x", `{"tags":{"a":"b"}}`, `{"resourceArn":"x","tags":"omitted"}`},
+		{"eks", "DELETE", "/tags/x?tagKeys=a", "", `{"resourceArn":"x","tagKeys":"omitted"}`},
+		{"eks", "GET", "/tags/x", "", `{"resourceArn":"x"}`},
+		{"lanyard", "POST", "/lanyard/v1/accounts", `{"accountId":"1","name":"x"}`, `{"accountId":"1","name":"x"}`},
+		{"lanyard", "POST", "/lanyard/v1/activations", `{"issuers":["i"]}`, `{"cluster":"arn:aws:sts::111122223333:assumed-role/nobody/test","issuers":"omitted","practice":false}`},
+		{"lanyard", "PUT", "/lanyard/v1/clusters/dev/keys", `{"issuers":["i"],"jwks":{}}`, `{"issuers":"omitted","jwks":"{}","name":"dev"}`},
+		{"lanyard", "PATCH", "/lanyard/v1/clusters/dev", `{"nodeBinding":false}`, `{"name":"dev","nodeBinding":false}`},
+		{"lanyard", "POST", "/lanyard/v1/revocations", `{"kind":"role","value":"pod"}`, `{"cluster":"","kind":"role","value":"pod"}`},
+		{"iam", "POST", "CreateRole", "RoleName=r&AssumeRolePolicyDocument=d&Path=/p/&Tags.member.1.Key=k&Tags.member.1.Value=v", `{"assumeRolePolicyDocument":"d","path":"/p/","roleName":"r","tags":"omitted"}`},
+		{"iam", "POST", "GetRole", "RoleName=r", `{"roleName":"r"}`},
+		{"iam", "POST", "ListRoles", "PathPrefix=/p/", `{"pathPrefix":"/p/"}`},
+		{"iam", "POST", "UpdateRole", "RoleName=r&Description=d&MaxSessionDuration=3600", `{"description":"d","maxSessionDuration":3600,"roleName":"r"}`},
+		{"iam", "POST", "UpdateRoleDescription", "RoleName=r&Description=d", `{"description":"d","roleName":"r"}`},
+		{"iam", "POST", "UpdateAssumeRolePolicy", "RoleName=r&PolicyDocument=d", `{"policyDocument":"d","roleName":"r"}`},
+		{"iam", "POST", "DeleteRole", "RoleName=r", `{"roleName":"r"}`},
+		{"iam", "POST", "PutRolePolicy", "RoleName=r&PolicyName=p&PolicyDocument=d", `{"policyDocument":"d","policyName":"p","roleName":"r"}`},
+		{"iam", "POST", "GetRolePolicy", "RoleName=r&PolicyName=p", `{"policyName":"p","roleName":"r"}`},
+		{"iam", "POST", "DeleteRolePolicy", "RoleName=r&PolicyName=p", `{"policyName":"p","roleName":"r"}`},
+		{"iam", "POST", "TagRole", "RoleName=r&Tags.member.1.Key=k&Tags.member.1.Value=v", `{"roleName":"r","tags":"omitted"}`},
+		{"iam", "POST", "UntagRole", "RoleName=r&TagKeys.member.1=k", `{"roleName":"r","tagKeys":"omitted"}`},
+		{"iam", "POST", "PutUserPolicy", "UserName=u&PolicyName=p&PolicyDocument=d", `{"policyDocument":"d","policyName":"p","userName":"u"}`},
+		{"iam", "POST", "DeleteUserPolicy", "UserName=u&PolicyName=p", `{"policyName":"p","userName":"u"}`},
+	} {
+		in := request{as: nobody, service: tt.service, method: tt.method, path: tt.path, body: tt.body}
+		if isQuery(tt.service) {
+			in.path, in.body = "/", "Version=2010-05-08&Action="+tt.path+"&"+tt.body
+		}
+		got := w.send(t, server, in)
+		if !strings.HasPrefix(got.code(), "AccessDenied") {
+			t.Errorf("%s %s %s: %d %s, want to be denied", tt.service, tt.method, tt.path, got.status, got.body)
+			continue
+		}
+		text, err := json.Marshal(w.event(t, got.header.Get("X-Amzn-Requestid"))["requestParameters"])
+		if err != nil || string(text) != tt.want {
+			t.Errorf("%s %s %s: the record has %s (%v), want %s", tt.service, tt.method, tt.path, text, err, tt.want)
+		}
+	}
+}
+
+func TestReasonNamesTheStatement(t *testing.T) {
+	for name, want := range map[string]string{"": "Allow by statement 0", `"Sid":"Mine",`: "Allow by statement 0 Mine"} {
+		doc, err := policy.Parse(policy.Identity, `{"Version":"2012-10-17","Statement":{`+name+`"Effect":"Allow","Action":"*","Resource":"*"}}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decision := policy.Evaluate(&policy.Question{Action: "eks:ListClusters", Resource: "*"}, []*policy.Document{doc})
+		if got := api.Reason(decision); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

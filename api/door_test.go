@@ -1,18 +1,24 @@
 package api_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/broker"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/limit"
+	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/session"
 )
 
@@ -215,6 +221,57 @@ func TestTheCallersMistakeIsNoErrorOfOurs(t *testing.T) {
 		got := w.send(t, server, request{method: "GET", path: "/pay/a" + tt.query})
 		if line := logLine(t, w.log.String(), got.header.Get("X-Amzn-Requestid")); !strings.Contains(line, `"level":"`+tt.level+`"`) {
 			t.Errorf("%s: %d is logged as %q, want %s", tt.name, got.status, line, tt.level)
+		}
+	}
+}
+
+// TestConditionKeysOfTheRequest holds what policies may ask about how a request came, at every door.
+func TestConditionKeysOfTheRequest(t *testing.T) {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+	r.RemoteAddr = "[2001:db8::1]:4711"
+	for _, secure := range []bool{false, true} {
+		want := policy.Context{
+			{Key: "aws:SourceIp", Values: []string{"2001:db8::1"}},
+			{Key: "aws:RequestedRegion", Values: []string{region}},
+			{Key: "aws:SecureTransport", Values: []string{strconv.FormatBool(secure)}},
+		}
+		if r.TLS = nil; secure {
+			r.TLS = &tls.ConnectionState{}
+		}
+		if diff := cmp.Diff(want, api.RequestContext(r, region)); diff != "" {
+			t.Errorf("TLS %v (-want +got):\n%s", secure, diff)
+		}
+	}
+}
+
+// TestAWebIdentityHasOneRate holds that a node does not get another rate with another session name.
+func TestAWebIdentityHasOneRate(t *testing.T) {
+	w := newWorld(t)
+	w.setClock(goldenTime)
+	w.account(t, ours)
+	config := w.config()
+	config.Principals = limit.NewRates(1, 2, 64)
+	server := w.serve(t, config)
+	elsewhere := agentToken(w.clock())
+	object := elsewhere["kubernetes.io"].(map[string]any)
+	object["pod"], object["node"] = map[string]any{"name": "agent-2", "uid": "agent-pod-2"}, map[string]any{"name": "node-2", "uid": "node-2-uid"}
+	for _, tt := range []struct {
+		session string
+		token   string
+		want    int
+	}{
+		{"first", w.token(t, agentToken(w.clock())), 200},
+		{"second", w.token(t, agentToken(w.clock())), 200},
+		{"third", w.token(t, agentToken(w.clock())), 400}, // Throttling
+		{"elsewhere", w.token(t, elsewhere), 200},
+	} {
+		grant, err := w.broker.ForWebIdentity(t.Context(), broker.WebIdentity{Role: w.agentRole(t, ours), SessionName: tt.session, Token: tt.token, Duration: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := request{as: byCredentials(grant.Credentials), service: "sts", method: "POST", path: "/", body: identity}
+		if got := w.send(t, server, in); got.status != tt.want {
+			t.Errorf("%s: %d %s, want %d", tt.session, got.status, got.body, tt.want)
 		}
 	}
 }

@@ -106,7 +106,7 @@ func Decode[T any](c *Call) (T, error) {
 // isPlain holds the bytes that encoding/json writes as they are.
 var isPlain = func() (plain [256]bool) {
 	for c := ' '; c < 0x7f; c++ {
-		plain[c] = strings.IndexRune(`"\<>&`, c) < 0
+		plain[c] = !strings.ContainsRune(`"\<>&`, c)
 	}
 	return plain
 }()

@@ -70,6 +70,39 @@ func TestPrincipals(t *testing.T) {
 	}
 }
 
+// A session's name and key are its holder's choice or change with each fetch: they give nobody another bound.
+func TestRateKeyIsWhoAsks(t *testing.T) {
+	role := &Role{Account: one, ID: "AROAX", Name: "app"}
+	pod := func(uid string) *session.Origin { return &session.Origin{Cluster: "c1", PodUID: uid, NodeUID: "n1"} }
+	of := func(r *Role, name string, origin *session.Origin) *Principal {
+		p, err := SessionPrincipal(r, &session.Session{Account: one, RoleID: r.ID, Name: name, AccessKeyID: "ASIA" + name, Origin: origin})
+		must(t, err)
+		return p
+	}
+	first := of(role, "a", pod("p1"))
+	for _, test := range []struct {
+		name  string
+		other *Principal
+		same  bool
+	}{
+		{"another session of the pod", of(role, "b", pod("p1")), true},
+		{"another pod", of(role, "a", pod("p2")), false},
+		{"the pod in another cluster", of(role, "a", &session.Origin{Cluster: "c2", PodUID: "p1", NodeUID: "n1"}), false},
+		{"another role of the pod", of(&Role{Account: one, ID: "AROAY", Name: "app"}, "a", pod("p1")), false},
+		{"a node of the pod's name", of(role, "a", &session.Origin{Cluster: "c1", NodeUID: "p1"}), false},
+		{"no origin", of(role, "a", nil), false},
+		{"a user", UserPrincipal(&User{Account: one, Name: "ann", Path: "/"}, "AKIA1"), false},
+	} {
+		if same := test.other.RateKey() == first.RateKey(); same != test.same {
+			t.Errorf("%s: the same bound is %v, want %v", test.name, same, test.same)
+		}
+	}
+	ann := &User{Account: one, Name: "ann", Path: "/"}
+	if a, b := UserPrincipal(ann, "AKIA1").RateKey(), UserPrincipal(ann, "AKIA2").RateKey(); a != b {
+		t.Errorf("a user's two keys have the bounds of %s and %s, want one", a, b)
+	}
+}
+
 func TestASessionPolicyNarrowsAndOneThatDoesNotParseIsRefused(t *testing.T) {
 	w := fresh(t)
 	w.create(t, NewRole{Account: one, Name: "app"})

@@ -1,11 +1,15 @@
 package gateway
 
 import (
+	"context"
+	"crypto/sha256"
+	"errors"
 	"net"
 	"net/http"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/sigv4"
 )
 
 // eventSource is S3's name in CloudTrail.
@@ -16,9 +20,40 @@ const eventSource = "s3.amazonaws.com"
 func (g *Gateway) record(r *http.Request, e *entry, place *audit.Place, refused error) error {
 	place.Record(g.event(r, e, refused))
 	if e.call != nil && e.call.op.management {
-		return place.Commit(r.Context())
+		return unlessGone(r, place.Commit(r.Context()))
 	}
-	return place.Write(r.Context())
+	return unlessGone(r, place.Write(r.Context()))
+}
+
+// unlessGone tells a client that did not wait for its record from an audit that cannot take it. The record is written all
+// the same.
+func unlessGone(r *http.Request, err error) error {
+	if err != nil && errors.Is(err, context.Cause(r.Context())) {
+		return requestTimeout.refusal()
+	}
+	return err
+}
+
+// stranger notes who was refused at the door and passes the error on. Nobody is known yet, and the note goes where it
+// cannot fill the audit; but for a session that is over or revoked, whose signature is good: it is noted once a minute.
+func (g *Gateway) stranger(r *http.Request, e *entry, sig *sigv4.Signature, err error) error {
+	if e.principal == nil {
+		g.config.Audit.Unauthenticated(g.event(r, e, err))
+		return err
+	}
+	place, full := g.config.Audit.Reserve()
+	if full != nil {
+		return full
+	}
+	defer place.Release()
+	e.call, _ = parse(r) // for the record alone
+	event := g.event(r, e, err)
+	event.AdditionalEventData = nil // no policy was asked
+	refused := place.Refuse(r.Context(), sha256.Sum256([]byte(sig.Token)), event.ErrorCode+" "+event.ErrorMessage, event)
+	if refused = unlessGone(r, refused); refused != nil {
+		return refused
+	}
+	return err
 }
 
 // event describes one decision as CloudTrail describes a data event of S3
@@ -41,13 +76,13 @@ func (g *Gateway) event(r *http.Request, e *entry, refused error) *audit.Event {
 	}
 	if e.call != nil {
 		g.describe(event, e.call)
-		event.AdditionalEventData = map[string]any{"decision": api.Reason(e.decision)}
+		event.AdditionalEventData = audit.Object{{Name: "decision", Value: api.Reason(e.decision)}}
 	} else {
-		event.RequestParameters = map[string]any{"method": r.Method, "path": r.URL.EscapedPath()}
+		event.RequestParameters = audit.Object{{Name: "method", Value: r.Method}, {Name: "path", Value: r.URL.EscapedPath()}}
 	}
 	if refused != nil {
 		found, message := codeOf(refused)
-		event.ErrorCode, event.ErrorMessage = found.name, message
+		event.Fail(found.name, message)
 	}
 	return event
 }
@@ -55,15 +90,15 @@ func (g *Gateway) event(r *http.Request, e *entry, refused error) *audit.Event {
 // describe adds what the call is and what it touches.
 func (g *Gateway) describe(event *audit.Event, c *call) {
 	event.EventName, event.ManagementEvent = c.op.name, c.op.management
-	parameters := map[string]any{}
+	parameters := make(audit.Object, 0, 2)
 	if c.bucket != "" {
-		parameters["bucketName"] = c.bucket
+		parameters = append(parameters, audit.Member{Name: "bucketName", Value: c.bucket})
 		event.Resources = append(event.Resources, audit.Resource{
 			AccountID: g.config.Account, Type: "AWS::S3::Bucket", ARN: bucketARN(c.bucket),
 		})
 	}
 	if c.key != "" {
-		parameters["key"] = c.key
+		parameters = append(parameters, audit.Member{Name: "key", Value: c.key})
 		event.Resources = append(event.Resources, audit.Resource{Type: "AWS::S3::Object", ARN: c.resource()})
 	}
 	event.RequestParameters = parameters

@@ -10,7 +10,7 @@ import (
 // authenticates and audits by itself; the frame's own refusals get S3's shape.
 func (g *Gateway) Door() *api.Door {
 	return &api.Door{
-		Service: "s3", Source: "s3.amazonaws.com", Stream: g,
+		Service: "s3", Source: "s3.amazonaws.com", Stream: g.answer,
 		Fail: func(w http.ResponseWriter, c *api.Call, err error) (string, int) {
 			return WriteError(w, c.Request, c.ID, err)
 		},

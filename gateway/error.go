@@ -71,8 +71,9 @@ var codes = map[fault.Kind]code{
 
 // refusal is an error with a code that has no kind.
 type refusal struct {
-	code    code
-	message string
+	code     code
+	message  string
+	upstream bool // the code is none of ours
 }
 
 func (e *refusal) Error() string { return e.code.name + ": " + e.message }
@@ -99,6 +100,19 @@ func codeOf(err error) (code, string) {
 		message = found.sentence
 	}
 	return found, message
+}
+
+// label returns an error's code for a metric: one of ours, so that an upstream cannot make up labels.
+func label(err error) string {
+	if err == nil {
+		return ""
+	}
+	var known *refusal
+	if errors.As(err, &known) && known.upstream {
+		return "Upstream"
+	}
+	found, _ := codeOf(err)
+	return found.name
 }
 
 // hostID stands where S3 names the machine that answered. Which of ours it was is in the log, under the request id.
@@ -140,9 +154,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, requestID string, err er
 // mark sets what every answer carries: the request's id, and the two headers that keep a browser from running what an
 // object contains, because the console may share this address.
 func mark(w http.ResponseWriter, requestID string) {
-	h := w.Header()
-	h.Set("X-Amz-Request-Id", requestID)
-	h.Set("X-Amz-Id-2", hostID)
-	h.Set("Content-Security-Policy", "sandbox")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h, values := w.Header(), [...]string{requestID, hostID, "sandbox", "nosniff"}
+	for i, name := range [...]string{"X-Amz-Request-Id", "X-Amz-Id-2", "Content-Security-Policy", "X-Content-Type-Options"} {
+		h[name] = values[i : i+1 : i+1] // one allocation for all, as the names are canonical already
+	}
 }

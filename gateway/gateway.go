@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/openlanyard/lanyard/access"
+	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/directory"
@@ -35,7 +36,7 @@ type Config struct {
 	Access     *access.Access
 	Audit      *audit.Log
 	Upstream   Upstream
-	Principals *limit.Rates     // what one principal may ask; nil: no bound
+	Principals *limit.Rates     // what one principal may ask, at this door and the others that share it
 	Logger     *slog.Logger     // nil: none
 	Now        func() time.Time // nil: time.Now
 }
@@ -55,6 +56,8 @@ func New(config Config) (*Gateway, error) {
 		return nil, fmt.Errorf("the gateway's account is %q: 12 digits are accepted", config.Account)
 	case config.Access == nil || config.Audit == nil:
 		return nil, errors.New("the gateway needs the rooms access and audit")
+	case config.Principals == nil:
+		return nil, errors.New("the gateway needs a bound of what one principal may ask")
 	case up.URL == nil || up.URL.Scheme != "http" && up.URL.Scheme != "https" || up.URL.Host == "":
 		return nil, fmt.Errorf("the upstream %q is no address: http://HOST or https://HOST is accepted", up.URL)
 	case up.URL.User != nil || strings.Trim(up.URL.Path, "/") != "" || up.URL.RawQuery != "":
@@ -87,7 +90,10 @@ type entry struct {
 }
 
 // ServeHTTP answers one request.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { _, _ = g.answer(w, r) }
+
+// answer answers one request and says which operation it was and what was wrong with it, as labels of a metric.
+func (g *Gateway) answer(w http.ResponseWriter, r *http.Request) (operation, code string) {
 	start := g.config.Now()
 	e := &entry{id: newRequestID()}
 	e.err = g.guarded(w, r, e)
@@ -96,6 +102,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, e.status = WriteError(w, r, e.id, e.err)
 	}
 	g.log(r, e, g.config.Now().Sub(start))
+	if e.call != nil {
+		operation = e.call.op.name
+	}
 	switch {
 	case e.err == nil:
 	case refused:
@@ -103,6 +112,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		breakOff(w)
 	}
+	return operation, label(e.err)
 }
 
 // linger takes, for a moment, what a client goes on sending after a refusal. The AWS SDK for Go says that it expects
@@ -140,12 +150,11 @@ func (g *Gateway) guarded(w http.ResponseWriter, r *http.Request, e *entry) (err
 // serve takes the steps of one request. After it returned an error with e.status still zero, nothing was answered.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *entry) error {
 	sig, principal, err := g.authenticate(r)
-	if err != nil {
-		g.config.Audit.Unauthenticated(g.event(r, e, err))
-		return err
-	}
 	e.principal = principal
-	if g.config.Principals != nil && !g.config.Principals.Allow(principal.ARN, g.config.Now()) {
+	if err != nil {
+		return g.stranger(r, e, sig, err)
+	}
+	if !g.config.Principals.Allow(principal.RateKey(), g.config.Now()) {
 		return codes[fault.Throttled].refusal()
 	}
 	place, err := g.config.Audit.Reserve()
@@ -173,7 +182,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *entry) error 
 	}
 	defer func() { _ = resp.Body.Close() }() // its error was already Read's
 	if resp.StatusCode/100 != 2 && resp.StatusCode != http.StatusNotModified {
-		return g.conceal(principal, e.call, refusalOf(e.call, resp))
+		return g.conceal(r, principal, e.call, refusalOf(e.call, resp))
 	}
 	mark(w, e.id)
 	e.status = resp.StatusCode
@@ -211,7 +220,7 @@ func (g *Gateway) authorize(r *http.Request, p *directory.Principal, c *call) (p
 	if owner := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && owner != g.config.Account {
 		return policy.Decision{}, codes[fault.Denied].refusal()
 	}
-	return g.config.Access.Authorize(p, c.op.action, c.resource(), c.context())
+	return g.config.Access.Authorize(p, c.op.action, c.resource(), append(api.RequestContext(r, g.config.Region), c.context()...))
 }
 
 // openBody returns what the upstream gets as body. Nothing of a streamed body is read here: a client that expects 100
@@ -232,13 +241,13 @@ func (g *Gateway) openBody(r *http.Request, c *call, declared string) (io.Reader
 }
 
 // conceal keeps S3's promise that who may not list a bucket does not learn which keys are missing in it.
-func (g *Gateway) conceal(p *directory.Principal, c *call, err error) error {
+func (g *Gateway) conceal(r *http.Request, p *directory.Principal, c *call, err error) error {
 	var upstream *refusal
 	missing := errors.As(err, &upstream) && upstream.code.status == http.StatusNotFound && upstream.code.name != "NoSuchBucket"
 	if !missing || c.op.action != "s3:GetObject" {
 		return err
 	}
-	if _, denied := g.config.Access.Authorize(p, "s3:ListBucket", bucketARN(c.bucket), nil); denied != nil {
+	if _, denied := g.config.Access.Authorize(p, "s3:ListBucket", bucketARN(c.bucket), api.RequestContext(r, g.config.Region)); denied != nil {
 		return denied
 	}
 	return err

@@ -104,6 +104,25 @@ var operations = []operation{
 	},
 }
 
+// notServed are the operations that clients turn to by themselves, as the CLI does for a large file: who meets one is told
+// its name and what to do instead.
+var notServed = []struct {
+	name, method string
+	level        level
+	selector     string
+	instead      string
+}{
+	{"CreateMultipartUpload", http.MethodPost, object, "uploads", inOnePiece},
+	{"UploadPart", http.MethodPut, object, "uploadId", inOnePiece},
+	{"CompleteMultipartUpload", http.MethodPost, object, "uploadId", inOnePiece},
+	{"AbortMultipartUpload", http.MethodDelete, object, "uploadId", inOnePiece},
+	{"ListParts", http.MethodGet, object, "uploadId", inOnePiece},
+	{"ListMultipartUploads", http.MethodGet, bucket, "uploads", inOnePiece},
+	{"DeleteObjects", http.MethodPost, bucket, "delete", "delete the objects one by one, with DeleteObject"},
+}
+
+const inOnePiece = "send the object in one piece, of up to 5 GB; for the CLI: aws configure set default.s3.multipart_threshold 5GB"
+
 // consumed are the headers beginning with x-amz- that this door or the signature uses up.
 var consumed = []string{
 	"x-amz-content-sha256", "x-amz-date", "x-amz-expected-bucket-owner", "x-amz-security-token", "x-amz-user-agent",
@@ -111,6 +130,11 @@ var consumed = []string{
 
 // find returns the row for a method on a level with this query, or the refusal that names what is not known.
 func find(method string, at level, query url.Values) (*operation, error) {
+	for _, op := range notServed {
+		if op.method == method && op.level == at && query.Has(op.selector) {
+			return nil, fault.New(fault.Unsupported, "the operation %s is not supported: %s", op.name, op.instead)
+		}
+	}
 	var found *operation
 	for i := range operations {
 		op := &operations[i]

@@ -150,9 +150,9 @@ func refusalOf(c *call, resp *http.Response) error {
 	case resp.StatusCode < 400 || resp.StatusCode == http.StatusUnauthorized || ofTheGateway[body.Code]:
 		return fmt.Errorf("the upstream refuses the gateway itself: status %d, code %q, %q", resp.StatusCode, body.Code, body.Message)
 	case parsed:
-		return &refusal{code: code{name: body.Code, status: resp.StatusCode}, message: body.Message}
+		return &refusal{code: code{name: body.Code, status: resp.StatusCode}, message: body.Message, upstream: true}
 	case c.op.method == http.MethodHead && resp.StatusCode < 500: // has a status and nothing else
-		return &refusal{code: code{name: http.StatusText(resp.StatusCode), status: resp.StatusCode}}
+		return &refusal{code: code{name: http.StatusText(resp.StatusCode), status: resp.StatusCode}, upstream: true}
 	case resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusGatewayTimeout:
 		return fault.New(fault.Unavailable, "The object store is not available. Please try again.")
 	}

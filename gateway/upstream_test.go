@@ -386,6 +386,7 @@ func TestNewRefuses(t *testing.T) {
 		{"no account", func(c *Config) { c.Account = "" }},
 		{"no access", func(c *Config) { c.Access = nil }},
 		{"no audit", func(c *Config) { c.Audit = nil }},
+		{"no bound of a principal", func(c *Config) { c.Principals = nil }},
 		{"no upstream", func(c *Config) { c.Upstream.URL = nil }},
 		{"an upstream of another scheme", func(c *Config) { c.Upstream.URL = address("ftp://store") }},
 		{"an upstream with a path", func(c *Config) { c.Upstream.URL = address("http://store/bucket") }},

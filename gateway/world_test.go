@@ -20,6 +20,7 @@ import (
 	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/keyring"
+	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/sigv4"
@@ -73,7 +74,7 @@ func newWorld(tb testing.TB) *world {
 		tb.Fatal(err)
 	}
 	w.config = Config{
-		Account: ours, Region: region, Audit: log,
+		Account: ours, Region: region, Audit: log, Principals: limit.NewRates(1e6, 1e6, 64),
 		Access:   &access.Access{Store: st, Directory: dir, Registry: reg, Ring: ring.Ring(), Keys: sigv4.NewCache(64)},
 		Upstream: Upstream{URL: address, AccessKeyID: upstreamID, SecretAccessKey: upstreamSK, Region: region},
 	}
@@ -119,13 +120,20 @@ func (w *world) session(tb testing.TB, account string, statements ...string) ses
 	if err := w.directory.PutRolePolicy(tb.Context(), account, name, "s3", text); err != nil {
 		tb.Fatal(err)
 	}
-	sealing, mac, err := w.keyring.Sealing(tb.Context(), account)
+	return w.mint(tb, role, "pod", 0)
+}
+
+// mint makes a session of a role. A flip that is not 0 makes it one of a server that knows another key.
+func (w *world) mint(tb testing.TB, role *directory.Role, name string, flip byte) session.Credentials {
+	tb.Helper()
+	sealing, mac, err := w.keyring.Sealing(tb.Context(), role.Account)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	mac.Secret[0] ^= flip
 	now := time.Now()
 	credentials, err := session.Mint(&session.Session{
-		Account: account, RoleID: role.ID, RoleName: name, Name: "pod", Issued: now, Expires: now.Add(time.Hour),
+		Account: role.Account, RoleID: role.ID, RoleName: role.Name, Name: name, Issued: now, Expires: now.Add(time.Hour),
 		Revision: w.store.Revision(), Epoch: w.store.Epoch(),
 	}, sealing, mac)
 	if err != nil {

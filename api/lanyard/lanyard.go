@@ -211,7 +211,11 @@ func (d *door) updateCluster(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Event.RequestParameters = map[string]any{"name": name, "nodeBinding": in.NodeBinding}
+	parameters := map[string]any{"name": name}
+	if in.NodeBinding != nil {
+		parameters["nodeBinding"] = *in.NodeBinding
+	}
+	c.Event.RequestParameters = parameters
 	if err := c.Authorize("lanyard:UpdateCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
 		return nil, err
 	}

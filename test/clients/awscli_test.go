@@ -257,8 +257,8 @@ func cliNotServed(c cli) {
 	} {
 		c.refused("NotImplemented", "", words)
 	}
-	c.refused("MethodNotAllowed", "", "s3 cp --no-progress", c.file("large", large+large+large), "s3://"+cliBucket+"/parts") // goes in parts
-	c.refused("MethodNotAllowed", "", "s3api delete-objects --delete Objects=[{Key=small.txt}]"+at)
+	c.refused("NotImplemented", "multipart_threshold 5GB", "s3 cp --no-progress", c.file("large", large+large+large), "s3://"+cliBucket+"/parts") // goes in parts
+	c.refused("NotImplemented", "DeleteObjects", "s3api delete-objects --delete Objects=[{Key=small.txt}]"+at)
 	to := c.file("small", "")
 	c.ok("s3 cp --no-progress s3://"+cliBucket+"/small.txt", to)
 	c.equal("small.txt", c.got(to), small)

@@ -306,11 +306,11 @@ func goNotServed(c *goClient) {
 			_, err := s.CopyObject(ctx, &s3.CopyObjectInput{Bucket: goBucket, Key: aws.String("copy"), CopySource: aws.String(*goBucket + "/small.txt")})
 			return err
 		}},
-		{"CreateMultipartUpload", "MethodNotAllowed", func(ctx context.Context, s *s3.Client) error {
+		{"CreateMultipartUpload", "NotImplemented", func(ctx context.Context, s *s3.Client) error {
 			_, err := s.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: goBucket, Key: aws.String("big")})
 			return err
 		}},
-		{"DeleteObjects", "MethodNotAllowed", func(ctx context.Context, s *s3.Client) error {
+		{"DeleteObjects", "NotImplemented", func(ctx context.Context, s *s3.Client) error {
 			_, err := s.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: goBucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: smallKey}}}})
 			return err
 		}},
