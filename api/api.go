@@ -39,6 +39,7 @@ type Frame struct {
 	fallback *Door            // whose error shape an unsigned request of no known kind gets
 	forms    *Door            // and an unsigned form of no known Action
 	requests *prometheus.HistogramVec
+	large    chan struct{} // a place for each body over smallBody that is being read
 }
 
 // Door speaks one wire. Its operations never verify a signature themselves; a door with a Stream does everything itself.
@@ -66,7 +67,7 @@ func New(cfg Config, fallback string, doors ...*Door) *Frame {
 	if cfg.BodyTimeout == 0 {
 		cfg.BodyTimeout = 10 * time.Second
 	}
-	f := &Frame{Config: cfg, doors: map[string]*Door{}, unsigned: map[string]*Door{}}
+	f := &Frame{Config: cfg, doors: map[string]*Door{}, unsigned: map[string]*Door{}, large: make(chan struct{}, largeBodies)}
 	for _, d := range doors {
 		f.doors[d.Service] = d
 		for _, action := range d.Unsigned {

@@ -89,6 +89,19 @@ func RequestContext(r *http.Request, region string) policy.Context {
 	return ctx
 }
 
+// RequestTags are the condition keys of tags that a call brings.
+func RequestTags(tags []directory.Tag) []policy.Entry {
+	if len(tags) == 0 {
+		return nil
+	}
+	keys, entries := make([]string, len(tags)), make([]policy.Entry, len(tags))
+	for i, t := range tags {
+		keys[i], entries[i] = t.Key, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: []string{t.Value}}
+	}
+	slices.Sort(keys)
+	return append(entries, policy.Entry{Key: "aws:TagKeys", Values: keys})
+}
+
 // Open says that the operation needs no permission: everybody who is authenticated may, or a token decides.
 func (c *Call) Open() { c.decided = true }
 

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/broker"
@@ -239,5 +241,34 @@ func TestAnAgentLeavesTheOthersTheirPart(t *testing.T) {
 	}
 	if !slices.Contains(got, http.StatusServiceUnavailable) || slices.Contains(got, http.StatusOK) {
 		t.Errorf("made-up tokens: got the statuses %v, want 503", got)
+	}
+}
+
+// Strangers who begin large bodies and do not end them take places from each other, not memory from the process nor places
+// from who sends little.
+func TestLargeBodiesOfStrangersAreBounded(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	server := w.serve(t, w.config())
+	for range 64 {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 500000\r\n\r\nAction=")
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	large := request{as: admin, service: "iam", method: "POST", path: "/", body: "Action=GetUser&Version=2010-05-08&Padding=" + strings.Repeat("x", 9000)}
+	for deadline := time.Now().Add(5 * time.Second); w.send(t, server, large).code() != "Throttling"; {
+		if time.Now().After(deadline) {
+			t.Fatal("a large body still finds a place")
+		}
+	}
+	small := request{as: admin, service: "iam", method: "POST", path: "/", body: "Action=GetUser&Version=2010-05-08"}
+	if got := w.send(t, server, small); got.status != 200 {
+		t.Errorf("a small request: %d %s, want 200", got.status, got.body)
 	}
 }

@@ -26,8 +26,9 @@ import (
 // maxBody bounds what is read before it is hashed: the largest body of these APIs is a policy document of 131,072
 // characters, percent-encoded in a form.
 const (
-	maxBody   = 512 << 10
-	smallBody = 8 << 10
+	maxBody     = 512 << 10
+	smallBody   = 8 << 10
+	largeBodies = 64 // bodies over smallBody that are read at once
 )
 
 // auditPatience is how long a disk may take for the record of a call before the call fails.
@@ -283,6 +284,13 @@ func (f *Frame) readBody(w http.ResponseWriter, r *http.Request) (body []byte, e
 		body = make([]byte, n)
 		_, err = io.ReadFull(r.Body, body)
 	default:
+		// Nobody is verified yet: what strangers can make the process hold is bounded by places, not by their number.
+		select {
+		case f.large <- struct{}{}:
+			defer func() { <-f.large }()
+		default:
+			return nil, fault.New(fault.Throttled, "Too many large requests at once; try again.")
+		}
 		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	}
 	var over *http.MaxBytesError
@@ -339,8 +347,11 @@ func (f *Frame) logLine(c *Call, code string, status int, err error) {
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("code", code), slog.String("error", clip(err.Error(), maxLogged)))
-		if status >= http.StatusInternalServerError && status != http.StatusNotImplemented { // that is the caller's mistake
+		switch status {
+		case http.StatusInternalServerError:
 			level = slog.LevelError
+		case http.StatusServiceUnavailable: // it passes, and a pod with a token of an unknown key can bring it about
+			level = slog.LevelWarn
 		}
 	}
 	f.Log.LogAttrs(c.Request.Context(), level, "request", attrs...)

@@ -14,16 +14,7 @@ import (
 )
 
 // Errors is EKS's table of codes (reference: the Errors sections of the API).
-var Errors = api.RESTErrors(api.Errors{
-	fault.Exists:             {Name: "ResourceInUseException", Status: http.StatusConflict},
-	fault.InUse:              {Name: "ResourceInUseException", Status: http.StatusConflict},
-	fault.Limit:              {Name: "ResourceLimitExceededException", Status: http.StatusBadRequest},
-	fault.Denied:             {Name: "AccessDeniedException", Status: http.StatusForbidden},
-	fault.CrossAccount:       {Name: "AccessDeniedException", Status: http.StatusForbidden},
-	fault.ExpiredCredentials: {Name: "ExpiredTokenException", Status: http.StatusForbidden},
-	fault.BadToken:           {Name: "InvalidParameterException", Status: http.StatusBadRequest},
-	fault.ExpiredToken:       {Name: "InvalidParameterException", Status: http.StatusBadRequest},
-})
+var Errors = api.RESTErrors(nil)
 
 // tagErrors is how the tag operations, alone among EKS's, name the same failures.
 var tagErrors = api.Errors{

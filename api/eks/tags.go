@@ -51,7 +51,7 @@ func (d *door) tagResource(ctx context.Context, c *api.Call) (any, error) {
 	if err := distinct(in.Tags); err != nil {
 		return nil, err
 	}
-	if err := c.Authorize("eks:TagResource", resource, requestTags(in.Tags)...); err != nil {
+	if err := c.Authorize("eks:TagResource", resource, api.RequestTags(toTags(in.Tags))...); err != nil {
 		return nil, err
 	}
 	if len(in.Tags) == 0 {
@@ -117,7 +117,7 @@ func authorizeTags(c *api.Call, resource string, tags map[string]string) error {
 	if err := distinct(tags); err != nil {
 		return err
 	}
-	return c.Authorize("eks:TagResource", resource, requestTags(tags)...)
+	return c.Authorize("eks:TagResource", resource, api.RequestTags(toTags(tags))...)
 }
 
 // distinct refuses keys that differ by case alone. EKS tells them apart, condition keys do not: a policy that asks for
@@ -132,14 +132,4 @@ func distinct(tags map[string]string) error {
 		seen[folded] = t.Key
 	}
 	return nil
-}
-
-func requestTags(tags map[string]string) []policy.Entry {
-	var keys []string
-	var entries []policy.Entry
-	for _, t := range toTags(tags) {
-		keys = append(keys, t.Key)
-		entries = append(entries, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: []string{t.Value}})
-	}
-	return append(entries, policy.Entry{Key: "aws:TagKeys", Values: keys})
 }

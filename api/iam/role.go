@@ -3,7 +3,6 @@ package iam
 import (
 	"context"
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/openlanyard/lanyard/api"
@@ -64,11 +63,11 @@ func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	resource := arn.Role(c.Caller.Account, path, in[0]).String()
-	if err := c.Authorize("iam:CreateRole", resource, requestTags(tagList)...); err != nil {
+	if err := c.Authorize("iam:CreateRole", resource, api.RequestTags(tagList)...); err != nil {
 		return nil, err
 	}
 	if len(tagList) > 0 {
-		if err := c.Authorize("iam:TagRole", resource, requestTags(tagList)...); err != nil {
+		if err := c.Authorize("iam:TagRole", resource, api.RequestTags(tagList)...); err != nil {
 			return nil, err
 		}
 	}
@@ -209,7 +208,7 @@ func (d *door) tagRole(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := d.authorizeRole(c, "iam:TagRole", requestTags(tagList)...)
+	name, err := d.authorizeRole(c, "iam:TagRole", api.RequestTags(tagList)...)
 	if err != nil {
 		return nil, err
 	}
@@ -274,17 +273,4 @@ func record(in []directory.Tag) []audit.Tag {
 		out[i] = audit.Tag(t)
 	}
 	return out
-}
-
-// requestTags are the condition keys of tags that a call brings.
-func requestTags(in []directory.Tag) []policy.Entry {
-	if len(in) == 0 {
-		return nil
-	}
-	keys, entries := make([]string, len(in)), make([]policy.Entry, len(in))
-	for i, t := range in {
-		keys[i], entries[i] = t.Key, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: []string{t.Value}}
-	}
-	slices.Sort(keys)
-	return append(entries, policy.Entry{Key: "aws:TagKeys", Values: keys})
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"net/http"
 	"net/url"
 
 	"github.com/openlanyard/lanyard/api"
@@ -20,16 +19,7 @@ import (
 )
 
 // Errors is this door's table of codes: EKS's, where EKS has one.
-var Errors = api.RESTErrors(api.Errors{
-	fault.Exists:             {Name: "ResourceInUseException", Status: http.StatusConflict},
-	fault.InUse:              {Name: "ResourceInUseException", Status: http.StatusConflict},
-	fault.Limit:              {Name: "ResourceLimitExceededException", Status: http.StatusBadRequest},
-	fault.Denied:             {Name: "AccessDeniedException", Status: http.StatusForbidden},
-	fault.CrossAccount:       {Name: "AccessDeniedException", Status: http.StatusForbidden},
-	fault.ExpiredCredentials: {Name: "ExpiredTokenException", Status: http.StatusForbidden},
-	fault.BadToken:           {Name: "InvalidParameterException", Status: http.StatusBadRequest},
-	fault.ExpiredToken:       {Name: "InvalidParameterException", Status: http.StatusBadRequest},
-})
+var Errors = api.RESTErrors(nil)
 
 type door struct {
 	directory *directory.Directory

@@ -38,7 +38,7 @@ func New(b *broker.Broker) *api.Door {
 	d := &door{broker: b}
 	return api.Query("sts", "sts.amazonaws.com", "2011-06-15", Errors, []api.Operation{
 		{Name: "GetCallerIdentity", ReadOnly: true, Serve: getCallerIdentity},
-		// Not Reserved: who asks is nobody yet, and a token with an unknown key id may keep a place for most of a second.
+		// Not Reserved: who asks is nobody yet, and a role that this replica misses may keep a place for half a second.
 		{Name: "AssumeRoleWithWebIdentity", ReadOnly: true, Unsigned: true, Serve: d.assumeRoleWithWebIdentity},
 	})
 }
@@ -147,4 +147,7 @@ func identify(c *api.Call, g *broker.Grant) {
 	c.Event.RecipientAccountID = g.Role.Account
 	c.Note("node", map[string]string{"name": g.Token.Node.Name, "uid": g.Token.Node.UID})
 	c.Note("decision/trust", api.Reason(g.Decision))
+	if g.Stale {
+		c.Note("stale", true)
+	}
 }
