@@ -56,7 +56,8 @@ func (b *bench) startLanyard(ctx context.Context) (*lanyard, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.cmd = exec.CommandContext(ctx, b.program, "server", "--dir", dir, "--plain-http", "--listen", "127.0.0.1:0", "--debug-listen", l.debug)
+	l.cmd = exec.CommandContext(ctx, b.program, "server", "--dir", dir, "--plain-http", "--listen", "127.0.0.1:0", "--debug-listen", l.debug,
+		"--rate-per-address", "1000000", "--rate-per-principal", "1000000") // one agent asks for all here
 	l.cmd.Stderr, l.cmd.Env = log, b.environment()
 	interruptOnCancel(l.cmd)
 	err = b.launch(l.cmd)

@@ -42,6 +42,7 @@ type plane struct {
 	access    *access.Access
 	broker    *broker.Broker
 	rates     *limit.Rates // of principals, at every door
+	addresses *limit.Rates // what one source address may ask
 
 	region  string
 	log     *slog.Logger
@@ -57,24 +58,37 @@ type planeConfig struct {
 	MasterKey    store.MasterKey
 	Region       string
 	MaxStaleness time.Duration // 0: access's default
+	PerAddress   int           // requests a second of one source address, with as many in a burst; 0: perAddress
+	PerPrincipal int           // of one principal; 0: perPrincipal
 	Log          *slog.Logger
 	Metrics      prometheus.Registerer
 }
 
 // gcPercent lets garbage grow to four times what lives before it is collected: what lives is the copy of the records,
-// small beside what requests leave behind. It halves the collector's part of a request.
-const gcPercent = 400
+// small beside what requests leave behind. It halves the collector's part of a request. Where the copy is large, the limit
+// makes the collector work sooner.
+const (
+	gcPercent   = 400
+	memoryLimit = 2 << 30 // bytes
+)
 
 // What one replica lets in. A node's agent asks for all its pods from one address, and a NAT may hide many nodes.
 const (
-	perAddress    = 5000 // requests a second, with as many in a burst
-	perPrincipal  = 2000
-	addressesKept = 65536
-	atOnce        = 256 // operations that run at the same time
-	keptForPods   = 128 // of which management calls cannot have these
-	tokensKept    = 20000
-	keysKept      = 20000
+	perAddress   = 5000
+	perPrincipal = 2000
+	sourcesKept  = 65536
+	atOnce       = 256 // operations that run at the same time
+	keptForPods  = 128 // of which management calls cannot have these
+	tokensKept   = 20000
+	keysKept     = 20000
 )
+
+func newRates(given, otherwise int) *limit.Rates {
+	if given == 0 {
+		given = otherwise
+	}
+	return limit.NewRates(float64(given), given, sourcesKept)
+}
 
 // keepFilesPrivate is for libraries that make files and do not ask who may read them. A command that `exec` runs is not to
 // have it, so it is no matter of the whole program.
@@ -84,8 +98,9 @@ func keepFilesPrivate() { syscall.Umask(0o077) }
 // tables; the copy is read; the audit log is opened. What runs beside the requests is started last.
 func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	keepFilesPrivate()
-	if os.Getenv("GOGC") == "" {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(gcPercent)
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	st, err := store.Open(ctx, store.Config{Dir: cfg.State, MasterKey: cfg.MasterKey, Logger: cfg.Log})
 	if err != nil {
@@ -112,7 +127,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
 	}
-	p.rates = limit.NewRates(perPrincipal, perPrincipal, addressesKept)
+	p.addresses, p.rates = newRates(cfg.PerAddress, perAddress), newRates(cfg.PerPrincipal, perPrincipal)
 	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written
 	p.start(p.keyring.Run) // stopped with the rest
 	p.start(p.registry.Run)
@@ -150,7 +165,7 @@ func (p *plane) frame(fallback string, beside ...*api.Door) *api.Frame {
 	}, beside...)
 	return api.New(api.Config{
 		Region: p.region, Access: p.access, Audit: p.audit, Log: p.log, Metrics: p.metrics, Ready: p.store.Ready,
-		Addresses:  limit.NewRates(perAddress, perAddress, addressesKept),
+		Addresses:  p.addresses,
 		Principals: p.rates,
 		Gate:       limit.NewGate(atOnce, keptForPods),
 	}, fallback, doors...)

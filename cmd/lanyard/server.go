@@ -22,6 +22,7 @@ type serverVerb struct {
 	cert, key                string
 	plain                    bool
 	staleness                time.Duration
+	perAddress, perPrincipal int
 }
 
 func newServer() *cobra.Command {
@@ -40,6 +41,8 @@ func newServer() *cobra.Command {
 	f.StringVar(&v.cert, "tls-cert", "", "certificate file; empty: the folder's. It is read again when it changes")
 	f.StringVar(&v.key, "tls-key", "", "key file; empty: the folder's")
 	f.DurationVar(&v.staleness, "max-staleness", 5*time.Minute, "cut off from the state for longer, the server answers nothing but 503")
+	f.IntVar(&v.perAddress, "rate-per-address", perAddress, "requests a second of one source address, with as many in a burst")
+	f.IntVar(&v.perPrincipal, "rate-per-principal", perPrincipal, "requests a second of one principal, with as many in a burst")
 	f.BoolVar(&v.plain, "plain-http", false, "speak HTTP; on a loopback address only")
 	f.StringVar(&v.debugListen, "debug-listen", "", "address of metrics and profiles; loopback only; empty: none")
 	if err := cmd.MarkFlagRequired("dir"); err != nil {
@@ -66,7 +69,7 @@ func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
 	metrics := prometheus.NewRegistry()
 	p, err := openPlane(ctx, planeConfig{
 		State: d.file(stateFolder), Audit: d.file(auditFolder), MasterKey: master, Region: cfg.Region, MaxStaleness: v.staleness,
-		Log: log, Metrics: metrics,
+		PerAddress: v.perAddress, PerPrincipal: v.perPrincipal, Log: log, Metrics: metrics,
 	})
 	if err != nil {
 		return err
