@@ -150,17 +150,22 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 		urls = append(urls, "http://"+addr)
-		log.InfoContext(ctx, "serving credentials", slog.String("address", addr), slog.String("cluster", s.cluster))
 	}
 	probes := a.Probes(urls...)
-	if _, err := back.listen(ctx, "127.0.0.1", s.probePort); err != nil {
+	probeAddr, err := back.listen(ctx, "127.0.0.1", s.probePort)
+	if err != nil {
 		return err
 	}
 	metrics := http.NewServeMux()
 	metrics.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	metrics.Handle("/", probes)
-	if _, err := back.listen(ctx, s.metricsHost, s.metricsPort); err != nil {
+	metricsAddr, err := back.listen(ctx, s.metricsHost, s.metricsPort)
+	if err != nil {
 		return err
+	}
+	for _, url := range urls {
+		log.InfoContext(ctx, "serving credentials", slog.String("address", strings.TrimPrefix(url, "http://")),
+			slog.String("cluster", s.cluster), slog.String("probes", probeAddr), slog.String("metrics", metricsAddr))
 	}
 
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))

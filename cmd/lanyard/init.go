@@ -237,6 +237,19 @@ func copySecret(from, to string) error {
 	return dev.Replace(to, text)
 }
 
+// openServerDir returns the folder that `init` made, what it settled there, and the master key.
+func openServerDir(path string) (d serverDir, c serverConfig, master store.MasterKey, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return d, c, master, err
+	}
+	d = serverDir(abs)
+	if c, err = d.config(); err == nil {
+		master, err = readMasterKey(d.file(masterKeyFile), d.file(stateFolder))
+	}
+	return d, c, master, err
+}
+
 // config reads what `init` settled, and refuses a folder that others may read.
 func (d serverDir) config() (c serverConfig, err error) {
 	text, err := os.ReadFile(d.file(configFile))

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"path/filepath"
-
 	"github.com/spf13/cobra"
 
 	"github.com/openlanyard/lanyard/directory"
@@ -15,16 +13,7 @@ func newRecover() *cobra.Command {
 		Short: "Write a new administrator key while the server is stopped; former keys of the administrator are deleted",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			abs, err := filepath.Abs(dir)
-			if err != nil {
-				return err
-			}
-			d := serverDir(abs)
-			cfg, err := d.config()
-			if err != nil {
-				return err
-			}
-			master, err := readMasterKey(d.file(masterKeyFile), d.file(stateFolder))
+			d, cfg, master, err := openServerDir(dir)
 			if err != nil {
 				return err
 			}

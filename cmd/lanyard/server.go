@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -53,16 +52,7 @@ func newServer() *cobra.Command {
 
 // run starts the control plane first, so that a second process on the folder is refused before it takes an address.
 func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
-	abs, err := filepath.Abs(v.dir)
-	if err != nil {
-		return err
-	}
-	d := serverDir(abs)
-	cfg, err := d.config()
-	if err != nil {
-		return err
-	}
-	master, err := readMasterKey(d.file(masterKeyFile), d.file(stateFolder))
+	d, cfg, master, err := openServerDir(v.dir)
 	if err != nil {
 		return err
 	}
