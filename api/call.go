@@ -81,7 +81,7 @@ func (c *Call) Authorize(action, resource string, extra ...policy.Entry) error {
 // RequestContext returns the condition keys that every request sets, whatever it asks for, with room for a few more. A door
 // that left one out would never match a Deny that asks for it.
 func RequestContext(r *http.Request, region string) policy.Context {
-	values := [...]string{source(r.RemoteAddr), region, strconv.FormatBool(r.TLS != nil)}
+	values := [...]string{Source(r), region, strconv.FormatBool(r.TLS != nil)}
 	ctx := make(policy.Context, 0, 8)
 	for i, key := range [...]string{"aws:SourceIp", "aws:RequestedRegion", "aws:SecureTransport"} {
 		ctx = append(ctx, policy.Entry{Key: key, Values: values[i : i+1 : i+1]})

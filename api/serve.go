@@ -37,7 +37,7 @@ const auditPatience = 5 * time.Second
 // ServeHTTP is the whole way of a request, told in order.
 func (f *Frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &Call{
-		Request: r, frame: f, ID: uuid.NewString(), Source: source(r.RemoteAddr), Started: f.Now(), Door: f.fallback,
+		Request: r, frame: f, ID: uuid.NewString(), Source: Source(r), Started: f.Now(), Door: f.fallback,
 	}
 	signature, own, err := f.begin(w, c)
 	switch {
@@ -247,11 +247,11 @@ func (f *Frame) findUnsigned(c *Call) error {
 	return fault.New(fault.MissingAuth, "Missing Authentication Token")
 }
 
-// source returns the address of a peer without its port, as the audit and policies name it.
-func source(remote string) string {
-	host, _, err := net.SplitHostPort(remote)
+// Source returns the address that a request came from, without its port, as the audit and policies name it.
+func Source(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return remote
+		return r.RemoteAddr
 	}
 	return host
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/openlanyard/lanyard/arn"
@@ -120,11 +121,11 @@ func (b *Broker) trustedCluster(role *directory.Role, provider string) *registry
 	if err != nil || name.Service != "eks" || name.Account != role.Account {
 		return nil
 	}
-	const kind = "cluster/"
-	if len(name.Resource) <= len(kind) || name.Resource[:len(kind)] != kind {
+	short, ok := strings.CutPrefix(name.Resource, "cluster/")
+	if !ok {
 		return nil
 	}
-	cluster, err := b.Registry.Cluster(name.Account, name.Resource[len(kind):])
+	cluster, err := b.Registry.Cluster(name.Account, short)
 	if err != nil || cluster.Status != registry.Active {
 		return nil
 	}

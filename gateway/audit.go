@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"net"
 	"net/http"
 
 	"github.com/openlanyard/lanyard/api"
@@ -65,7 +64,7 @@ func (g *Gateway) event(r *http.Request, e *entry, refused error) *audit.Event {
 		EventSource:        eventSource,
 		EventName:          "Unknown", // a request that is no operation of ours
 		AWSRegion:          g.config.Region,
-		SourceIPAddress:    source(r),
+		SourceIPAddress:    api.Source(r),
 		UserAgent:          r.UserAgent(),
 		RequestID:          e.id,
 		ReadOnly:           r.Method == http.MethodGet || r.Method == http.MethodHead,
@@ -102,13 +101,4 @@ func (g *Gateway) describe(event *audit.Event, c *call) {
 		event.Resources = append(event.Resources, audit.Resource{Type: "AWS::S3::Object", ARN: c.resource()})
 	}
 	event.RequestParameters = parameters
-}
-
-// source returns the peer's address without its port.
-func source(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

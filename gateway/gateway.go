@@ -261,7 +261,7 @@ func (g *Gateway) log(r *http.Request, e *entry, took time.Duration) {
 	}
 	attributes := make([]slog.Attr, 0, 12)
 	attributes = append(attributes,
-		slog.String("request_id", e.id), slog.String("source", source(r)), slog.String("method", r.Method),
+		slog.String("request_id", e.id), slog.String("source", api.Source(r)), slog.String("method", r.Method),
 		slog.Int("status", e.status), slog.Int64("sent", e.sent), slog.Duration("took", took))
 	if e.principal != nil {
 		attributes = append(attributes, slog.String("principal", e.principal.ARN), slog.String("key_id", e.principal.KeyID))

@@ -31,9 +31,7 @@ func newCluster() *cobra.Command {
 		},
 	}
 	create.Flags().StringVar(&name, "practice", "", "name of the practice cluster (required)")
-	if err := create.MarkFlagRequired("practice"); err != nil {
-		panic(err) // the flag of the line above
-	}
+	require(create, "practice")
 	dirFlag(create)
 	cmd.AddCommand(create)
 	return cmd

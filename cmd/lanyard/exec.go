@@ -31,10 +31,6 @@ func newExec() *cobra.Command {
 	f.StringVar(&e.Pod.Namespace, "namespace", "", "the pod's namespace (required)")
 	f.StringVar(&e.Pod.ServiceAccount, "service-account", "", "the pod's service account (required)")
 	f.StringVar(&e.Pod.Name, "pod", "", "the pod's name; empty: made from the service account's")
-	for _, required := range []string{"namespace", "service-account"} {
-		if err := cmd.MarkFlagRequired(required); err != nil {
-			panic(err) // a flag of this table that is not there
-		}
-	}
+	require(cmd, "namespace", "service-account")
 	return cmd
 }

@@ -80,9 +80,7 @@ func newInit() *cobra.Command {
 	f.StringSliceVar(&v.addresses, "address", nil, "name or IP address that clients reach the server by; repeatable")
 	f.StringVar(&v.cert, "tls-cert", "", "certificate file to use instead of one from a CA made here")
 	f.StringVar(&v.key, "tls-key", "", "key file of --tls-cert")
-	if err := cmd.MarkFlagRequired("dir"); err != nil {
-		panic(err) // the flag of the lines above
-	}
+	require(cmd, "dir")
 	return cmd
 }
 

@@ -83,6 +83,15 @@ func group(noun, short string) *cobra.Command {
 	return &cobra.Command{Use: noun, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 }
 
+// require makes flags required that a verb has just declared.
+func require(cmd *cobra.Command, flags ...string) {
+	for _, flag := range flags {
+		if err := cmd.MarkFlagRequired(flag); err != nil {
+			panic(err) // a name that the verb does not declare: a broken program
+		}
+	}
+}
+
 // newLogger logs to stderr: text on a terminal, JSON elsewhere.
 func newLogger(level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}

@@ -38,8 +38,6 @@ func newRecover() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&dir, "dir", "", "folder that lanyard init made (required)")
 	f.StringVar(&account, "account", "", "account whose administrator to recover; empty: the management account")
-	if err := cmd.MarkFlagRequired("dir"); err != nil {
-		panic(err) // the flag of the lines above
-	}
+	require(cmd, "dir")
 	return cmd
 }

@@ -44,9 +44,7 @@ func newServer() *cobra.Command {
 	f.IntVar(&v.perPrincipal, "rate-per-principal", perPrincipal, "requests a second of one principal, with as many in a burst")
 	f.BoolVar(&v.plain, "plain-http", false, "speak HTTP; on a loopback address only")
 	f.StringVar(&v.debugListen, "debug-listen", "", "address of metrics and profiles; loopback only; empty: none")
-	if err := cmd.MarkFlagRequired("dir"); err != nil {
-		panic(err) // the flag of the lines above
-	}
+	require(cmd, "dir")
 	return cmd
 }
 
