@@ -29,7 +29,7 @@ type Access struct {
 	MaxStaleness time.Duration    // a copy cut off for longer decides nothing; 0: 5 min
 	Now          func() time.Time // nil: time.Now
 	Keys         *sigv4.Cache     // derived signing keys; nil: derived each time
-	Sessions     *session.Cache   // opened sessions; nil: opened each time
+	Sessions     *Sessions        // opened sessions; nil: opened each time
 }
 
 const (
@@ -91,10 +91,11 @@ func (a *Access) identify(ctx context.Context, sig *sigv4.Signature, now time.Ti
 }
 
 func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*directory.Principal, string, error) {
-	s, err := a.open(sig)
+	o, err := a.open(sig)
 	if err != nil {
 		return nil, "", err
 	}
+	s := o.session
 	if s.Epoch == a.Store.Epoch() && s.Revision > a.Store.Revision() {
 		ctx, cancel := context.WithTimeout(ctx, catchUp)
 		defer cancel()
@@ -109,7 +110,7 @@ func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*director
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := directory.SessionPrincipal(role, s)
+	p, err := o.as(role)
 	return p, s.Secret(), err
 }
 
@@ -170,13 +171,6 @@ func denied(p *directory.Principal, action, resource string, d policy.Decision) 
 
 func unknownKey() error {
 	return fault.New(fault.UnknownKey, "The security token included in the request is invalid.")
-}
-
-func (a *Access) open(sig *sigv4.Signature) (*session.Session, error) {
-	if a.Sessions != nil {
-		return a.Sessions.Open(a.Ring, sig.KeyID, sig.Token, a.now())
-	}
-	return session.Open(a.Ring, sig.KeyID, sig.Token)
 }
 
 func (a *Access) derive(secret string, sig *sigv4.Signature) sigv4.Key {

@@ -122,7 +122,7 @@ func newGatewayWorld(ctx context.Context, upstream, dir string) (*gatewayWorld, 
 		Principals: limit.NewRates(1e6, 1e6, 65536), // asked each time, and never in the way
 		Access: &access.Access{
 			Store: st, Directory: people, Registry: clusters, Ring: ring.Ring(),
-			Keys: sigv4.NewCache(remembered), Sessions: session.NewCache(remembered), // as cmd/lanyard has them
+			Keys: sigv4.NewCache(remembered), Sessions: access.NewSessions(remembered), // as cmd/lanyard has them
 		},
 		Upstream: gateway.Upstream{
 			URL: &url.URL{Scheme: "http", Host: upstream}, AccessKeyID: upstreamKey, SecretAccessKey: upstreamSecret, Region: region,

@@ -23,6 +23,8 @@ type Principal struct {
 	Session *session.Session
 
 	Layers policy.Layers // what the principal may do
+
+	context policy.Context // of a session, which signs many requests
 }
 
 // UserPrincipal is a user by one of its keys.
@@ -48,6 +50,7 @@ func SessionPrincipal(r *Role, s *session.Session) (*Principal, error) {
 		}
 		p.Layers.Session = append(p.Layers.Session, doc)
 	}
+	p.context = slices.Clip(p.conditions())
 	return p, nil
 }
 
@@ -75,8 +78,15 @@ func (p *Principal) Names() []string {
 }
 
 // Context returns the condition keys that speak of the principal
-// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html).
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html). Who appends to it gets a copy.
 func (p *Principal) Context() policy.Context {
+	if p.context != nil {
+		return p.context
+	}
+	return p.conditions()
+}
+
+func (p *Principal) conditions() policy.Context {
 	ctx, values := make(policy.Context, 0, 16), make([]string, 0, 16) // one array for the single values of all
 	add := func(key, value string) {
 		values = append(values, value)

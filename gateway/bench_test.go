@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/openlanyard/lanyard/session"
+	"github.com/openlanyard/lanyard/access"
 )
 
 // BenchmarkGateway measures the gateway's handler against the same proxy that asks nobody: both make the request anew,
@@ -22,7 +22,7 @@ func BenchmarkGateway(b *testing.B) {
 		bytes int
 	}{{"1.6KB", 1600}, {"1MiB", 1 << 20}} {
 		w := newWorld(b)
-		w.config.Access.Sessions = session.NewCache(64) // as a server has one
+		w.config.Access.Sessions = access.NewSessions(64) // as a server has one
 		payload := strings.Repeat("x", size.bytes)
 		w.config.Upstream.Transport = instant(payload)
 		g, err := New(w.config)
@@ -43,7 +43,7 @@ func BenchmarkGateway(b *testing.B) {
 // BenchmarkAuthorize measures the parts alone.
 func BenchmarkAuthorize(b *testing.B) {
 	w := newWorld(b)
-	w.config.Access.Sessions = session.NewCache(64) // as a server has one
+	w.config.Access.Sessions = access.NewSessions(64) // as a server has one
 	g, err := New(w.config)
 	if err != nil {
 		b.Fatal(err)
@@ -102,7 +102,7 @@ func processorTime(b *testing.B) time.Duration {
 // BenchmarkHop measures whole hops over loopback sockets: client, proxy and upstream share the machine.
 func BenchmarkHop(b *testing.B) {
 	w := newWorld(b)
-	w.config.Access.Sessions = session.NewCache(64) // as a server has one
+	w.config.Access.Sessions = access.NewSessions(64) // as a server has one
 	payload := strings.Repeat("x", 1600)
 	w.upstream.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, payload) })
 	g, err := New(w.config)

@@ -27,7 +27,6 @@ import (
 	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/registry"
-	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/sigv4"
 	"github.com/openlanyard/lanyard/store"
 )
@@ -122,7 +121,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	}
 	p.access = &access.Access{
 		Store: st, Directory: p.directory, Registry: p.registry, Ring: p.keyring.Ring(),
-		Keys: sigv4.NewCache(keysKept), Sessions: session.NewCache(keysKept), MaxStaleness: cfg.MaxStaleness,
+		Keys: sigv4.NewCache(keysKept), Sessions: access.NewSessions(keysKept), MaxStaleness: cfg.MaxStaleness,
 	}
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
