@@ -194,3 +194,20 @@ func TestLinkIsReadFromTheEndOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestPlain holds the eight bytes at a time against one after the other, with each byte in each place.
+func TestPlain(t *testing.T) {
+	for c := range 256 {
+		for at := range 20 {
+			text := []byte("all of this is plain")
+			text[at] = byte(c)
+			want := 0
+			for want < len(text) && isPlain[text[want]] {
+				want++
+			}
+			if got := plain(string(text)); got != want {
+				t.Errorf("plain(%q) = %d, want %d", text, got, want)
+			}
+		}
+	}
+}
