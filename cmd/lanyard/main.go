@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -26,10 +26,12 @@ func main() {
 
 // run returns the exit status.
 func run() int {
+	uuid.EnableRandPool() // ids in records and answers: no secrets, and five in each pod's credentials
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var started bool
 	err := root(&started).ExecuteContext(ctx)
+	logs.Flush()
 	var exit status
 	switch {
 	case err == nil:
@@ -90,13 +92,4 @@ func require(cmd *cobra.Command, flags ...string) {
 			panic(err) // a name that the verb does not declare: a broken program
 		}
 	}
-}
-
-// newLogger logs to stderr: text on a terminal, JSON elsewhere.
-func newLogger(level slog.Level) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }

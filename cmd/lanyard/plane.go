@@ -63,11 +63,11 @@ type planeConfig struct {
 	Metrics      prometheus.Registerer
 }
 
-// gcPercent lets garbage grow to four times what lives before it is collected: what lives is the copy of the records,
-// small beside what requests leave behind. It halves the collector's part of a request. Where the copy is large, the limit
-// makes the collector work sooner.
+// gcPercent lets garbage grow to eight times what lives before it is collected: what lives is the copy of the records,
+// small beside what requests leave behind. It divides the collector's part of a request by four. Where the copy is large,
+// the limit makes the collector work sooner.
 const (
-	gcPercent   = 400
+	gcPercent   = 800
 	memoryLimit = 2 << 30 // bytes
 )
 
