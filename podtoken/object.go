@@ -14,7 +14,7 @@ const maxDepth = 8
 // parseObject reads a JSON object (RFC 8259) into maps, lists, strings, float64s, bools and nil. It is stricter than
 // encoding/json: two readers of one token could each understand another of two members that bear one name, or make
 // another text of bytes that are not UTF-8, so it refuses both; and it never takes one name for another that differs in
-// case. Only lists, objects and plain strings are read here; encoding/json judges numbers, words and escapes.
+// case. Lists, objects, plain strings and moments are read here; encoding/json judges other numbers, words and escapes.
 func parseObject(data []byte) (map[string]any, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("not UTF-8")
@@ -158,7 +158,25 @@ func (p *parser) scalar() (any, error) {
 		piece = piece[:end]
 	}
 	p.at += len(piece)
+	if n, ok := moment(piece); ok {
+		return n, nil
+	}
 	var value any
 	err := json.Unmarshal(piece, &value)
 	return value, err
+}
+
+// moment reads a number as Kubernetes writes moments: ten digits. There are three or four in each token.
+func moment(piece []byte) (float64, bool) {
+	if len(piece) != 10 || piece[0] == '0' {
+		return 0, false
+	}
+	n := 0
+	for _, c := range piece {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int(c-'0')
+	}
+	return float64(n), true
 }
