@@ -1,11 +1,15 @@
 package api_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/audit"
@@ -363,5 +367,18 @@ func TestReasonNamesTheStatement(t *testing.T) {
 		if got := api.Reason(decision); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestTLSDetails(t *testing.T) {
+	plain := httptest.NewRequest("GET", "http://lanyard.example/", nil)
+	if got := api.TLSDetails(plain); got != nil {
+		t.Errorf("without TLS: %+v, want none", got)
+	}
+	secure := httptest.NewRequest("GET", "https://lanyard.example/", nil)
+	secure.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256}
+	want := &audit.TLSDetails{Version: "TLSv1.3", CipherSuite: "TLS_AES_128_GCM_SHA256", Host: "lanyard.example"}
+	if diff := cmp.Diff(want, api.TLSDetails(secure)); diff != "" {
+		t.Errorf("with TLS (-want +got):\n%s", diff)
 	}
 }

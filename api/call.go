@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http"
 	"net/url"
 	"slices"
@@ -153,6 +154,7 @@ func (c *Call) newEvent() *audit.Event {
 	e := &audit.Event{
 		EventTime: c.Started, EventSource: c.Door.Source, EventName: c.operation(), AWSRegion: c.frame.Region,
 		SourceIPAddress: c.Source, UserAgent: c.Request.UserAgent(), RequestID: c.ID, ManagementEvent: true,
+		TLSDetails: TLSDetails(c.Request),
 	}
 	if c.Operation != nil {
 		e.ReadOnly = c.Operation.ReadOnly
@@ -161,6 +163,17 @@ func (c *Call) newEvent() *audit.Event {
 		e.UserIdentity, e.RecipientAccountID = Identity(c.Caller), c.Caller.Account
 	}
 	return e
+}
+
+// TLSDetails describes a request's connection as CloudTrail does; nil for one without TLS.
+func TLSDetails(r *http.Request) *audit.TLSDetails {
+	if r.TLS == nil {
+		return nil
+	}
+	return &audit.TLSDetails{
+		Version:     strings.Replace(tls.VersionName(r.TLS.Version), " ", "v", 1),
+		CipherSuite: tls.CipherSuiteName(r.TLS.CipherSuite), Host: r.Host,
+	}
 }
 
 // Identity returns a principal as CloudTrail names it.

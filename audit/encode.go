@@ -100,7 +100,7 @@ func appendWhole(b []byte, e *Event, omit bool) ([]byte, error) {
 		b = append(b, `,"tlsDetails":{`...)
 		b = appendOptional(b, "tlsVersion", t.Version)
 		b = appendOptional(b, "cipherSuite", t.CipherSuite)
-		b = appendOptional(b, "clientProvidedHostHeader", t.Host)
+		b = appendOptional(b, "clientProvidedHostHeader", cut(t.Host))
 		b = append(b, '}')
 	}
 	return b, nil

@@ -69,6 +69,7 @@ func (g *Gateway) event(r *http.Request, e *entry, refused error) *audit.Event {
 		RequestID:          e.id,
 		ReadOnly:           r.Method == http.MethodGet || r.Method == http.MethodHead,
 		RecipientAccountID: g.config.Account,
+		TLSDetails:         api.TLSDetails(r),
 	}
 	if e.principal != nil {
 		event.UserIdentity = api.Identity(e.principal)
