@@ -78,8 +78,12 @@ const (
 	sourcesKept  = 65536
 	atOnce       = 256 // operations that run at the same time
 	keptForPods  = 128 // of which management calls cannot have these
-	tokensKept   = 20000
-	keysKept     = 20000
+
+	connections      = 16384 // open at once; one costs about 40 KB with TLS
+	connectionsOfOne = 4096  // of them from one address
+
+	tokensKept = 20000
+	keysKept   = 20000
 )
 
 func newRates(given, otherwise int) *limit.Rates {

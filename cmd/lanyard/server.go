@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/limit"
 )
 
 type serverVerb struct {
@@ -112,5 +113,11 @@ func (v *serverVerb) open(d serverDir) (net.Listener, error) {
 	if _, err := net.ResolveTCPAddr("tcp", v.listen); err != nil {
 		return nil, fault.New(fault.Invalid, "--listen %q: ADDRESS:PORT is accepted", v.listen)
 	}
-	return tls.Listen("tcp", v.listen, &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12})
+	l, err := net.Listen("tcp", v.listen)
+	if err != nil {
+		return nil, err
+	}
+	// Below TLS: a handshake is most of what a connection costs.
+	l = limit.Connections(l, connections, connectionsOfOne)
+	return tls.NewListener(l, &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12}), nil
 }
