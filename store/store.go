@@ -67,6 +67,8 @@ type Store struct {
 	broken  error // why the watch does not run
 	waiting []waiter
 
+	subscribers []func(epoch string, revision int64)
+
 	revision atomic.Int64 // of the copy; written under mu
 	progress atomic.Int64 // when the watch last said that it is up to date, in Unix nanoseconds
 	lane     sync.Mutex   // held by a transaction that was in conflict, so that losers do not fight each other

@@ -34,6 +34,8 @@ type Table[T any] struct {
 	records map[string]*record[T]
 	ordered *btree.BTreeG[*record[T]]
 	indexes []*Index[T]
+
+	subscribers []func(Change[T])
 }
 
 // record is immutable. Its err says why the value could not be read.
@@ -186,6 +188,7 @@ func (t *Table[T]) replace(r *record[T]) {
 	} else if old != nil && old.err != nil {
 		delete(t.store.faulty, t.prefix+r.key)
 	}
+	t.tell(old, r)
 }
 
 func (t *Table[T]) drop(key string) {
@@ -199,6 +202,7 @@ func (t *Table[T]) drop(key string) {
 		index.move(old, nil)
 	}
 	delete(t.store.faulty, t.prefix+key)
+	t.tell(old, nil)
 }
 
 func (t *Table[T]) revisionOf(key string) int64 {

@@ -175,6 +175,9 @@ func (s *Store) prepare(path string, value []byte, created, modified int64) func
 func (s *Store) moved(revision int64) {
 	s.progress.Store(s.now().UnixNano())
 	s.broken = nil
+	for _, tell := range s.subscribers {
+		tell(s.epoch, revision)
+	}
 	s.advance(revision)
 }
 
