@@ -32,6 +32,8 @@ type Registry struct {
 	clusterByKey        *store.Index[*Cluster]
 	associationByID     *store.Index[*Association]
 	associationByToken  *store.Index[*Association]
+
+	feed *feed
 }
 
 // Config is what a Registry needs besides the rooms below it.
@@ -73,6 +75,7 @@ func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
 		}
 		return []string{a.ClusterID + "/" + a.RequestToken}
 	})
+	r.feed = newFeed(r)
 	return r
 }
 
