@@ -4,6 +4,7 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -40,6 +41,9 @@ type Frame struct {
 	forms    *Door            // and an unsigned form of no known Action
 	requests *prometheus.HistogramVec
 	large    chan struct{} // a place for each body over smallBody that is being read
+
+	streams    context.Context // done when streams are to end
+	endStreams context.CancelFunc
 }
 
 // Door speaks one wire. Its operations never verify a signature themselves; a door with a Stream does everything itself.
@@ -75,6 +79,7 @@ func New(cfg Config, fallback string, doors ...*Door) *Frame {
 		}
 	}
 	f.fallback = f.doors[fallback]
+	f.streams, f.endStreams = context.WithCancel(context.Background())
 	f.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "lanyard_request_seconds", Help: "Time to answer a request, by door, operation and error code.",
 		Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5},

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,8 @@ func newStory(tb testing.TB, w *world, server *httptest.Server, service, account
 		s.name(name, cluster.ID)
 	}
 	now := w.clock()
+	s.name("{epoch}", w.store.Epoch())
+	s.values["{revision}"] = strconv.FormatInt(w.store.Revision(), 10) // of the story's beginning
 	s.values["{big}"] = strings.Repeat("x", 600<<10)
 	s.values["{long}"] = strings.Repeat("x", 3000)
 	s.values["{agent role}"] = w.agentRole(tb, account)
@@ -299,6 +302,7 @@ func (s *story) filled(text string, line bool) string {
 
 var (
 	secrets = regexp.MustCompile(`("(?:secretAccessKey|sessionToken|activationCode)":"|<(?:SecretAccessKey|SessionToken)>)[^"<]+`)
+	places  = regexp.MustCompile(`("revision":)\d+`)
 	percent = regexp.MustCompile(`(<PackedPolicySize>)\d+`)
 	uuids   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	// ids have one name for each value, so that an answer's id can be used in later requests.
@@ -324,9 +328,10 @@ func (s *story) normalised(got answer) string {
 	}
 	body := strings.ReplaceAll(got.body, got.header.Get("X-Amzn-Requestid"), "{request}")
 	body = secrets.ReplaceAllString(body, "${1}{secret}")
+	body = places.ReplaceAllString(body, `${1}"{now}"`)
 	body = percent.ReplaceAllString(body, "${1}{percent}")
 	body = uuids.ReplaceAllString(body, "{uuid}")
-	for _, name := range []string{"{dev}", "{other dev}", "{account}", "{other}", "{management}"} {
+	for _, name := range []string{"{dev}", "{other dev}", "{account}", "{other}", "{management}", "{epoch}"} {
 		body = strings.ReplaceAll(body, s.values[name], name)
 	}
 	for _, kind := range []string{"association", "cluster", "role", "user", "key", "session", "activation"} {

@@ -144,8 +144,11 @@ func jsonWord(k reflect.Kind) string {
 	return "a number"
 }
 
-// replyJSON writes out; a json.RawMessage is the body as it is.
+// replyJSON writes out; a json.RawMessage is the body as it is, and Streaming writes its own.
 func replyJSON(w http.ResponseWriter, c *Call, out any) (err error) {
+	if stream, ok := out.(Streaming); ok {
+		return stream.reply(w, c)
+	}
 	body, written := out.(json.RawMessage)
 	if !written {
 		if body, err = json.Marshal(out); err != nil {

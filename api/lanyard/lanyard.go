@@ -38,6 +38,7 @@ func (d *door) routes() []api.Route {
 		{Method: "PUT", Path: "/lanyard/v1/clusters/{name}/keys", Operation: api.Operation{Name: "PutClusterKeys", Serve: d.putClusterKeys}},
 		{Method: "PATCH", Path: "/lanyard/v1/clusters/{name}", Operation: api.Operation{Name: "UpdateCluster", Serve: d.updateCluster}},
 		{Method: "POST", Path: "/lanyard/v1/revocations", Operation: api.Operation{Name: "Revoke", Serve: d.revoke}},
+		{Method: "POST", Path: "/lanyard/v1/clusters/{name}/invalidations", Operation: api.Operation{Name: "WatchInvalidations", ReadOnly: true, Serve: d.watchInvalidations}},
 	}
 }
 

@@ -64,6 +64,8 @@ var wires = map[string]struct{ in, out any }{
 	"PutClusterKeys":  {putKeysRequest{}, clusterResponse{}},
 	"UpdateCluster":   {updateClusterRequest{}, clusterResponse{}},
 	"Revoke":          {revokeRequest{}, revokeResponse{}},
+
+	"WatchInvalidations": {invalidationsRequest{}, invalidationsLine{}},
 }
 
 func readDocument(t *testing.T) document {
@@ -176,6 +178,8 @@ func jsonType(t reflect.Type) string {
 		return "array"
 	case reflect.Bool:
 		return "boolean"
+	case reflect.Int64:
+		return "integer"
 	}
 	return t.Kind().String()
 }

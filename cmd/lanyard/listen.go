@@ -49,6 +49,9 @@ func serve(ctx context.Context, l net.Listener, handler http.Handler, log *slog.
 		DisableGeneralOptionsHandler: true, // it would answer strangers past every limit
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	if streaming, ok := handler.(interface{ EndStreams() }); ok {
+		server.RegisterOnShutdown(streaming.EndStreams)
+	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	select {

@@ -1,0 +1,41 @@
+package access
+
+import (
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// Again returns who authenticated earlier as they are now, with the permissions of now, for an answer that goes on after
+// its request was decided. The errors are those of Authenticate: the key is gone, the session is over or revoked.
+func (a *Access) Again(p *directory.Principal) (*directory.Principal, error) {
+	if a.Store.Age() > a.maxStaleness() {
+		return nil, fault.New(fault.Unavailable, "The service is cut off from its state; try again.")
+	}
+	switch {
+	case p.Session != nil:
+		if err := p.Session.Live(a.now()); err != nil {
+			return nil, err
+		}
+		if err := a.Registry.Honours(p.Session); err != nil {
+			return nil, err
+		}
+		role, err := a.Directory.RoleByID(p.Session.RoleID)
+		if fault.Is(err, fault.NotFound) {
+			return nil, unknownKey()
+		}
+		if err != nil {
+			return nil, err
+		}
+		return directory.SessionPrincipal(role, p.Session)
+	case p.User != nil:
+		key, user, err := a.Directory.AccessKey(p.KeyID)
+		if fault.Is(err, fault.NotFound) || err == nil && !key.Active {
+			return nil, unknownKey()
+		}
+		if err != nil {
+			return nil, err
+		}
+		return directory.UserPrincipal(user, key.ID), nil
+	}
+	return nil, unknownKey() // an activation pair is good for one operation
+}
