@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -54,8 +55,11 @@ type Agent struct {
 
 	metrics  *metrics
 	upstream *upstream
+	watcher  watcher
 	gate     *gate
+	junk     junkTokens
 	cache    *cache
+	changes  changes
 	refusals refusals
 	quiet    quiet
 
@@ -63,6 +67,7 @@ type Agent struct {
 	flights map[key]*flight
 
 	credit   float64       // renewals that the pace allows just now
+	pause    pause         // of renewals, while EKS Auth has trouble
 	renewals chan struct{} // one place for each renewal that may be under way
 	work     sync.WaitGroup
 }
@@ -81,7 +86,7 @@ func New(cfg Config) (*Agent, error) {
 	if cfg.Retention < 0 {
 		size = -1
 	}
-	client := newClient(cfg.CAs)
+	client, answers, wall := newClient(cfg.CAs), new(atomic.Int64), &wall{now: cfg.Now}
 	a := &Agent{
 		hosts:     make(map[string]bool, len(cfg.Hosts)),
 		retention: cfg.Retention,
@@ -92,14 +97,15 @@ func New(cfg Config) (*Agent, error) {
 		upstream: &upstream{
 			url:    cfg.Endpoint + "/clusters/" + cfg.Cluster + "/assume-role-for-pod-identity",
 			region: cfg.Region,
-			client: client,
+			client: client, answers: answers,
 			signer: v4.NewSigner(),
-			now:    cfg.Now,
+			wall:   wall,
 			identity: &identity{
 				url: cfg.STSEndpoint + "/", role: cfg.RoleARN, file: cfg.TokenFile, name: sessionName(cfg.SessionName),
-				client: client, now: cfg.Now, turn: make(chan struct{}, 1),
+				client: client, answers: answers, wall: wall, turn: make(chan struct{}, 1),
 			},
 		},
+		watcher:  watcher{url: cfg.Endpoint + "/lanyard/v1/clusters/" + cfg.Cluster + "/invalidations"},
 		gate:     newGate(),
 		cache:    newCache(size),
 		flights:  map[key]*flight{},
@@ -111,9 +117,11 @@ func New(cfg Config) (*Agent, error) {
 	return a, nil
 }
 
-// Run gets the agent's identity and renews it and the credentials in use until ctx is done. It returns when nothing of
+// Run gets the agent's identity, renews it and the credentials in use, and follows what the server says has changed, until
+// ctx is done. It returns when nothing of
 // the agent is under way any more; the listeners should have been shut down by then.
 func (a *Agent) Run(ctx context.Context) error {
+	a.work.Go(func() { a.watch(ctx) })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unique"
 )
 
 const (
@@ -44,6 +45,8 @@ type entry struct {
 	remake       time.Time // when body's Expiration is to be moved on
 	used         time.Time
 	renew        time.Time
+	doubted      time.Time // until when it should be asked about again, if something of it may have changed
+	origin       origin
 }
 
 // credentials is what EKS Auth answered. It has no String method on purpose: nothing prints it.
@@ -51,7 +54,8 @@ type credentials struct {
 	accessKeyID, secret, token string
 	account                    string // empty where the role's ARN does not tell
 	expires                    time.Time
-	namespace, serviceAccount  string // for the log
+	namespace, serviceAccount  string
+	association, role          string // their ids; empty where EKS Auth does not tell
 }
 
 // newEntry prepares the answer. The members stand in the order in which AWS's agent writes them.
@@ -69,6 +73,7 @@ func newEntry(k key, t podToken, c credentials, now time.Time) (*entry, error) {
 	e := &entry{
 		key: k, token: t.text, tokenExpires: t.expires, expires: c.expires, used: now,
 		body: body, length: []string{strconv.Itoa(len(body))},
+		origin: origin{unique.Make(c.namespace + "/" + c.serviceAccount), unique.Make(c.association), unique.Make(c.role)},
 	}
 	e.prepare(now)
 	return e, nil
@@ -169,12 +174,21 @@ func (c *cache) remove(place *list.Element) {
 
 // due is an entry whose renewal is due.
 type due struct {
-	key     key
-	token   podToken
-	expires time.Time
+	key   key
+	token podToken
+	by    time.Time // when it should be renewed at the latest
 }
 
-// collect returns what is due, the next to expire first, and removes what is spent.
+// by is the end of the entry, or of the time in which a doubt is to be settled. A doubt that could not be settled in its
+// time hurries nobody any more.
+func (e *entry) by(now time.Time) time.Time {
+	if now.Before(e.doubted) {
+		return e.doubted
+	}
+	return e.expires.Add(-spent)
+}
+
+// collect returns what is due, the most urgent first, and removes what is spent.
 func (c *cache) collect(now time.Time) (list []due, spent int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,11 +199,11 @@ func (c *cache) collect(now time.Time) (list []due, spent int) {
 			c.remove(place)
 			spent++
 		case !now.Before(e.renew) && now.Sub(e.used) < idle:
-			list = append(list, due{e.key, podToken{e.token, e.tokenExpires}, e.expires})
+			list = append(list, due{e.key, podToken{e.token, e.tokenExpires}, e.by(now)})
 		}
 		place = next
 	}
-	slices.SortFunc(list, func(a, b due) int { return a.expires.Compare(b.expires) })
+	slices.SortFunc(list, func(a, b due) int { return a.by.Compare(b.by) })
 	return list, spent
 }
 

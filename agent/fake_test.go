@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,10 +28,18 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// clock is the agent's and the upstream's time; tests move it.
-type clock struct{ offset atomic.Int64 }
+// clock is the agent's and the upstream's time; tests move it, or it runs with a bubble's.
+type clock struct {
+	offset atomic.Int64
+	began  time.Time // in a bubble
+}
 
-func (c *clock) now() time.Time          { return noon.Add(time.Duration(c.offset.Load())) }
+func (c *clock) now() time.Time {
+	if !c.began.IsZero() {
+		return noon.Add(time.Since(c.began))
+	}
+	return noon.Add(time.Duration(c.offset.Load()))
+}
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
 // fakeUpstream speaks the wire of EKS Auth and STS as a real server on loopback. It checks each signature.
@@ -44,15 +53,17 @@ type fakeUpstream struct {
 	calls, identities atomic.Int64
 	session           atomic.Int64 // seconds that pods' sessions live
 	own               atomic.Int64 // seconds that the agent's sessions live
+	behind            atomic.Int64 // what the server's clock says more than the agent's
 
 	mu       sync.Mutex
 	exchange func(w http.ResponseWriter, token string) bool // answers itself: true
 	sts      func(w http.ResponseWriter) bool
+	stream   func(w http.ResponseWriter, r *http.Request, asked string) // nil: the server has none
 	forms    []map[string][]string
 	stale    map[string]bool // access keys that are refused
 }
 
-func newFake(t *testing.T) *fakeUpstream {
+func newFake(t *testing.T, listener net.Listener) *fakeUpstream {
 	t.Helper()
 	f := &fakeUpstream{t: t, clock: &clock{}, stale: map[string]bool{}}
 	f.session.Store(6 * 3600)
@@ -60,7 +71,15 @@ func newFake(t *testing.T) *fakeUpstream {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /clusters/dev/assume-role-for-pod-identity", f.assume)
 	mux.HandleFunc("POST /{$}", f.webIdentity)
-	server := httptest.NewServer(mux)
+	mux.HandleFunc("POST /lanyard/v1/clusters/dev/invalidations", f.watch)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", f.clock.now().Add(time.Duration(f.behind.Load())).Format(http.TimeFormat))
+		mux.ServeHTTP(w, r)
+	}))
+	if listener != nil {
+		server.Listener = listener
+	}
+	server.Start()
 	t.Cleanup(server.Close)
 	f.url, f.closeConnections = server.URL, server.CloseClientConnections
 	return f
@@ -77,6 +96,25 @@ func (f *fakeUpstream) refuseWith(status int, name, message string) {
 		exception(w, status, name, message)
 		return true
 	})
+}
+
+func (f *fakeUpstream) watch(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	stream := f.stream
+	f.mu.Unlock()
+	if stream == nil { // as a server of AWS's answers what it does not know
+		exception(w, http.StatusNotFound, "UnknownOperationException", "")
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the agent gave up
+	}
+	if _, err := checkSignature(r, body, "lanyard"); err != nil {
+		f.t.Error(err)
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	stream(w, r, string(body))
 }
 
 func exception(w http.ResponseWriter, status int, name, message string) {
@@ -105,7 +143,7 @@ func (f *fakeUpstream) webIdentity(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult>
 <Credentials><AccessKeyId>ASIAAGENT%d</AccessKeyId><SecretAccessKey>agent-secret</SecretAccessKey><SessionToken>agent-session</SessionToken><Expiration>%s</Expiration></Credentials>
 </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`, n,
-		f.clock.now().Add(time.Duration(f.own.Load())*time.Second).Format(time.RFC3339))
+		f.clock.now().Add(time.Duration(f.behind.Load())+time.Duration(f.own.Load())*time.Second).Format(time.RFC3339))
 }
 
 func (f *fakeUpstream) assume(w http.ResponseWriter, r *http.Request) {
@@ -114,7 +152,7 @@ func (f *fakeUpstream) assume(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the agent gave up
 	}
-	keyID, err := checkSignature(r, body)
+	keyID, err := checkSignature(r, body, "eks-auth")
 	if err != nil {
 		f.t.Error(err)
 		exception(w, http.StatusForbidden, "InvalidSignatureException", err.Error())
@@ -123,6 +161,11 @@ func (f *fakeUpstream) assume(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	exchange, stale := f.exchange, f.stale[keyID]
 	f.mu.Unlock()
+	server := f.clock.now().Add(time.Duration(f.behind.Load()))
+	if signed, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date")); err != nil || server.Sub(signed).Abs() > 15*time.Minute {
+		exception(w, http.StatusForbidden, "InvalidSignatureException", "Signature not yet current")
+		return
+	}
 	if stale {
 		exception(w, http.StatusForbidden, "ExpiredTokenException", "The security token included in the request is expired")
 		return
@@ -139,11 +182,11 @@ func (f *fakeUpstream) assume(w http.ResponseWriter, r *http.Request) {
 "podIdentityAssociation":{"associationArn":"arn:aws:eks:us-east-1:111122223333:podidentityassociation/dev/a-1","associationId":"a-1"},
 "assumedRoleUser":{"arn":"arn:aws:sts::111122223333:assumed-role/api/eks-dev-api","assumeRoleId":"AROA:eks-dev-api"},
 "credentials":{"accessKeyId":"ASIAPOD%d","secretAccessKey":"pod-secret","sessionToken":"pod-session/+<&","expiration":%d}}`,
-		n, f.clock.now().Unix()+f.session.Load())
+		n, server.Unix()+f.session.Load())
 }
 
 // checkSignature signs what arrived once more with the secret that STS gave, and compares.
-func checkSignature(r *http.Request, body []byte) (keyID string, err error) {
+func checkSignature(r *http.Request, body []byte, service string) (keyID string, err error) {
 	got := r.Header.Get("Authorization")
 	date, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 	if err != nil {
@@ -151,7 +194,7 @@ func checkSignature(r *http.Request, body []byte) (keyID string, err error) {
 	}
 	_, rest, _ := strings.Cut(got, "Credential=")
 	keyID, scope, _ := strings.Cut(rest, "/")
-	if want := date.Format("20060102") + "/us-east-1/eks-auth/aws4_request,"; !strings.HasPrefix(scope, want) {
+	if want := date.Format("20060102") + "/us-east-1/" + service + "/aws4_request,"; !strings.HasPrefix(scope, want) {
 		return "", fmt.Errorf("signed for %q, want the scope %q", scope, want)
 	}
 	again, err := http.NewRequest(r.Method, "http://"+r.Host+r.URL.Path, bytes.NewReader(body))
@@ -161,7 +204,7 @@ func checkSignature(r *http.Request, body []byte) (keyID string, err error) {
 	again.Header.Set("Content-Type", r.Header.Get("Content-Type"))
 	digest := sha256.Sum256(body)
 	self := aws.Credentials{AccessKeyID: keyID, SecretAccessKey: "agent-secret", SessionToken: "agent-session"}
-	if err := v4.NewSigner().SignHTTP(context.Background(), self, again, hex.EncodeToString(digest[:]), "eks-auth", "us-east-1", date); err != nil {
+	if err := v4.NewSigner().SignHTTP(context.Background(), self, again, hex.EncodeToString(digest[:]), service, "us-east-1", date); err != nil {
 		return "", err
 	}
 	if want := again.Header.Get("Authorization"); got != want {
@@ -199,8 +242,13 @@ func (s *safeBuffer) String() string {
 // newRig starts an agent whose log is searched for secrets when the test ends: every test is one about that.
 func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
+	return newRigOn(t, newFake(t, nil), change)
+}
+
+func newRigOn(t *testing.T, fake *fakeUpstream, change func(*Config)) *rig {
+	t.Helper()
 	r := &rig{
-		fake: newFake(t), log: &safeBuffer{}, registry: prometheus.NewRegistry(),
+		fake: fake, log: &safeBuffer{}, registry: prometheus.NewRegistry(),
 		file: filepath.Join(t.TempDir(), "token"),
 	}
 	if err := os.WriteFile(r.file, []byte("agent.own.token-1\n"), 0o600); err != nil {
@@ -236,7 +284,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 const tokenMark = "eyJhbGciOiJSUzI1NiJ9"
 
 func token(name string, expires time.Time) string {
-	payload := fmt.Sprintf(`{"aud":["pods.eks.amazonaws.com"],"exp":%d,"nbf":%d,"jti":%q}`, expires.Unix(), noon.Add(-time.Minute).Unix(), name)
+	payload := fmt.Sprintf(`{"aud":["pods.eks.amazonaws.com"],"exp":%d,"nbf":%d,"jti":%[3]q,"kubernetes.io":{"namespace":"default","pod":{"name":%[3]q},"node":{"name":"node-1"}}}`, expires.Unix(), noon.Add(-time.Minute).Unix(), name)
 	return tokenMark + "." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".c2lnbmF0dXJl"
 }
 

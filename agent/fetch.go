@@ -50,6 +50,8 @@ var errBroken = fault.New(fault.Unavailable, "the call to EKS Auth broke off: tr
 // look and the start of this one.
 func (a *Agent) miss(ctx context.Context, k key, t podToken, addr netip.Addr) (answer, error) {
 	return a.fetch(ctx, k, func(ctx context.Context) (answer, error) {
+		ctx, cancel := context.WithTimeout(ctx, deadline) // the wait at the gate included
+		defer cancel()
 		now := a.now()
 		if found, ok := a.cache.find(k, now); ok {
 			return found, nil
@@ -57,50 +59,83 @@ func (a *Agent) miss(ctx context.Context, k key, t podToken, addr netip.Addr) (a
 		if err := a.refusals.find(k, now); err != nil {
 			return answer{}, err
 		}
+		if a.junk.over(addr, now) {
+			return answer{}, errBusy
+		}
 		if err := a.gate.enter(addr); err != nil {
 			return answer{}, err
 		}
 		defer a.gate.leave(addr)
-		return a.ask(ctx, k, t)
+		found, err := a.ask(ctx, k, t)
+		if final[fault.Of(err)] {
+			a.junk.count(addr, now)
+		}
+		return found, err
 	})
 }
 
 // ask makes the call and keeps what it teaches: credentials in the cache, a final refusal for a moment. A refusal that
-// tells that the token is worth nothing any more ends what is held for it.
+// tells that the token is worth nothing any more ends what is held for it. What was invalidated during the call is asked
+// for once more, and kept only if that was not.
 func (a *Agent) ask(ctx context.Context, k key, t podToken) (answer, error) {
-	c, err := a.upstream.assume(ctx, t.text)
-	now := a.now()
-	if err != nil {
-		kind := fault.Of(err)
-		if final[kind] {
+	for again := true; ; again = false {
+		since, start := a.changes.now(), a.now()
+		e, err := a.exchange(ctx, k, t)
+		a.metrics.observeCall(err, a.now().Sub(start))
+		a.pause.learn(err, a.now())
+		if err != nil {
+			a.failed(k, err)
+			return answer{}, err
+		}
+		a.metrics.evicted.Add(float64(a.cache.put(e)))
+		current := !a.changes.end(e, since) // what ends it later finds it in the cache
+		if !current {
 			a.cache.drop(k)
-			a.metrics.cacheErrors.WithLabelValues("NonRecoverable", code(kind)).Inc()
-		} else {
-			a.metrics.cacheErrors.WithLabelValues("Recoverable", code(kind)).Inc()
 		}
-		if final[kind] || kind == fault.Invalid || kind == fault.BadState {
-			a.refusals.put(k, err, now)
+		if current || !again {
+			return answer{e.body, e.length}, nil
 		}
-		return answer{}, err
 	}
+}
+
+// exchange makes the call and prepares the entry of its answer.
+func (a *Agent) exchange(ctx context.Context, k key, t podToken) (*entry, error) {
+	c, err := a.upstream.assume(ctx, t.text)
+	if err != nil {
+		return nil, err
+	}
+	now := a.now()
 	if !now.Add(spent).Before(c.expires) {
-		return answer{}, fault.New(fault.Unavailable, "the credentials end at %s, and this node's clock says %s: is it right?",
+		return nil, fault.New(fault.Unavailable, "the credentials end at %s, and this node's clock says %s: is it right?",
 			c.expires.UTC().Format(zulu), now.UTC().Format(zulu))
 	}
 	e, err := newEntry(k, t, c, now)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if len(e.body) > maxBody {
-		return answer{}, fault.New(fault.Unavailable, "credentials of %d bytes: SDKs read at most %d", len(e.body), maxBody)
+		return nil, fault.New(fault.Unavailable, "credentials of %d bytes: SDKs read at most %d", len(e.body), maxBody)
 	}
 	e.renew = now.Add(renewal(a.retention, c.expires.Sub(now)))
-	a.metrics.evicted.Add(float64(a.cache.put(e)))
 	if unlogged, ok := a.quiet.pass(now); ok {
 		a.log.LogAttrs(ctx, slog.LevelInfo, "credentials got", slog.String("namespace", c.namespace),
 			slog.String("service_account", c.serviceAccount), slog.Time("expires", c.expires), slog.Int("unlogged", unlogged))
 	}
-	return answer{e.body, e.length}, nil
+	return e, nil
+}
+
+// failed notes what a failure means for what is held and for the next who asks.
+func (a *Agent) failed(k key, err error) {
+	kind := fault.Of(err)
+	kinds := "Recoverable"
+	if final[kind] {
+		a.cache.drop(k)
+		kinds = "NonRecoverable"
+	}
+	a.metrics.cacheErrors.WithLabelValues(kinds, code(kind)).Inc()
+	if final[kind] || kind == fault.Invalid || kind == fault.BadState {
+		a.refusals.put(k, err, a.now())
+	}
 }
 
 // maxBody is where the strictest SDK stops reading.

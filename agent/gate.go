@@ -30,8 +30,9 @@ type peer struct {
 
 func newGate() *gate {
 	return &gate{
-		perPeer: 64, total: 1024, queuePerPeer: 1024, queueTotal: 8192, patience: time.Second,
-		peers: map[netip.Addr]*peer{},
+		perPeer: 64, total: 1024, queuePerPeer: 1024, queueTotal: 8192,
+		patience: 700 * time.Millisecond, // so that a call after it still has its time within the pod's second
+		peers:    map[netip.Addr]*peer{},
 	}
 }
 
@@ -117,4 +118,30 @@ func (g *gate) forget(addr netip.Addr, p *peer) {
 	if p.running == 0 && len(p.queue) == 0 {
 		delete(g.peers, addr)
 	}
+}
+
+// junkPerPeer is how many refused tokens a second one peer may cost. Nobody honest has more than a few, and what EKS Auth
+// lets a node ask is shared by its pods.
+const junkPerPeer = 32
+
+// junkTokens counts the tokens that were refused for good in this second, by peer.
+type junkTokens struct {
+	mu     sync.Mutex
+	second int64
+	counts map[netip.Addr]int
+}
+
+func (j *junkTokens) over(addr netip.Addr, now time.Time) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.second == now.Unix() && j.counts[addr] >= junkPerPeer
+}
+
+func (j *junkTokens) count(addr netip.Addr, now time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s := now.Unix(); s != j.second || j.counts == nil {
+		j.second, j.counts = s, map[netip.Addr]int{}
+	}
+	j.counts[addr]++
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,7 +26,8 @@ const patience = 2 * time.Second
 type identity struct {
 	url, role, file, name string
 	client                *http.Client
-	now                   func() time.Time
+	answers               *atomic.Int64
+	wall                  *wall
 
 	turn chan struct{} // one attempt at a time; the others wait for its outcome
 
@@ -59,6 +61,8 @@ func (i *identity) session(ctx context.Context) (aws.Credentials, error) {
 	self, _ := i.current()
 	return self, nil
 }
+
+func (i *identity) now() time.Time { return i.wall.now() }
 
 func (i *identity) current() (aws.Credentials, bool) {
 	i.mu.Lock()
@@ -150,10 +154,11 @@ func (i *identity) assume(ctx context.Context) (aws.Credentials, error) {
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	r.Header["Idempotency-Key"] = []string{} // not sent: a connection that was just closed is replaced
-	status, _, body, err := send(i.client, r)
+	status, header, body, err := send(i.client, i.answers, r)
 	if err != nil {
 		return aws.Credentials{}, fmt.Errorf("asking STS: %w", err)
 	}
+	tooFar := i.wall.learn(header)
 	if status != http.StatusOK {
 		return aws.Credentials{}, readSTSError(status, body)
 	}
@@ -172,7 +177,11 @@ func (i *identity) assume(ctx context.Context) (aws.Credentials, error) {
 	if c.AccessKeyID == "" || c.SecretAccessKey == "" || c.SessionToken == "" {
 		return aws.Credentials{}, fault.New(fault.Unavailable, "the answer of STS lacks a part of the credentials")
 	}
+	c.Expiration = i.wall.local(c.Expiration)
 	if now := i.now(); !now.Add(spent).Before(c.Expiration) {
+		if tooFar != nil {
+			return aws.Credentials{}, tooFar
+		}
 		return aws.Credentials{}, fault.New(fault.Unavailable, "the session that STS gave ends at %s, and this node's clock says %s: is it right?",
 			c.Expiration.UTC().Format(zulu), now.UTC().Format(zulu))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -28,12 +29,15 @@ func (a *Agent) renewDue(ctx context.Context) {
 	a.credit = min(a.credit+a.qps, max(a.qps, 1))
 	start := int(a.credit)
 	for i, d := range list {
-		// i+1 renewals must be made before d expires; half of that time is kept for trying again.
-		seconds := max(d.expires.Add(-spent).Sub(now).Seconds()/2, 1)
+		// i+1 renewals must be made before d's time is over; half of that time is kept for trying again.
+		seconds := max(d.by.Sub(now).Seconds()/2, 1)
 		start = max(start, int(float64(i+1)/seconds)+1)
 		if start >= len(list) {
 			break
 		}
+	}
+	if len(list) > 0 {
+		start = a.pause.limit(start, now, list[0].by)
 	}
 	// A second's share may wait for places, but not into the next second, which looks anew at what is most urgent.
 	enough := time.NewTimer(time.Second)
@@ -48,7 +52,7 @@ func (a *Agent) renewDue(ctx context.Context) {
 		}
 		a.credit = max(a.credit-1, 0)
 		// Until the answer is there, and after a failure: a minute or two, but soon enough for several attempts.
-		left := d.expires.Sub(now)
+		left := d.by.Sub(now)
 		a.cache.postpone(d.key, now.Add(min(time.Minute+rand.N(time.Minute), left/8+time.Second)))
 		a.work.Go(func() {
 			defer func() { <-a.renewals }()
@@ -67,6 +71,51 @@ func (a *Agent) renew(ctx context.Context, d due) {
 		a.log.LogAttrs(ctx, slog.LevelWarn, "credentials not renewed", slog.Bool("dropped", final[fault.Of(err)]),
 			slog.String("error", err.Error()), slog.Int("unlogged", unlogged))
 	}
+}
+
+// pause holds renewals back while EKS Auth does not answer or asks for less: nodes whose entries are due by the thousand
+// would keep it down. After a growing while, with jitter, one renewal tries; any success ends the pause. Pods with a new
+// token are never held back.
+type pause struct {
+	mu       sync.Mutex
+	failures int
+	until    time.Time
+}
+
+const (
+	firstPause = 2 * time.Second
+	endOfPause = time.Minute // it grows no longer than this
+)
+
+// learn takes a call's outcome. What was under way together counts as one failure.
+func (p *pause) learn(err error, now time.Time) {
+	kind := fault.Of(err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err == nil || final[kind]: // a refusal is an answer too
+		p.failures, p.until = 0, time.Time{}
+	case (kind == fault.Unavailable || kind == fault.Throttled) && !now.Before(p.until):
+		wait := min(firstPause<<min(p.failures, 10), endOfPause)
+		p.failures, p.until = p.failures+1, now.Add(wait/2+rand.N(wait/2+1))
+	}
+}
+
+// limit returns how many of the renewals may start, where the most urgent should be made by a moment: a pause never takes
+// more than an eighth of the time that is left.
+func (p *pause) limit(start int, now, by time.Time) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failures == 0 {
+		return start
+	}
+	if latest := now.Add(by.Sub(now) / 8); latest.Before(p.until) {
+		p.until = latest
+	}
+	if now.Before(p.until) {
+		return 0
+	}
+	return min(start, 1)
 }
 
 // renewIdentity keeps the agent's own session ahead of its end, off the path of pods.

@@ -74,10 +74,11 @@ func (a *Agent) answer(r *http.Request, now time.Time) (answer, outcome, error) 
 	if err := a.refusals.find(k, now); err != nil {
 		return answer{}, refused, err
 	}
-	t, err := parseToken(token, now)
+	t, err := parseToken(token, a.upstream.wall.server(now))
 	if err != nil {
 		return answer{}, refused, err
 	}
+	t.expires = a.upstream.wall.local(t.expires)
 	a.metrics.cacheMiss.Inc()
 	found, err := a.miss(r.Context(), k, t, peerAddress(r.RemoteAddr))
 	return found, miss, err

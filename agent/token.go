@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	maxToken  = 16 << 10 // bytes; a pod's token has about 1,200
-	earliness = 15 * time.Minute
-	latest    = 253402300799 // the last second of the year 9999
+	maxToken  = 16 << 10         // bytes; a pod's token has about 1,200
+	earliness = 30 * time.Minute // beyond what EKS Auth would call a wrong clock
+	latest    = 253402300799     // the last second of the year 9999
 )
 
 // podToken is a token that is worth asking EKS Auth about. Nothing of it is verified here.

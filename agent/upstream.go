@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -36,9 +37,10 @@ type upstream struct {
 	url      string
 	region   string
 	client   *http.Client
+	answers  *atomic.Int64 // how many came, from any server
 	signer   *v4.Signer
 	identity *identity
-	now      func() time.Time
+	wall     *wall
 }
 
 // newClient keeps as many idle connections as there can be calls, so that a burst does not churn connections. Redirects
@@ -99,32 +101,41 @@ func (u *upstream) call(ctx context.Context, self aws.Credentials, token string)
 	}
 	r.Header["Content-Type"] = jsonType
 	digest := sha256.Sum256(body)
-	if err := u.signer.SignHTTP(ctx, self, r, hex.EncodeToString(digest[:]), "eks-auth", u.region, u.now()); err != nil {
+	if err := u.signer.SignHTTP(ctx, self, r, hex.EncodeToString(digest[:]), "eks-auth", u.region, u.wall.now()); err != nil {
 		return credentials{}, fmt.Errorf("signing the request: %w", err)
 	}
 	// Asking twice does no harm: an idle connection that the server has just closed is replaced, not reported. Without a
 	// value the header is not sent.
 	r.Header["Idempotency-Key"] = []string{}
-	status, header, answer, err := send(u.client, r)
+	status, header, answer, err := send(u.client, u.answers, r)
 	if err != nil {
 		return credentials{}, fault.Hide(fault.Unavailable, err, "EKS Auth cannot be reached: try again")
 	}
+	tooFar := u.wall.learn(header)
 	if status != http.StatusOK {
-		return credentials{}, readException(status, header.Get("X-Amzn-ErrorType"), answer)
+		err := readException(status, header.Get("X-Amzn-ErrorType"), answer)
+		if _, isIdentity := err.(identityError); isIdentity && tooFar != nil {
+			return credentials{}, tooFar // another session would not help
+		}
+		return credentials{}, err
 	}
-	return readCredentials(answer)
+	found, err := readCredentials(answer)
+	found.expires = u.wall.local(found.expires)
+	return found, err
 }
 
-// send reads a bounded answer whole, so that its connection can be used again. After a timeout the idle connections are
-// closed too: they may be as dead as this one, and each would cost a pod its answer.
-func send(client *http.Client, r *http.Request) (status int, header http.Header, body []byte, err error) {
+// send reads a bounded answer whole, so that its connection can be used again. After a timeout during which no answer
+// came at all the idle connections are closed too: they may be as dead as this one, and each would cost a pod its answer.
+func send(client *http.Client, answers *atomic.Int64, r *http.Request) (status int, header http.Header, body []byte, err error) {
+	before := answers.Load()
 	response, err := client.Do(r)
 	if err != nil {
-		if r.Context().Err() != nil {
+		if r.Context().Err() != nil && answers.Load() == before {
 			client.CloseIdleConnections()
 		}
 		return 0, nil, nil, err
 	}
+	answers.Add(1)
 	body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if closing := response.Body.Close(); err == nil {
 		err = closing
@@ -138,8 +149,12 @@ func readCredentials(body []byte) (credentials, error) {
 			Namespace      string `json:"namespace"`
 			ServiceAccount string `json:"serviceAccount"`
 		} `json:"subject"`
+		Association struct {
+			ID string `json:"associationId"`
+		} `json:"podIdentityAssociation"`
 		AssumedRoleUser struct {
 			ARN string `json:"arn"`
+			ID  string `json:"assumeRoleId"` // the role's id, a colon, the session's name
 		} `json:"assumedRoleUser"`
 		Credentials struct {
 			AccessKeyID     string  `json:"accessKeyId"`
@@ -161,7 +176,9 @@ func readCredentials(body []byte) (credentials, error) {
 		expires:        time.Unix(int64(c.Expiration), 0),
 		namespace:      wire.Subject.Namespace,
 		serviceAccount: wire.Subject.ServiceAccount,
+		association:    wire.Association.ID,
 	}
+	found.role, _, _ = strings.Cut(wire.AssumedRoleUser.ID, ":")
 	// SDKs do without the account; a role of another partition has none that we can read.
 	if role, err := arn.Parse(wire.AssumedRoleUser.ARN); err == nil {
 		found.account = role.Account
