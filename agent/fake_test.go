@@ -292,8 +292,11 @@ func token(name string, expires time.Time) string {
 func day(name string) string { return token(name, noon.Add(24*time.Hour)) }
 
 // get asks as a pod does.
-func (r *rig) get(token string) *httptest.ResponseRecorder {
+func (r *rig) get(token string) *httptest.ResponseRecorder { return r.getFrom("192.0.2.1:1234", token) }
+
+func (r *rig) getFrom(peer, token string) *httptest.ResponseRecorder {
 	request := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/v1/credentials", nil)
+	request.RemoteAddr = peer
 	request.Header.Set("Authorization", token)
 	w := httptest.NewRecorder()
 	r.Handler().ServeHTTP(w, request)
