@@ -158,7 +158,7 @@ func (i *identity) assume(ctx context.Context) (aws.Credentials, error) {
 	if err != nil {
 		return aws.Credentials{}, fmt.Errorf("asking STS: %w", err)
 	}
-	tooFar := i.wall.learn(header)
+	i.wall.learn(header)
 	if status != http.StatusOK {
 		return aws.Credentials{}, readSTSError(status, body)
 	}
@@ -179,8 +179,8 @@ func (i *identity) assume(ctx context.Context) (aws.Credentials, error) {
 	}
 	c.Expiration = i.wall.local(c.Expiration)
 	if now := i.now(); !now.Add(spent).Before(c.Expiration) {
-		if tooFar != nil {
-			return aws.Credentials{}, tooFar
+		if err := i.wall.wrong(); err != nil {
+			return aws.Credentials{}, err
 		}
 		return aws.Credentials{}, fault.New(fault.Unavailable, "the session that STS gave ends at %s, and this node's clock says %s: is it right?",
 			c.Expiration.UTC().Format(zulu), now.UTC().Format(zulu))

@@ -111,11 +111,11 @@ func (u *upstream) call(ctx context.Context, self aws.Credentials, token string)
 	if err != nil {
 		return credentials{}, fault.Hide(fault.Unavailable, err, "EKS Auth cannot be reached: try again")
 	}
-	tooFar := u.wall.learn(header)
+	u.wall.learn(header)
 	if status != http.StatusOK {
 		err := readException(status, header.Get("X-Amzn-ErrorType"), answer)
-		if _, isIdentity := err.(identityError); isIdentity && tooFar != nil {
-			return credentials{}, tooFar // another session would not help
+		if _, isIdentity := err.(identityError); isIdentity && u.wall.wrong() != nil {
+			err = u.wall.wrong() // another session would not help
 		}
 		return credentials{}, err
 	}
@@ -209,13 +209,7 @@ func readException(status int, name string, body []byte) error {
 		Message      string `json:"Message"`
 	}
 	readable := json.Unmarshal(body, &wire) == nil
-	for _, other := range []string{wire.Type, wire.Code} {
-		if name == "" {
-			name = other
-		}
-	}
-	name, _, _ = strings.Cut(name, ":")
-	name = name[strings.LastIndexByte(name, '#')+1:]
+	name = exceptionName(name, wire.Type, wire.Code)
 	message := oneLine(wire.LowerMessage)
 	if message == "" {
 		message = oneLine(wire.Message)
@@ -234,6 +228,17 @@ func readException(status int, name string, body []byte) error {
 		return fault.New(fault.Invalid, "%.80s: %s", oneLine(name), message)
 	}
 	return fault.New(kind, "%s", message)
+}
+
+// exceptionName takes the first that is not empty, without the namespace before it and the address behind it.
+func exceptionName(names ...string) string {
+	for _, name := range names {
+		if name != "" {
+			name, _, _ = strings.Cut(name, ":")
+			return name[strings.LastIndexByte(name, '#')+1:]
+		}
+	}
+	return ""
 }
 
 // oneLine cuts a text to what fits on a line: SDKs print all of it. Nothing in it can forge a second log line.

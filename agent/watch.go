@@ -160,7 +160,7 @@ func (a *Agent) openStream(ctx context.Context) (*http.Response, error) {
 // refusedStream sorts refusals. Some pass, some end with the agent's session; whoever answers otherwise will do so for
 // long.
 func (a *Agent) refusedStream(response *http.Response, body []byte, accessKeyID string) error {
-	status, name := response.StatusCode, response.Header.Get("X-Amzn-ErrorType")
+	status, name := response.StatusCode, exceptionName(response.Header.Get("X-Amzn-ErrorType"))
 	var wire struct {
 		Message string `json:"message"`
 	}
