@@ -40,16 +40,17 @@ func told(w *Watcher) (list []Invalidation) {
 	}
 }
 
-// What ends credentials is told to those who watch the cluster while it happens, and found by those who come later. The
-// others hear nothing.
-func TestWhatEndsCredentialsIsTold(t *testing.T) {
+// ending is something that ends credentials, or does not.
+type ending struct {
+	name string
+	do   func(*world, context.Context, *Cluster, *Association) error
+	live []Invalidation
+	late []Invalidation // for who was away and holds something of the association and its role; nil: as live
+}
+
+func endings() []ending {
 	none := []Invalidation(nil)
-	cases := []struct {
-		name string
-		do   func(*world, context.Context, *Cluster, *Association) error
-		live []Invalidation
-		late []Invalidation // for who was away and holds something of the association and its role; nil: as live
-	}{
+	cases := []ending{
 		{"an association made", func(w *world, ctx context.Context, c *Cluster, a *Association) error {
 			_, err := w.CreateAssociation(ctx, NewAssociation{Account: one, Cluster: c.Name, Namespace: "ns", ServiceAccount: "new", Role: a.Role.String()})
 			return err
@@ -92,17 +93,18 @@ func TestWhatEndsCredentialsIsTold(t *testing.T) {
 	for _, kind := range targetKinds {
 		value := map[TargetKind]string{BySession: one + "/ASIA1", ByRole: "AROA1", ByCluster: "{c}", ByAssociation: "{c}/a-1", ByNode: "{c}/n", ByServiceAccount: "{c}/ns/sa", ByPod: "{c}/ns/p"}[kind]
 		want := map[TargetKind]string{BySession: "ASIA1", ByRole: "AROA1", ByCluster: "", ByAssociation: "a-1", ByNode: "n", ByServiceAccount: "ns/sa", ByPod: "ns/p"}[kind]
-		cases = append(cases, struct {
-			name string
-			do   func(*world, context.Context, *Cluster, *Association) error
-			live []Invalidation
-			late []Invalidation
-		}{"revoked by " + string(kind), func(w *world, ctx context.Context, c *Cluster, _ *Association) error {
+		cases = append(cases, ending{"revoked by " + string(kind), func(w *world, ctx context.Context, c *Cluster, _ *Association) error {
 			_, err := w.Revoke(ctx, one, "admin", Target{kind, strings.ReplaceAll(value, "{c}", c.ID)})
 			return err
 		}, []Invalidation{{kind, want}}, nil})
 	}
-	for _, c := range cases {
+	return cases
+}
+
+// What ends credentials is told to those who watch the cluster while it happens, and found by those who come later. The
+// others hear nothing.
+func TestWhatEndsCredentialsIsTold(t *testing.T) {
+	for _, c := range endings() {
 		t.Run(c.name, func(t *testing.T) {
 			w := fresh(t)
 			prod := w.join(t, one, "prod")

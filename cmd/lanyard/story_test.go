@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/openlanyard/lanyard/dev"
 )
 
 var update = flag.Bool("update", false, "rewrite the files that stories compare with")
@@ -45,6 +50,8 @@ func TestMain(m *testing.M) {
 //	associate NS/SA ROLE [CLUSTER]        creates an association, and puts its id into $ASSOCIATION
 //	await FILE                            waits until the file is there
 //	await certificate ADDRESS CA-FILE     waits until a server shows a certificate of that CA
+//	await assumed ROLE NS/SA OPTION=VALUE...  waits until the agent answers the pod with credentials of the role, and
+//	                                      `await assumed nobody` until it refuses it
 //	listens dev|server ADDRESS...         the process listens on these TCP addresses and on no others
 //	scan DIR FILE...                      secrets are in DIR in these files alone, and nobody else may read it
 //	certificate ADDRESS CA-FILE           prints the serial number of the certificate that a server shows
@@ -143,10 +150,26 @@ func (s *story) await(args []string) error {
 	if args[0] == "certificate" {
 		return eventually(func() bool { return s.certificate(args[1:]) == nil }, "the certificate is not of the CA in %s", args[2])
 	}
+	if args[0] == "assumed" {
+		s.need(args, 4, "await assumed ROLE|nobody NS/SA token=TOKEN [OPTION=VALUE...]")
+		return s.awaitAssumed(args[1], args[2], s.options(args[3:]))
+	}
 	return eventually(func() bool {
 		_, err := os.Stat(s.MkAbs(args[0]))
 		return err == nil
 	}, "%s is not there", args[0])
+}
+
+// awaitAssumed asks with one token until the agent, which holds an answer for it, has another.
+func (s *story) awaitAssumed(role, serviceAccount string, options map[string]string) error {
+	return eventually(func() bool {
+		if err := s.become("assumed", serviceAccount, options); err != nil {
+			var refused *dev.Answer
+			return role == "nobody" && errors.As(err, &refused) && refused.Status == http.StatusNotFound
+		}
+		who, err := s.send("assumed", form("sts", "GetCallerIdentity", url.Values{}))
+		return err == nil && strings.Contains(who, "assumed-role/"+role+"/")
+	}, "the agent does not answer %s with credentials of %s", serviceAccount, role)
 }
 
 // eventually asks again and again until it is so.
