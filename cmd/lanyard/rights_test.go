@@ -94,6 +94,7 @@ var managementCalls = []struct {
 	{"CreateAccount", rest("lanyard", "POST", "/lanyard/v1/accounts", `{"name":"new"}`), []string{"lanyard:CreateAccount"}},
 	{"PutClusterKeys", rest("lanyard", "PUT", "/lanyard/v1/clusters/dev/keys", `{"issuers":[],"jwks":{"keys":[]}}`), []string{"lanyard:PutClusterKeys"}},
 	{"UpdateCluster", rest("lanyard", "PATCH", "/lanyard/v1/clusters/dev", `{"nodeBinding":true}`), []string{"lanyard:UpdateCluster"}},
+	{"WatchInvalidations", rest("lanyard", "POST", "/lanyard/v1/clusters/dev/invalidations", `{"once":true}`), []string{"lanyard:WatchInvalidations"}},
 	{"Revoke", rest("lanyard", "POST", revocations, `{"kind":"cluster","cluster":"none"}`), []string{"lanyard:Revoke"}},
 	{"Revoke", rest("lanyard", "POST", revocations, `{"kind":"role","value":"none"}`), []string{"lanyard:Revoke"}},
 	{"Revoke", rest("lanyard", "POST", revocations, `{"kind":"session","value":"ASIANONENONENONENONE"}`), []string{"lanyard:Revoke"}},
