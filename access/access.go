@@ -140,7 +140,7 @@ func (a *Access) Authorize(p *directory.Principal, action, resource string, extr
 	if !within(p.Account, resource) {
 		return policy.Decision{}, denied(p, action, resource, policy.Decision{})
 	}
-	d := p.Layers.Evaluate(&policy.Question{Action: action, Resource: resource, Context: append(p.Context(), extra...)})
+	d := p.Layers.Evaluate(&policy.Question{Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra)})
 	if d.Effect != policy.Allow {
 		return d, denied(p, action, resource, d)
 	}

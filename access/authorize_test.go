@@ -3,6 +3,7 @@ package access
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
@@ -94,6 +95,26 @@ func TestAuthorize(t *testing.T) {
 				t.Errorf("message:\n got %q\nwant %q", got, want)
 			}
 		})
+	}
+}
+
+// Every decision knows the time, by the server's own clock.
+func TestAPermissionEndsAtItsTime(t *testing.T) {
+	w := fresh(t)
+	must(t, w.Directory.PutRolePolicy(t.Context(), one, "app", "p", document(
+		`{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"`+
+			w.clock.now().Add(time.Hour).UTC().Format(time.RFC3339)+`"},"NumericGreaterThan":{"aws:EpochTime":"0"}}}`)))
+	pod := w.mint(t, w.podSession(t))
+	for _, test := range []struct {
+		when string
+		pass time.Duration
+		want fault.Kind
+	}{{"before", time.Hour - time.Second, accepted}, {"then", time.Second, fault.Denied}} {
+		w.clock.pass(test.pass)
+		p, err := w.authenticate(t, pod)
+		must(t, err)
+		_, err = w.Authorize(p, "s3:ListBucket", "arn:aws:s3:::b", nil)
+		wants(t, test.when, err, test.want)
 	}
 }
 

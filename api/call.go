@@ -79,13 +79,18 @@ func (c *Call) Authorize(action, resource string, extra ...policy.Entry) error {
 	return err
 }
 
-// RequestContext returns the condition keys that every request sets, whatever it asks for, with room for a few more. A door
-// that left one out would never match a Deny that asks for it.
+// RequestContext returns the condition keys that every request sets, whatever it asks for, with room for a few more; the time
+// is with every decision anyway. A door that left one out would never match a Deny that asks for it.
 func RequestContext(r *http.Request, region string) policy.Context {
 	values := [...]string{Source(r), region, strconv.FormatBool(r.TLS != nil)}
 	ctx := make(policy.Context, 0, 8)
 	for i, key := range [...]string{"aws:SourceIp", "aws:RequestedRegion", "aws:SecureTransport"} {
 		ctx = append(ctx, policy.Entry{Key: key, Values: values[i : i+1 : i+1]})
+	}
+	for _, sent := range [...]struct{ key, header string }{{"aws:UserAgent", "User-Agent"}, {"aws:Referer", "Referer"}} {
+		if values := r.Header[sent.header]; len(values) == 1 {
+			ctx = append(ctx, policy.Entry{Key: sent.key, Values: values})
+		}
 	}
 	return ctx
 }

@@ -229,11 +229,14 @@ func TestTheCallersMistakeIsNoErrorOfOurs(t *testing.T) {
 func TestConditionKeysOfTheRequest(t *testing.T) {
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 	r.RemoteAddr = "[2001:db8::1]:4711"
+	r.Header.Set("User-Agent", "aws-cli")
+	r.Header["Referer"] = []string{"a", "b"} // two are none
 	for _, secure := range []bool{false, true} {
 		want := policy.Context{
 			{Key: "aws:SourceIp", Values: []string{"2001:db8::1"}},
 			{Key: "aws:RequestedRegion", Values: []string{region}},
 			{Key: "aws:SecureTransport", Values: []string{strconv.FormatBool(secure)}},
+			{Key: "aws:UserAgent", Values: []string{"aws-cli"}},
 		}
 		if r.TLS = nil; secure {
 			r.TLS = &tls.ConnectionState{}

@@ -130,7 +130,7 @@ func (b *Broker) grantPod(ctx context.Context, g *Grant) error {
 	question := policy.Question{
 		Resource:  g.Role.ARN().String(),
 		Principal: policy.Principal{Kind: policy.Service, Names: []string{registry.Service}},
-		Context:   podContext(g.Cluster.Account, cluster, name, tags),
+		Context:   append(podContext(g.Cluster.Account, cluster, name, tags), policy.Clock(b.now())...),
 	}
 	trust := []*policy.Document{g.Role.Trust}
 	for _, action := range []string{"sts:AssumeRole", "sts:TagSession"} {
@@ -174,7 +174,7 @@ func podTags(name, clusterARN string, t *podtoken.Token) []session.Tag {
 // podContext is what a trust policy can ask about a pod's request.
 func podContext(account, clusterARN, name string, tags []session.Tag) policy.Context {
 	keys, values := make([]string, len(tags)), make([]string, len(tags))
-	ctx := make(policy.Context, 0, len(tags)+5)
+	ctx := make(policy.Context, 0, len(tags)+8)
 	for i, t := range tags {
 		keys[i], values[i] = t.Key, t.Value
 		ctx = append(ctx, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: values[i : i+1]})

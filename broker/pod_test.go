@@ -212,6 +212,8 @@ func TestForPodAsksTheTrustPolicy(t *testing.T) {
 		{"the tag keys", when(`"ForAllValues:StringLike":{"aws:TagKeys":["eks-*","kubernetes-*"],"sts:TransitiveTagKeys":["eks-*","kubernetes-*"]}`), accepted},
 		{"some of the tag keys", when(`"ForAllValues:StringLike":{"sts:TransitiveTagKeys":["eks-*"]}`), fault.Denied},
 		{"the session name", when(`"StringLike":{"sts:RoleSessionName":"eks-prod-app-7c9f4d-*"}`), accepted},
+		{"from now on", when(`"DateGreaterThan":{"aws:CurrentTime":"2020"}`), accepted},
+		{"until lately", when(`"DateLessThan":{"aws:CurrentTime":"2020"}`), fault.Denied},
 		{"another session name", when(`"StringLike":{"sts:RoleSessionName":"eks-test-*"}`), fault.Denied},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -158,13 +158,13 @@ func (b *Broker) grantWebIdentity(ctx context.Context, g *Grant, in WebIdentity)
 		Action:    "sts:AssumeRoleWithWebIdentity",
 		Resource:  g.Role.ARN().String(),
 		Principal: policy.Principal{Kind: policy.Federated, Names: []string{provider}},
-		Context: policy.Context{
+		Context: append(policy.Context{
 			{Key: "lanyard:ClusterId", Values: []string{g.Cluster.ID}},
 			{Key: "lanyard:sub", Values: []string{g.Token.Subject}},
 			{Key: "lanyard:aud", Values: []string{g.Token.Audience}},
 			{Key: "aws:FederatedProvider", Values: []string{provider}},
 			{Key: "sts:RoleSessionName", Values: []string{in.SessionName}},
-		},
+		}, policy.Clock(b.now())...),
 	}, []*policy.Document{g.Role.Trust})
 	if g.Decision.Effect != policy.Allow {
 		return notAuthorized()

@@ -78,7 +78,8 @@ func (p *Principal) Names() []string {
 }
 
 // Context returns the condition keys that speak of the principal
-// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html). Who appends to it gets a copy.
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html). It may be shared: who
+// wants more keys makes a context of its own.
 func (p *Principal) Context() policy.Context {
 	if p.context != nil {
 		return p.context

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openlanyard/lanyard/policy"
 )
@@ -105,5 +106,25 @@ func TestEvaluateAllocatesNothing(t *testing.T) {
 		if got != 0 {
 			t.Errorf("%d statements: %v allocations a decision, want 0", 5*groups, got)
 		}
+	}
+}
+
+// TestTypedConditionsAllocateNothing holds the same for numbers, times and addresses.
+func TestTypedConditionsAllocateNothing(t *testing.T) {
+	docs := []*policy.Document{mustParse(t, policy.Identity, `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {
+		"NumericLessThan": {"s3:max-keys": "100"}, "DateLessThan": {"aws:CurrentTime": "2026-12-01T00:00:00+01:00"},
+		"DateGreaterThan": {"aws:EpochTime": 1700000000}, "IpAddress": {"aws:SourceIp": ["192.0.2.0/24", "2001:db8::/32"]}}}}`)}
+	keys, address, now := []string{"99.5"}, []string{"2001:db8::7"}, time.Date(2026, 11, 25, 18, 48, 36, 0, time.UTC)
+	got := testing.AllocsPerRun(100, func() {
+		clock := policy.Clock(now)
+		q := policy.Question{Action: "s3:ListBucket", Resource: "arn:aws:s3:::b", Context: policy.Context{
+			{Key: "s3:max-keys", Values: keys}, {Key: "aws:SourceIp", Values: address}, clock[0], clock[1],
+		}}
+		if policy.Evaluate(&q, docs).Effect != policy.Allow {
+			t.Fatal("not allowed")
+		}
+	})
+	if got != 0 {
+		t.Errorf("%v allocations a decision, want 0", got)
 	}
 }

@@ -9,9 +9,10 @@ import (
 type operator struct {
 	name      string
 	domain    domain
-	negated   bool // holds where the operator of the same domain does not
-	wildcards bool // text: * and ? are wildcards
-	fold      bool // text: ASCII letters compare without case
+	order     order // number and date: how the request's value stands to the policy's
+	negated   bool  // holds where the operator of the same domain does not
+	wildcards bool  // text: * and ? are wildcards
+	fold      bool  // text: ASCII letters compare without case
 }
 
 // domain says what an operator compares.
@@ -22,6 +23,10 @@ const (
 	arns           // six segments, each with its wildcards, so that none of them reaches over a colon
 	boolean        // true or false
 	absence        // whether the request has the key at all
+	number         // digits, exact
+	date           // ISO 8601, or seconds since 1970
+	address        // an IP address in a network
+	binary         // base64 in the policy, its bytes in the request
 )
 
 // operators are the condition operators that Evaluate knows. Parse refuses every other.
@@ -36,6 +41,21 @@ var operators = []operator{
 	{name: "ArnNotEquals", domain: arns, negated: true},
 	{name: "ArnLike", domain: arns},
 	{name: "ArnNotLike", domain: arns, negated: true},
+	{name: "NumericEquals", domain: number, order: same},
+	{name: "NumericNotEquals", domain: number, order: same, negated: true},
+	{name: "NumericLessThan", domain: number, order: below},
+	{name: "NumericLessThanEquals", domain: number, order: below | same},
+	{name: "NumericGreaterThan", domain: number, order: above},
+	{name: "NumericGreaterThanEquals", domain: number, order: above | same},
+	{name: "DateEquals", domain: date, order: same},
+	{name: "DateNotEquals", domain: date, order: same, negated: true},
+	{name: "DateLessThan", domain: date, order: below},
+	{name: "DateLessThanEquals", domain: date, order: below | same},
+	{name: "DateGreaterThan", domain: date, order: above},
+	{name: "DateGreaterThanEquals", domain: date, order: above | same},
+	{name: "IpAddress", domain: address},
+	{name: "NotIpAddress", domain: address, negated: true},
+	{name: "BinaryEquals", domain: binary},
 	{name: "Bool", domain: boolean},
 	{name: "Null", domain: absence},
 }
@@ -69,9 +89,10 @@ type condition struct {
 
 // operand is a compiled value of a condition; which field counts, the operator's domain says.
 type operand struct {
-	text pattern
-	arn  *[6]pattern
-	is   bool
+	text  pattern
+	arn   *[6]pattern
+	is    bool
+	value value
 }
 
 // readOperator splits an operator's name into quantifier, operator and suffix.
@@ -123,6 +144,11 @@ func (op *operator) readOperand(s string, variables bool) (operand, error) {
 		case "false":
 			return operand{}, nil
 		}
+	case number, date, address:
+		v, err := op.domain.readTyped(s)
+		return operand{value: v}, err
+	case binary:
+		return readBinary(s)
 	}
 	return operand{}, fmt.Errorf("value %q is not accepted: true or false is", s)
 }
@@ -217,6 +243,9 @@ func (c *condition) anyAccepted(values []string, ctx Context, effect Effect) boo
 // accepts compares one value of the request with all of the policy's. A variable without a value equals nothing. An
 // Allow is not given by that ("not ${aws:PrincipalTag/team}" does not let in those without the tag), a Deny is.
 func (c *condition) accepts(s string, ctx Context, effect Effect) bool {
+	if c.op.domain.typed() {
+		return c.acceptsValue(s, effect)
+	}
 	sure := true
 	for i := range c.values {
 		switch c.op.compare(&c.values[i], s, ctx) {
@@ -229,9 +258,24 @@ func (c *condition) accepts(s string, ctx Context, effect Effect) bool {
 	return c.op.negated && (sure || effect == Deny)
 }
 
+// acceptsValue is accepts for numbers, times and addresses. A request's value that is none equals nothing either: it
+// neither opens what an Allow says ("not from 10.0.0.0/8") nor closes what a Deny says.
+func (c *condition) acceptsValue(s string, effect Effect) bool {
+	request, ok := c.op.domain.readValue(s)
+	if !ok {
+		return c.op.negated && effect == Deny
+	}
+	for i := range c.values {
+		if c.op.fits(&request, &c.values[i].value) {
+			return !c.op.negated
+		}
+	}
+	return c.op.negated
+}
+
 func (op *operator) compare(v *operand, s string, ctx Context) verdict {
 	switch op.domain {
-	case text:
+	case text, binary:
 		return v.text.match(s, ctx)
 	case arns:
 		return v.matchARN(s, ctx)

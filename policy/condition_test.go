@@ -22,6 +22,21 @@ func TestEveryOperatorHasItsCases(t *testing.T) {
 		"ArnNotEquals":              {`"` + role + `*"`, "arn:aws:iam::222233334444:role/x", role + "x", `"*"`},
 		"ArnLike":                   {`"arn:aws:iam::*:role/${k:role}"`, role + "r", role + "s", `"arn:aws:iam::1"`},
 		"ArnNotLike":                {`"arn:aws:iam::*:role/x"`, "no ARN", role + "x", `"${k:role}"`},
+		"NumericEquals":             {`["10", 7]`, "10.0", "10.01", `"ten"`},
+		"NumericNotEquals":          {`"10"`, "-10", "010", `"1e1"`},
+		"NumericLessThan":           {`"10"`, "9.99", "10", `1e1`},
+		"NumericLessThanEquals":     {`10`, "10", "11", `""`},
+		"NumericGreaterThan":        {`"-0.5"`, "-0.25", "-0.5", `"${k:role}"`},
+		"NumericGreaterThanEquals":  {`"12345678901234567890"`, "12345678901234567890", "12345678901234567889", `"*"`},
+		"DateEquals":                {`"2026-11-25T09:00:00+01:00"`, "2026-11-25T08:00:00Z", "2026-11-25T09:00:00Z", `"today"`},
+		"DateNotEquals":             {`1764096516`, "2026-11-25T18:48:36Z", "2025-11-25T18:48:36Z", `"2026-11-25 09:00:00"`},
+		"DateLessThan":              {`"2026-12"`, "2026-11-30T23:59:59.999Z", "2026-12-01T00:00:00Z", `"2026-13"`},
+		"DateLessThanEquals":        {`"2026-11-25"`, "2026-11-25T00:00:00Z", "2026-11-25T00:00:01Z", `"2026-02-30"`},
+		"DateGreaterThan":           {`"2026"`, "1767225601", "1767225600", `"2026-11-25T09:00:00"`},
+		"DateGreaterThanEquals":     {`"2026-11-25T09:00Z"`, "2026-11-25T09:00Z", "2026-11-25T08:59:59Z", `true`},
+		"IpAddress":                 {`["203.0.113.0/24", "2001:db8::/32"]`, "203.0.113.7", "203.0.114.7", `"203.0.113.0/33"`},
+		"NotIpAddress":              {`["10.1.2.3/8", "2001:db8::1"]`, "2001:db8::2", "::ffff:10.9.9.9", `"::ffff:10.0.0.0/104"`},
+		"BinaryEquals":              {`"aGk/"`, "hi?", "aGk/", `"aGk"`},
 		"Bool":                      {`"true"`, "True", "false", `"yes"`},
 		"Null":                      {`"false"`, "x", "", `"no"`},
 	}
@@ -124,5 +139,71 @@ func TestAMissingVariableNeverHelps(t *testing.T) {
 	with := append(Context{{Key: "aws:PrincipalTag/team", Values: []string{"blue"}}}, ctx...)
 	if !decide(t, "Allow", "StringNotEquals", `"${aws:PrincipalTag/team}"`, with) {
 		t.Error("Allow StringNotEquals with another value for the variable = false, want true")
+	}
+}
+
+// A value that cannot be read must neither open what an Allow says nor close what a Deny says. A key that is missing is
+// what it is for every operator: not equal.
+func TestAnUnreadableValueNeverHelps(t *testing.T) {
+	for _, tt := range []struct {
+		operator, value, unreadable string
+	}{
+		{"NumericNotEquals", `"10"`, "ten"},
+		{"DateNotEquals", `"2026"`, "yesterday"},
+		{"NotIpAddress", `"10.0.0.0/8"`, "localhost"},
+	} {
+		unreadable, empty := Context{{Key: "k:k", Values: []string{tt.unreadable}}}, Context{}
+		for _, c := range []struct {
+			effect, operator string
+			ctx              Context
+			want             bool
+		}{
+			{"Allow", tt.operator, unreadable, false},
+			{"Deny", tt.operator, unreadable, true},
+			{"Allow", "ForAllValues:" + tt.operator, unreadable, false},
+			{"Allow", "ForAnyValue:" + tt.operator, unreadable, false},
+			{"Allow", tt.operator + "IfExists", unreadable, false},
+			{"Allow", tt.operator, empty, true},
+			{"Deny", tt.operator, empty, true},
+			{"Allow", tt.operator + "IfExists", empty, true},
+			{"Allow", "ForAnyValue:" + tt.operator, empty, false},
+		} {
+			if got := decide(t, c.effect, c.operator, tt.value, c.ctx); got != c.want {
+				t.Errorf("%s %s %s with %v = %v, want %v", c.effect, c.operator, tt.value, c.ctx, got, c.want)
+			}
+		}
+	}
+	for _, operator := range []string{"NumericEquals", "NumericLessThan", "NumericGreaterThanEquals"} {
+		for _, effect := range []string{"Allow", "Deny"} {
+			for _, values := range [][]string{nil, {"ten"}, {""}} {
+				if decide(t, effect, operator, `"10"`, Context{{Key: "k:k", Values: values}}) {
+					t.Errorf("%s %s 10 with %q holds", effect, operator, values)
+				}
+			}
+		}
+	}
+}
+
+func TestValuesOfATypeCountTogether(t *testing.T) {
+	for _, tt := range []struct {
+		operator, given string
+		values          []string
+		want            bool
+	}{
+		{"NumericLessThan", `["5", "10"]`, []string{"7"}, true},
+		{"NumericLessThan", `["5", "10"]`, []string{"11", "4"}, true},
+		{"ForAllValues:NumericLessThan", `"10"`, []string{"11", "4"}, false},
+		{"ForAllValues:NumericLessThan", `"10"`, []string{"9", "4"}, true},
+		{"ForAllValues:NumericLessThan", `"10"`, nil, true},
+		{"ForAllValues:NumericLessThan", `"10"`, []string{"9", "x"}, false},
+		{"ForAnyValue:IpAddress", `"10.0.0.0/8"`, []string{"192.0.2.1", "10.0.0.1"}, true},
+		{"ForAnyValue:IpAddress", `"10.0.0.0/8"`, []string{"192.0.2.1"}, false},
+		{"NotIpAddress", `["10.0.0.0/8", "192.0.2.0/24"]`, []string{"192.0.2.1"}, false},
+		{"DateGreaterThanIfExists", `"2026"`, nil, true},
+		{"DateGreaterThanIfExists", `"2026"`, []string{"2025-01-01"}, false},
+	} {
+		if got := decide(t, "Allow", tt.operator, tt.given, Context{{Key: "k:k", Values: tt.values}}); got != tt.want {
+			t.Errorf("%s %s with %q = %v, want %v", tt.operator, tt.given, tt.values, got, tt.want)
+		}
 	}
 }

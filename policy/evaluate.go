@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // Evaluate decides the question by the documents of one layer: a matching Deny wins, else a matching Allow, else nobody
 // said yes. The deciding statement is the first of its kind in the order of documents and statements, save that an Allow
 // which names the caller itself goes before one that does not. It allocates nothing.
@@ -15,6 +17,12 @@ func Explain(q *Question, docs []*Document) Trace {
 type Layers struct {
 	Identity []*Document // of the user or role, together
 	Session  []*Document // each one must allow too
+}
+
+// Mentions reports whether a document of any layer does.
+func (l Layers) Mentions(prefix string) bool {
+	mentions := func(d *Document) bool { return d.Mentions(prefix) }
+	return slices.ContainsFunc(l.Identity, mentions) || slices.ContainsFunc(l.Session, mentions)
 }
 
 // Evaluate decides the question by all layers: a Deny in any wins, and each layer has to allow. It allocates nothing.

@@ -17,7 +17,7 @@ const maxDepth = 8
 // enforce different policies.
 type node struct {
 	kind    nodeKind
-	text    string // of a string
+	text    string // of a string or a number
 	truth   bool   // of a boolean
 	items   []node
 	members []member
@@ -71,7 +71,7 @@ func readNode(d *json.Decoder, depth int) (node, error) {
 	case bool:
 		return node{kind: aBoolean, truth: t}, nil
 	case json.Number:
-		return node{kind: aNumber}, nil
+		return node{kind: aNumber, text: t.String()}, nil
 	case json.Delim:
 		if t == '[' {
 			return readList(d, depth)
@@ -156,14 +156,10 @@ func (n *node) list(kinds ...nodeKind) ([]node, error) {
 }
 
 // strings returns a string or list of strings.
-func (n *node) strings() ([]string, error) { return n.scalars(false) }
+func (n *node) strings() ([]string, error) { return n.scalars(aString) }
 
-// scalars is strings that also takes booleans, as text, where truth says so.
-func (n *node) scalars(truth bool) ([]string, error) {
-	kinds := []nodeKind{aString}
-	if truth {
-		kinds = append(kinds, aBoolean)
-	}
+// scalars is strings for values of the kinds, as text.
+func (n *node) scalars(kinds ...nodeKind) ([]string, error) {
 	items, err := n.list(kinds...)
 	if err != nil {
 		return nil, err

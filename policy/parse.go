@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -96,7 +97,7 @@ func parseDocument(use Use, text string, root *node) (*Document, error) {
 		s.position, sids[s.sid] = i, true
 		d.statements = append(d.statements, s)
 	}
-	d.index = newIndex(d.statements)
+	d.index, d.keys = newIndex(d.statements), keysOf(d.statements)
 	return d, nil
 }
 
@@ -243,6 +244,38 @@ func (p *parser) readResource(s string) (pattern, error) {
 	return compile(s, dialect{wildcards: true, variables: p.variables})
 }
 
+// keysOf returns the context keys that conditions and variables name, in lower case, sorted, each once.
+func keysOf(statements []Statement) []string {
+	var all []string
+	variables := func(p *pattern) {
+		for _, run := range p.runs {
+			for i := range run {
+				if run[i].kind == atomVariable {
+					all = append(all, run[i].key.lower)
+				}
+			}
+		}
+	}
+	for i := range statements {
+		s := &statements[i]
+		for j := range s.resources {
+			variables(&s.resources[j])
+		}
+		for j := range s.conditions {
+			c := &s.conditions[j]
+			all = append(all, c.key.lower)
+			for k := range c.values {
+				variables(&c.values[k].text)
+				for l := 0; c.values[k].arn != nil && l < len(c.values[k].arn); l++ {
+					variables(&c.values[k].arn[l])
+				}
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 func (p *parser) readConditions(n *node) ([]condition, error) {
 	if n.kind != anObject {
 		return nil, fmt.Errorf("it is %s: an object of operators is accepted", n.kind)
@@ -273,8 +306,14 @@ func (p *parser) readKey(c *condition, m *member) error {
 	if err := checkKey(m.name); err != nil {
 		return err
 	}
-	truth := c.op.domain == boolean || c.op.domain == absence
-	list, err := m.value.scalars(truth)
+	kinds := []nodeKind{aString}
+	switch c.op.domain {
+	case boolean, absence:
+		kinds = append(kinds, aBoolean)
+	case number, date:
+		kinds = append(kinds, aNumber)
+	}
+	list, err := m.value.scalars(kinds...)
 	if err != nil {
 		return err
 	}

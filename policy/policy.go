@@ -7,7 +7,10 @@
 // down each step.
 package policy
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Use says what a document is for, and with it which elements it must and must not have.
 type Use uint8
@@ -85,7 +88,8 @@ type Document struct {
 	use        Use
 	id         string
 	statements []Statement
-	index      *index // nil for a short document
+	index      *index   // nil for a short document
+	keys       []string // see Mentions
 }
 
 // Text returns the document as it was given to Parse.
@@ -99,6 +103,13 @@ func (d *Document) ID() string { return d.id }
 
 // Statements returns the statements in the document's order. The caller must not change the slice.
 func (d *Document) Statements() []Statement { return d.statements }
+
+// Mentions reports whether a condition or a variable of the document asks for a context key that begins with prefix, which
+// is in lower case. A door that finds nobody asking for "s3:existingobjecttag/" need not fetch tags.
+func (d *Document) Mentions(prefix string) bool {
+	i, _ := slices.BinarySearch(d.keys, prefix)
+	return i < len(d.keys) && strings.HasPrefix(d.keys[i], prefix)
+}
 
 // Names reports whether some Allow statement of a trust policy covers the principal and the action, conditions left
 // aside. It answers "could this role ever be assumed so?" for doors that refuse a role which could not.

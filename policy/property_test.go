@@ -23,6 +23,13 @@ func (w world) some(from ...string) []string {
 	return all
 }
 
+// typedValues are operators that read what they compare, with values for them.
+var typedValues = []struct{ operators, values []string }{
+	{[]string{"NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericGreaterThanEquals"}, []string{"1", "2.5", "-3"}},
+	{[]string{"DateEquals", "DateNotEquals", "DateLessThanEquals", "DateGreaterThan"}, []string{"2026", "2026-11-25T09:00:00Z", "1"}},
+	{[]string{"IpAddress", "NotIpAddress"}, []string{"10.0.0.0/8", "10.1.2.3", "::/0"}},
+}
+
 // statement returns a random statement with the effect.
 func (w world) statement(use policy.Use, effect string) map[string]any {
 	s := map[string]any{"Effect": effect}
@@ -45,6 +52,11 @@ func (w world) statement(use policy.Use, effect string) map[string]any {
 		operator := w.pick("", "ForAllValues:", "ForAnyValue:") + w.pick("StringEquals", "StringNotEquals", "StringLike", "StringNotLike") +
 			w.pick("", "IfExists")
 		s["Condition"] = map[string]any{operator: map[string]any{w.pick("k:one", "k:two"): w.some("a", "b", "*", "${k:one}", "${k:two, 'a'}")}}
+		if typed := w.IntN(6); typed < len(typedValues) {
+			v := typedValues[typed]
+			operator = w.pick("", "ForAllValues:", "ForAnyValue:") + w.pick(v.operators...) + w.pick("", "IfExists")
+			s["Condition"] = map[string]any{operator: map[string]any{w.pick("k:one", "k:three"): w.some(v.values...)}}
+		}
 	}
 	return s
 }
@@ -75,6 +87,9 @@ func (w world) question() *policy.Question {
 		if w.IntN(3) > 0 {
 			q.Context = append(q.Context, policy.Entry{Key: key, Values: w.some("a", "b", "*", "")})
 		}
+	}
+	if w.IntN(3) > 0 {
+		q.Context = append(q.Context, policy.Entry{Key: "k:Three", Values: w.some("1", "3", "2026", "2026-11-25", "10.1.2.3", "2001:db8::1", "x")})
 	}
 	return q
 }
