@@ -134,24 +134,35 @@ func TestParseRefuses(t *testing.T) {
 		{"operator without keys", policy.Identity, condition(`{"Bool": {}}`), "one at least"},
 		{"key without service", policy.Identity, condition(`{"Bool": {"SecureTransport": "true"}}`), "SERVICE:NAME"},
 		{"no values", policy.Identity, condition(`{"StringEquals": {"a:b": []}}`), "the list is empty"},
-		{"text as a number", policy.Identity, condition(`{"NumericEquals": {"a:b": ["1", "x"]}}`), `NumericEquals: "a:b": value "x" is not a number`},
-		{"date of a variable", policy.Identity, condition(`{"DateLessThan": {"a:b": "${a:c}"}}`), `statement[0]: Condition: DateLessThan: "a:b": value "${a:c}" is not a time`},
-		{"address with a star", policy.Identity, condition(`{"IpAddress": {"a:b": "10.*"}}`), `value "10.*" is not an address`},
-		{"address with a zone", policy.Identity, condition(`{"IpAddress": {"a:b": "fe80::1%eth0/64"}}`), "is not an address"},
-		{"binary that is not base64", policy.Identity, condition(`{"BinaryEquals": {"a:b": "?"}}`), "base64"},
-		{"number as an address", policy.Identity, condition(`{"IpAddress": {"a:b": 10}}`), "a number"},
-		{"number as text", policy.Identity, condition(`{"StringEquals": {"a:b": 1}}`), "a number"},
 		{"null as text", policy.Identity, condition(`{"StringEquals": {"a:b": null}}`), "null"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			d, err := policy.Parse(tt.use, tt.text)
-			if !fault.Is(err, fault.MalformedPolicy) || d != nil {
-				t.Fatalf("Parse(%.200s) = %v, %v; want a MalformedPolicy error", tt.text, d, err)
-			}
-			if got := fault.Message(err); !strings.Contains(got, tt.want) || len(got) > 1100 {
-				t.Errorf("Parse(%.200s): %q, want it to say %q in few words", tt.text, got, tt.want)
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { refuses(t, tt.use, tt.text, tt.want) })
+	}
+}
+
+// refuses holds that a document is malformed, and that the message says so in few words.
+func refuses(t *testing.T, use policy.Use, text, want string) {
+	t.Helper()
+	d, err := policy.Parse(use, text)
+	if !fault.Is(err, fault.MalformedPolicy) || d != nil {
+		t.Fatalf("Parse(%.200s) = %v, %v; want a MalformedPolicy error", text, d, err)
+	}
+	if got := fault.Message(err); !strings.Contains(got, want) || len(got) > 1100 {
+		t.Errorf("Parse(%.200s): %q, want it to say %q in few words", text, got, want)
+	}
+}
+
+func TestParseRefusesValues(t *testing.T) {
+	for _, tt := range []struct{ name, condition, want string }{
+		{"text as a number", `{"NumericEquals": {"a:b": ["1", "x"]}}`, `NumericEquals: "a:b": value "x" is not a number`},
+		{"date of a variable", `{"DateLessThan": {"a:b": "${a:c}"}}`, `statement[0]: Condition: DateLessThan: "a:b": value "${a:c}" is not a time`},
+		{"address with a star", `{"IpAddress": {"a:b": "10.*"}}`, `value "10.*" is not an address`},
+		{"address with a zone", `{"IpAddress": {"a:b": "fe80::1%eth0/64"}}`, "is not an address"},
+		{"binary that is not base64", `{"BinaryEquals": {"a:b": "?"}}`, "base64"},
+		{"number as an address", `{"IpAddress": {"a:b": 10}}`, "a number"},
+		{"number as text", `{"StringEquals": {"a:b": 1}}`, "a number"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { refuses(t, policy.Identity, statement(always+`, "Condition": `+tt.condition), tt.want) })
 	}
 }
