@@ -11,7 +11,7 @@ export GOFLAGS     := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -t
 TOOL := go tool -modfile=tools/go.mod
 LINK := -ldflags '-s -w'
 
-.PHONY: help run build test check bench fuzz unit stories clients
+.PHONY: help run build test check bench fuzz unit stories clients compat
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,10 +44,20 @@ stories: build
 	test/system-packages
 	go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./cmd/lanyard
 
+CLIENTS := PATH="$(CURDIR)/bin:$(CURDIR)/.tools/venv/bin:$$PATH" go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./test/clients
+
 clients: build
 	test/setup
-	PATH="$(CURDIR)/bin:$(CURDIR)/.tools/venv/bin:$$PATH" \
-		go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./test/clients
+	$(CLIENTS) -skip '^TestCompat'
+
+# The second `aws` gets a run of its own, in which it is the one in PATH.
+compat: export TRIED_RESULTS := $(CURDIR)/.tools/results
+compat: build ## every client, before a release; UPDATE=1 writes the table of what they saw (needs root)
+	test/setup compat
+	rm -rf $(TRIED_RESULTS) && mkdir -p $(TRIED_RESULTS)
+	$(CLIENTS) -skip '^TestCompatTable$$'
+	PATH="$(CURDIR)/test/debian13:$$PATH" && $(CLIENTS) -run '^TestAWSCLI$$'
+	$(CLIENTS) -run '^TestCompatTable$$' $(if $(UPDATE),-update)
 
 check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for macOS
 	@out=$$($(TOOL) gofumpt -l .); \

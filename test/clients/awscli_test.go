@@ -24,8 +24,9 @@ type cliCase struct {
 // TestAWSCLI starts one process a call, as a shell would.
 func TestAWSCLI(t *testing.T) {
 	t.Parallel()
+	client := cliOfPath(t)
 	sections := map[string][]cliCase{
-		"pod": cliPod, "stranger": {{"the agent's reason", cliStranger}}, "eks": cliEKS, "iam": cliIAM, "signing": cliSigning, "agent": cliAgent,
+		"pod": cliPod, "uploads": cliUploads, "stranger": {{"the agent's reason", cliStranger}}, "eks": cliEKS, "iam": cliIAM, "signing": cliSigning, "agent": cliAgent,
 	}
 	for section, as := range callers(awsCLI) {
 		t.Run(section, func(t *testing.T) {
@@ -33,7 +34,10 @@ func TestAWSCLI(t *testing.T) {
 			var names []string
 			for _, step := range sections[section] {
 				names = append(names, step.name)
-				t.Run(step.name, func(t *testing.T) { step.try(cli{t, as}) })
+				passed := t.Run(step.name, func(t *testing.T) { step.try(cli{t, as}) })
+				note, _ := cliNotes.Load(step.name)
+				text, _ := note.(string)
+				tell(client, section, step.name, passed, text)
 			}
 			account(t, awsCLI, section, names)
 		})

@@ -24,6 +24,9 @@ func goSections() map[string][]goCase {
 		"iam":      goIAM,
 		"signing":  goSigning,
 		"agent":    goAgent,
+		"uploads":  goUploads,
+		"refresh":  {{"refresh across an expiry", goExpiry}},
+		"version":  {goVersion},
 	}
 }
 
@@ -37,6 +40,7 @@ type goClient struct {
 	context.Context
 	aws    aws.Config // by the default chain of the environment
 	wrongs []error
+	note   string // for the table, where there is more to say than yes
 }
 
 // runGoSDK is the whole of a client process: a line for each case of the section.
@@ -53,7 +57,7 @@ func runGoSDK(section string) {
 			step.try(c)
 		}
 		cancel()
-		line := map[string]any{"case": step.name, "error": nil}
+		line := map[string]any{"case": step.name, "error": nil, "note": c.note}
 		if err := errors.Join(c.wrongs...); err != nil {
 			line["error"] = err.Error()
 		}

@@ -40,7 +40,7 @@ func (w *world) prepare(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	for _, client := range []string{awsCLI, boto3, golang} {
+	for _, client := range clients {
 		if _, err := eks.NewFromConfig(by).CreatePodIdentityAssociation(ctx, &eks.CreatePodIdentityAssociationInput{
 			ClusterName: devCluster, Namespace: aws.String("default"), ServiceAccount: aws.String(client), RoleArn: aws.String(roleARN),
 		}); err != nil {

@@ -92,13 +92,13 @@ func run(m *testing.M) int {
 
 // ready refuses to begin where a client is missing or where one could reach another machine.
 func ready() error {
-	for _, name := range []string{"aws", "python3", "lanyard"} {
+	for _, name := range []string{"aws", "python3", "node", "lanyard"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			return fmt.Errorf("no %s in PATH: run test/setup, or `make clients`, which does", name)
 		}
-		if name != "lanyard" && !strings.Contains(path, "/.tools/venv/") {
-			return fmt.Errorf("%s is not the pinned one of .tools/venv: run test/setup, or `make clients`, which does", path)
+		if (name == "aws" || name == "python3") && !strings.Contains(path, "/.tools/") {
+			return fmt.Errorf("%s is not the pinned one of .tools: run test/setup, or `make clients`, which does", path)
 		}
 	}
 	if err := exec.Command("python3", "-c", "import boto3").Run(); err != nil {

@@ -6,6 +6,7 @@ import sys
 import management
 import s3
 import signing
+import uploads
 
 SECTIONS = {
     "pod": s3.POD,
@@ -14,12 +15,15 @@ SECTIONS = {
     "iam": management.IAM,
     "signing": signing.SIGNING,
     "agent": signing.AGENT,
+    "uploads": uploads.UPLOADS,
+    "refresh": uploads.REFRESH,
+    "version": uploads.VERSION,
 }
 
 for name, case in SECTIONS[sys.argv[1]]:
-    reason = None
+    reason, note = None, ""
     try:
-        case()
+        note = case() or ""
     except Exception as e:  # whatever a case ends with is what it has to tell
         reason = f"{type(e).__name__}: {e}"
-    print(json.dumps({"case": name, "error": reason}), flush=True)
+    print(json.dumps({"case": name, "error": reason, "note": note}), flush=True)

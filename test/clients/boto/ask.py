@@ -12,11 +12,11 @@ from botocore.config import Config
 
 SMALL = b"hello from a pod\n"
 LARGE = bytes(i % 251 for i in range(251)) * 12_000
-ODD_KEYS = json.loads(os.environ["TRIED_ODD_KEYS"])
-BAD_KEYS = json.loads(os.environ["TRIED_BAD_KEYS"])
-TRUST = os.environ["TRIED_TRUST"]
-ROLE = os.environ["TRIED_ROLE"]
-ENDPOINT = os.environ["TRIED_ENDPOINT"]
+ODD_KEYS = json.loads(os.environ.get("TRIED_ODD_KEYS", "[]"))
+BAD_KEYS = json.loads(os.environ.get("TRIED_BAD_KEYS", "[]"))
+TRUST = os.environ.get("TRIED_TRUST")
+ROLE = os.environ.get("TRIED_ROLE")
+ENDPOINT = os.environ.get("TRIED_ENDPOINT")
 BUCKET = "pod-boto3"
 
 # One attempt: what is answered first is what is judged. Deadlines, so that a server that hangs fails a case.

@@ -1,0 +1,95 @@
+package clients
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// cliOfPath says which CLI `aws` is, and keeps its outcome.
+func cliOfPath(t *testing.T) (client string) {
+	t.Helper()
+	text := output(t, here.asNobody, "aws", "--version")
+	name, _, _ := strings.Cut(text, " ")
+	version, ok := strings.CutPrefix(name, "aws-cli/")
+	if !ok {
+		t.Fatalf("`aws --version` prints %q", text)
+	}
+	client = awsCLI
+	if strings.HasPrefix(version, "2.") {
+		client = awsCLI2
+	}
+	keep(t, client, version)
+	return client
+}
+
+// cliNotes has what a case tells the table beyond yes, by its name.
+var cliNotes sync.Map
+
+const cliUploadBucket = "pod-uploads-cli"
+
+var cliUploads = []cliCase{
+	{"upload of a stream", func(c cli) {
+		c.ok("s3 mb s3://" + cliUploadBucket)
+		cmd := c.as(c.t.Context(), "aws", "s3", "cp", "-", "s3://"+cliUploadBucket+"/stream")
+		cmd.Stdin = strings.NewReader(small)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			c.t.Fatalf("aws s3 cp -: %v\n%s", err, out)
+		}
+		c.equal("stream", c.ok("s3 cp s3://"+cliUploadBucket+"/stream -")+"\n", small)
+	}},
+	{"multipart upload", func(c cli) {
+		parts := large + large + large // above the CLI's threshold
+		file := c.file("large", parts)
+		got := c.as.run(c.t, c.argv("s3 cp --no-progress "+file+" s3://"+cliUploadBucket+"/parts", nil)...)
+		if byName(c.t, "multipart upload", got.status != 0, got.errors) {
+			return
+		}
+		to := c.file("down", "")
+		c.ok("s3 cp --no-progress s3://"+cliUploadBucket+"/parts", to)
+		if c.got(to) != parts {
+			c.t.Error("the bytes differ")
+		}
+	}},
+	{"presigned URL", func(c cli) {
+		status, text := download(c.t, c.ok("s3 presign s3://"+cliUploadBucket+"/stream"))
+		if strings.Contains(text, "version 4") && status == http.StatusNotImplemented { // the first CLI's default
+			cliNotes.Store("presigned URL", "refused by name, with the setting to use")
+			return
+		}
+		if !byName(c.t, "presigned URL", status == http.StatusNotImplemented, text) && text != small {
+			c.t.Errorf("status %d, %.300q, want %q", status, text, small)
+		}
+	}},
+}
+
+// byName takes, of the answers that fail, the one that says by name that the gateway does not serve this. The table then
+// has it.
+func byName(t *testing.T, name string, failed bool, answer string) bool {
+	t.Helper()
+	if !failed {
+		return false
+	}
+	if !strings.Contains(answer, "NotImplemented") {
+		t.Errorf("%.600q, want success, or NotImplemented", answer)
+	}
+	cliNotes.Store(name, "refused by name")
+	return true
+}
+
+// download gets a URL as a program without credentials does.
+func download(t *testing.T, url string) (status int, text string) {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if closing := answer.Body.Close(); err != nil || closing != nil {
+		t.Fatal(err, closing)
+	}
+	return answer.StatusCode, string(body)
+}
+
