@@ -17,7 +17,11 @@ const eventSource = "s3.amazonaws.com"
 // record puts the decision in the audit before the upstream is asked: data events into the file, which is synced within a
 // second; management events durably.
 func (g *Gateway) record(r *http.Request, e *entry, place *audit.Place, refused error) error {
-	place.Record(g.event(r, e, refused))
+	events := []*audit.Event{g.event(r, e, refused)}
+	if refused == nil && e.call.batch != nil {
+		events = append(events, g.batchEvents(r, e)...)
+	}
+	place.Record(events...)
 	if e.call != nil && e.call.op.management {
 		return unlessGone(r, place.Commit(r.Context()))
 	}
@@ -76,7 +80,7 @@ func (g *Gateway) event(r *http.Request, e *entry, refused error) *audit.Event {
 	}
 	if e.call != nil {
 		g.describe(event, e.call)
-		event.AdditionalEventData = audit.Object{{Name: "decision", Value: api.Reason(e.decision)}}
+		event.AdditionalEventData = details(e)
 	} else {
 		event.RequestParameters = audit.Object{{Name: "method", Value: r.Method}, {Name: "path", Value: r.URL.EscapedPath()}}
 	}
@@ -87,10 +91,29 @@ func (g *Gateway) event(r *http.Request, e *entry, refused error) *audit.Event {
 	return event
 }
 
+// details says what was decided, for the operation and for what it takes besides.
+func details(e *entry) audit.Object {
+	if batch := e.call.batch; batch != nil {
+		refused := 0
+		for i := range batch {
+			if batch[i].refused != nil {
+				refused++
+			}
+		}
+		return audit.Object{{Name: "allowed", Value: len(batch) - refused}, {Name: "refused", Value: refused}}
+	}
+	all := make(audit.Object, 0, 1+len(e.also))
+	all = append(all, audit.Member{Name: "decision", Value: api.Reason(e.decision)})
+	for _, d := range e.also {
+		all = all.Set("decision/"+d.action, api.Reason(d.decision))
+	}
+	return all
+}
+
 // describe adds what the call is and what it touches.
 func (g *Gateway) describe(event *audit.Event, c *call) {
 	event.EventName, event.ManagementEvent = c.op.name, c.op.management
-	parameters := make(audit.Object, 0, 2)
+	parameters := make(audit.Object, 0, 3)
 	if c.bucket != "" {
 		parameters = append(parameters, audit.Member{Name: "bucketName", Value: c.bucket})
 		event.Resources = append(event.Resources, audit.Resource{
@@ -100,6 +123,15 @@ func (g *Gateway) describe(event *audit.Event, c *call) {
 	if c.key != "" {
 		parameters = append(parameters, audit.Member{Name: "key", Value: c.key})
 		event.Resources = append(event.Resources, audit.Resource{Type: "AWS::S3::Object", ARN: c.resource()})
+	}
+	for _, name := range [...]string{versionID, "uploadId", "partNumber"} {
+		if value := c.query.Get(name); value != "" {
+			parameters = append(parameters, audit.Member{Name: name, Value: value})
+		}
+	}
+	if c.source != nil {
+		parameters = append(parameters, audit.Member{Name: "x-amz-copy-source", Value: c.headers.Get(copySource)})
+		event.Resources = append(event.Resources, audit.Resource{Type: "AWS::S3::Object", ARN: c.source.resource()})
 	}
 	event.RequestParameters = parameters
 }

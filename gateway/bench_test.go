@@ -55,7 +55,7 @@ func BenchmarkAuthorize(b *testing.B) {
 	req.RequestURI, req.RemoteAddr, req.Host = req.URL.Path, "127.0.0.1:1", req.URL.Host
 	b.ReportAllocs()
 	for b.Loop() {
-		_, principal, err := g.authenticate(req)
+		sig, principal, err := g.authenticate(req)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -63,7 +63,10 @@ func BenchmarkAuthorize(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := g.authorize(req, principal, c); err != nil {
+		if err := g.prepare(req, sig, principal, c); err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := g.authorize(req, principal, c); err != nil {
 			b.Fatal(err)
 		}
 	}

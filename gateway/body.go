@@ -1,11 +1,9 @@
 package gateway
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"encoding/xml"
 	"errors"
 	"hash"
 	"io"
@@ -15,11 +13,7 @@ import (
 	"github.com/openlanyard/lanyard/sigv4"
 )
 
-const (
-	emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // SHA-256 of nothing
-	// configurationBytes bounds a body that is parsed here.
-	configurationBytes = 64 << 10
-)
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // SHA-256 of nothing
 
 // verified passes a body of known length on and compares its hash with the declared one. It keeps the last byte back
 // until the hash is right, so that the upstream, which was promised the whole length, never has a complete body that is
@@ -82,37 +76,4 @@ func (v *verified) last(p []byte) (int, error) {
 	}
 	v.left = 0
 	return 1, nil
-}
-
-// location reads the body of a CreateBucket and returns its location constraint, "" for none. Every other element is
-// refused: some of them say who owns or may reach the bucket.
-func location(source io.Reader, declared string) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(source, configurationBytes+1))
-	if err != nil {
-		return "", incompleteBody.refusal()
-	}
-	if len(text) > configurationBytes {
-		return "", fault.New(fault.TooLarge, "the body is over %d bytes", configurationBytes)
-	}
-	if sum := sha256.Sum256(text); declared != sigv4.UnsignedPayload && hex.EncodeToString(sum[:]) != declared {
-		return "", bodyMismatch.refusal()
-	}
-	if len(bytes.TrimSpace(text)) == 0 {
-		return "", nil
-	}
-	var body struct {
-		XMLName  xml.Name `xml:"CreateBucketConfiguration"`
-		Location string   `xml:"LocationConstraint"`
-		Other    []struct {
-			XMLName xml.Name
-		} `xml:",any"`
-	}
-	if err := xml.Unmarshal(text, &body); err != nil {
-		return "", fault.New(fault.Malformed, "the body is not a CreateBucketConfiguration in XML")
-	}
-	if len(body.Other) > 0 {
-		return "", fault.New(fault.Unsupported, "the element %q of CreateBucketConfiguration is not supported: LocationConstraint is accepted",
-			body.Other[0].XMLName.Local)
-	}
-	return body.Location, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/fault"
-	"github.com/openlanyard/lanyard/policy"
 )
 
 // Bounds that S3 states for one request.
@@ -28,6 +27,8 @@ type call struct {
 	headers http.Header // those the operation forwards
 	length  int64       // of the body, in bytes
 	expects bool        // the client waits for 100 Continue
+
+	meaning // what it takes to decide, beyond what stands in path and query
 }
 
 // parse understands a request, or refuses what it does not understand. It does not read the body.
@@ -40,12 +41,12 @@ func parse(r *http.Request) (*call, error) {
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the query string is malformed: NAME=VALUE pairs joined by & are accepted")
 	}
-	op, err := find(r.Method, at, query)
+	op, err := find(r.Method, at, query, r.Header)
 	if err != nil {
 		return nil, err
 	}
 	query.Del("x-id")
-	for _, name := range []string{"prefix", "marker", "start-after"} {
+	for _, name := range []string{"prefix", "marker", "start-after", "key-marker"} {
 		if value := query.Get(name); hasDotSegment(value) || strings.ContainsRune(value, 0) {
 			return nil, fault.New(fault.Invalid, "%s=%q: path segments of one or two dots are not accepted", name, value)
 		}
@@ -83,16 +84,23 @@ func splitPath(escaped string) (bucketName, key string, at level, err error) {
 	if err != nil {
 		return "", "", object, refuse(invalidURI, "the object key %q is not properly escaped", rawKey)
 	}
-	switch {
-	case len(key) > keyBytes:
-		return "", "", object, refuse(keyTooLong, "the object key has %d bytes: at most %d are accepted", len(key), keyBytes)
-	case !utf8.ValidString(key) || strings.ContainsRune(key, 0):
-		return "", "", object, refuse(invalidURI, "the object key %q is not UTF-8 text without NUL", key)
-	case hasDotSegment(key) || strings.HasPrefix(key, "/") || strings.Contains(key, "//"):
-		return "", "", object, refuse(invalidURI,
-			"the object key %q has a path segment that is empty or made of one or two dots", key)
+	if err := checkKey(key); err != nil {
+		return "", "", object, err
 	}
 	return bucketName, key, object, nil
+}
+
+// checkKey refuses a key that a store could take for another one: see splitPath.
+func checkKey(key string) error {
+	switch {
+	case len(key) > keyBytes:
+		return refuse(keyTooLong, "the object key has %d bytes: at most %d are accepted", len(key), keyBytes)
+	case !utf8.ValidString(key) || strings.ContainsRune(key, 0):
+		return refuse(invalidURI, "the object key %q is not UTF-8 text without NUL", key)
+	case key == "" || hasDotSegment(key) || strings.HasPrefix(key, "/") || strings.Contains(key, "//"):
+		return refuse(invalidURI, "the object key %q has a path segment that is empty or made of one or two dots", key)
+	}
+	return nil
 }
 
 // validBucket holds a name against
@@ -129,10 +137,12 @@ func (c *call) takeHeaders(header http.Header) error {
 	for name, values := range header {
 		lower := strings.ToLower(name)
 		forwarded := c.op.forwards(lower)
-		known := forwarded || slices.Contains(consumed, lower)
+		known := forwarded || c.op.usesUp(lower) || slices.Contains(consumed, lower)
 		switch {
 		case !known && strings.HasPrefix(lower, "x-amz-"):
 			return fault.New(fault.Unsupported, "the header %q is not supported with %s", lower, c.op.name)
+		case forwarded && slices.Contains(listHeaders, lower):
+			values = []string{strings.Join(values, ",")} // some SDKs send a line for each
 		case known && len(values) != 1:
 			return fault.New(fault.Invalid, "the header %q stands %d times: once is accepted", lower, len(values))
 		}
@@ -158,12 +168,12 @@ func (c *call) checkBody(r *http.Request) error {
 	switch {
 	case c.op.body == empty && r.ContentLength != 0:
 		return fault.New(fault.Invalid, "%s takes no body", c.op.name)
-	case c.op.body == stream && r.ContentLength < 0:
+	case c.op.body != empty && r.ContentLength < 0:
 		return refuse(missingContentLength, "%s needs the Content-Length header", c.op.name)
 	case c.op.body == stream && r.ContentLength > objectBytes:
 		return refuse(entityTooLarge, "the object has %d bytes: at most %d are accepted", r.ContentLength, int64(objectBytes))
-	case c.op.body == configuration && r.ContentLength > configurationBytes:
-		return fault.New(fault.TooLarge, "the body has %d bytes: at most %d are accepted", r.ContentLength, configurationBytes)
+	case c.op.body == document && r.ContentLength > c.op.document.limit():
+		return fault.New(fault.TooLarge, "the body has %d bytes: at most %d are accepted", r.ContentLength, c.op.document.limit())
 	}
 	return nil
 }
@@ -181,17 +191,6 @@ func (c *call) resource() string {
 }
 
 func bucketARN(resource string) string { return arn.ARN{Service: "s3", Resource: resource}.String() }
-
-// context returns the condition keys that the request itself sets.
-func (c *call) context() policy.Context {
-	var entries policy.Context
-	for _, name := range c.op.keys {
-		if c.query.Has(name) {
-			entries = append(entries, policy.Entry{Key: "s3:" + name, Values: []string{c.query.Get(name)}})
-		}
-	}
-	return entries
-}
 
 // path returns what the upstream is asked for: built anew from bucket and key, with every byte escaped that
 // Signature Version 4 escapes, so that both sides sign and decode the same.

@@ -7,8 +7,11 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -84,6 +87,7 @@ type entry struct {
 	principal *directory.Principal
 	call      *call
 	decision  policy.Decision
+	also      []decided // what was asked besides
 	status    int
 	sent      int64 // bytes of the answer's body
 	err       error
@@ -157,14 +161,17 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *entry) error 
 	if !g.config.Principals.Allow(principal.RateKey(), g.config.Now()) {
 		return codes[fault.Throttled].refusal()
 	}
+	var refused error
+	if e.call, refused = parse(r); refused == nil {
+		refused = g.prepare(r, sig, principal, e.call) // before a place is taken: it may read a document
+	}
 	place, err := g.config.Audit.Reserve()
 	if err != nil {
 		return err
 	}
 	defer place.Release()
-	var refused error
-	if e.call, refused = parse(r); refused == nil {
-		e.decision, refused = g.authorize(r, principal, e.call)
+	if refused == nil {
+		e.decision, e.also, refused = g.authorize(r, principal, e.call)
 	}
 	if err := g.record(r, e, place, refused); err != nil {
 		return err
@@ -172,17 +179,13 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *entry) error 
 	if refused != nil {
 		return refused
 	}
-	body, err := g.openBody(r, e.call, sig.PayloadHash)
+	resp, err := g.perform(r, e.call, sig.PayloadHash)
 	if err != nil {
-		return err
-	}
-	resp, err := g.send(r.Context(), e.call, body, sig.PayloadHash)
-	if err != nil {
-		return err
+		return g.conceal(principal, e.call, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // its error was already Read's
 	if resp.StatusCode/100 != 2 && resp.StatusCode != http.StatusNotModified {
-		return g.conceal(r, principal, e.call, refusalOf(e.call, resp))
+		return g.conceal(principal, e.call, refusalOf(e.call, resp))
 	}
 	mark(w, e.id)
 	e.status = resp.StatusCode
@@ -210,44 +213,163 @@ func (g *Gateway) authenticate(r *http.Request) (*sigv4.Signature, *directory.Pr
 	return sig, principal, err
 }
 
-// authorize says whether the principal may do it: first whether it belongs to the upstream's account at all, whatever
-// its policies say.
-func (g *Gateway) authorize(r *http.Request, p *directory.Principal, c *call) (policy.Decision, error) {
-	if p.Account != g.config.Account {
-		return policy.Decision{}, fault.New(fault.Denied,
-			"This store belongs to account %s: a principal of account %s needs a role there as its target role", g.config.Account, p.Account)
+// prepare reads the document that an operation takes and finds out what the call needs.
+func (g *Gateway) prepare(r *http.Request, sig *sigv4.Signature, p *directory.Principal, c *call) error {
+	if c.op.body == document {
+		if err := c.readDocument(r, sig.PayloadHash); err != nil {
+			return err
+		}
 	}
-	if owner := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && owner != g.config.Account {
-		return policy.Decision{}, codes[fault.Denied].refusal()
+	if err := c.understand(); err != nil {
+		return err
 	}
-	return g.config.Access.Authorize(p, c.op.action, c.resource(), append(api.RequestContext(r, g.config.Region), c.context()...))
+	if c.op.document == newBucket {
+		if at := c.document.value("LocationConstraint"); at != "" && at != g.config.Region {
+			return refuse(illegalLocation, "The %s location constraint is not this region, which is %s", at, g.config.Region)
+		}
+	}
+	c.base = g.context(r, sig, p, c)
+	return nil
 }
 
-// openBody returns what the upstream gets as body. Nothing of a streamed body is read here: a client that expects 100
-// Continue is asked for it when the upstream reads.
-func (g *Gateway) openBody(r *http.Request, c *call, declared string) (io.Reader, error) {
-	switch c.op.body {
-	case stream:
-		return verify(r.Body, c.length, declared)
-	case configuration:
-		constraint, err := location(r.Body, declared)
-		if err == nil && constraint != "" && constraint != g.config.Region {
-			err = refuse(illegalLocation, "The %s location constraint is not this region, which is %s", constraint, g.config.Region)
-		}
-		return http.NoBody, err
-	default:
-		return verify(http.NoBody, 0, declared)
+// readDocument reads the body of an operation that takes a document.
+func (c *call) readDocument(r *http.Request, declared string) error {
+	body, err := verify(r.Body, c.length, declared)
+	if err != nil {
+		return err
 	}
+	text, err := io.ReadAll(body) // at most the schema's bound: see checkBody
+	if err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return incompleteBody.refusal()
+		}
+		return err
+	}
+	if err := c.op.checkDigests(r.Header, text); err != nil {
+		return err
+	}
+	c.document, err = c.op.document.parse(text)
+	return err
+}
+
+// decided is what one of several questions came to.
+type decided struct {
+	action   string
+	decision policy.Decision
+}
+
+// authorize says whether the principal may do it: first whether it belongs to the upstream's account at all, whatever
+// its policies say.
+func (g *Gateway) authorize(r *http.Request, p *directory.Principal, c *call) (policy.Decision, []decided, error) {
+	if p.Account != g.config.Account {
+		return policy.Decision{}, nil, fault.New(fault.Denied,
+			"This store belongs to account %s: a principal of account %s needs a role there as its target role", g.config.Account, p.Account)
+	}
+	for _, header := range [...]string{"X-Amz-Expected-Bucket-Owner", "X-Amz-Source-Expected-Bucket-Owner"} {
+		if owner := r.Header.Get(header); owner != "" && owner != g.config.Account {
+			return policy.Decision{}, nil, codes[fault.Denied].refusal()
+		}
+	}
+	if c.batch != nil {
+		return policy.Decision{}, nil, g.authorizeBatch(r.Context(), p, c)
+	}
+	return g.ask(r.Context(), p, c, c.needs)
+}
+
+// ask asks policy for each need until one is refused. The first decision is that of the operation's own action, or the one
+// that refused; the others stand beside it.
+func (g *Gateway) ask(ctx context.Context, p *directory.Principal, c *call, needs []need) (policy.Decision, []decided, error) {
+	var first policy.Decision
+	var also []decided
+	for i, n := range needs {
+		tags, err := g.existing(ctx, p, n.tags)
+		if err != nil {
+			return policy.Decision{}, also, err
+		}
+		d, err := g.config.Access.Authorize(p, n.action, n.resource, append(c.base[:len(c.base):len(c.base)], tags...))
+		if err != nil && n.ifTagged != nil {
+			err = g.withoutTags(ctx, c, n.ifTagged, err)
+		}
+		if err != nil {
+			return d, also, err
+		}
+		if i == 0 {
+			first = d
+		} else {
+			also = append(also, decided{action: n.action, decision: d})
+		}
+	}
+	return first, also, nil
+}
+
+// withoutTags lets a copy pass whose caller may not copy tags, if there are none. The upstream is told to copy none, in case
+// there are some by then.
+func (g *Gateway) withoutTags(ctx context.Context, c *call, source *name, denied error) error {
+	tags, err := g.tagsOf(ctx, source)
+	switch {
+	case err != nil:
+		return err
+	case len(tags) > 0:
+		return denied
+	}
+	c.headers.Set(taggingDirective, "REPLACE")
+	return nil
+}
+
+// perform asks the upstream for what was allowed, and takes out of its answer what is not the client's business.
+func (g *Gateway) perform(r *http.Request, c *call, declared string) (*http.Response, error) {
+	if c.isRefused() {
+		return refusedBatch(c), nil
+	}
+	body, declared, err := g.openBody(r, c, declared)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := g.send(r.Context(), c, body, declared)
+	if err != nil {
+		return nil, err
+	}
+	return g.clean(r, c, resp)
+}
+
+// openBody returns what the upstream gets as body, and its hash. Nothing of a streamed body is read here: a client that
+// expects 100 Continue is asked for it when the upstream reads.
+func (g *Gateway) openBody(r *http.Request, c *call, declared string) (io.Reader, string, error) {
+	switch {
+	case c.op.body == stream:
+		body, err := verify(r.Body, c.length, declared)
+		return body, declared, err
+	case c.op.document == newBucket: // where the upstream is, is its own business
+		c.length = 0
+		return http.NoBody, emptyHash, nil
+	case c.op.body == document:
+		text := c.document.write()
+		c.length, c.expects = int64(len(text)), false
+		c.headers.Set("Content-Type", "application/xml")
+		c.headers.Set("Content-Md5", md5Of(text))
+		sum := sha256.Sum256(text)
+		return bytes.NewReader(text), hex.EncodeToString(sum[:]), nil
+	}
+	body, err := verify(http.NoBody, 0, declared)
+	return body, emptyHash, err
 }
 
 // conceal keeps S3's promise that who may not list a bucket does not learn which keys are missing in it.
-func (g *Gateway) conceal(r *http.Request, p *directory.Principal, c *call, err error) error {
+func (g *Gateway) conceal(p *directory.Principal, c *call, err error) error {
 	var upstream *refusal
-	missing := errors.As(err, &upstream) && upstream.code.status == http.StatusNotFound && upstream.code.name != "NoSuchBucket"
-	if !missing || c.op.action != "s3:GetObject" {
+	if !errors.As(err, &upstream) || upstream.code.status != http.StatusNotFound || c.op.level != object {
 		return err
 	}
-	if _, denied := g.config.Access.Authorize(p, "s3:ListBucket", bucketARN(c.bucket), api.RequestContext(r, g.config.Region)); denied != nil {
+	in := c.bucket
+	switch name := upstream.code.name; {
+	case name == "NoSuchBucket" || name == "NoSuchUpload":
+		return err
+	case c.op.name != "GetObject" && c.op.name != "HeadObject" && name != "NoSuchKey" && name != "NoSuchVersion":
+		return err // what is missing is no object
+	case c.source != nil:
+		in = c.source.bucket
+	}
+	if _, denied := g.config.Access.Authorize(p, "s3:ListBucket", bucketARN(in), c.base); denied != nil {
 		return denied
 	}
 	return err

@@ -27,9 +27,18 @@ func (l level) String() string {
 type payload uint8
 
 const (
-	empty         payload = iota // a body is refused
-	stream                       // forwarded, verified as it passes
-	configuration                // read and parsed here: at most configurationBytes, never forwarded
+	empty    payload = iota // a body is refused
+	stream                  // forwarded, verified as it passes
+	document                // XML that is read here and made anew for the upstream: see schema
+)
+
+// answer says what an operation does with the upstream's answer.
+type answer uint8
+
+const (
+	relayed answer = iota // as it is
+	owned                 // a listing: whoever the upstream says owns or began something becomes the account
+	read                  // a short document: may be an error in spite of its status, and names the upstream's addresses
 )
 
 // operation is one row of the table of what S3 offers here. Everything that is not in a row is refused: a sub-resource,
@@ -38,111 +47,84 @@ type operation struct {
 	name     string // as S3's API reference spells it
 	method   string
 	level    level
-	selector string   // "name" or "name=value" that a query must have for this row, "" for the plain operation
+	selector string   // the parameters that a query must have for this row: "uploads", "list-type=2", "partNumber&uploadId"; "" for the plain operation
+	header   string   // a header, in canonical form, that makes this operation of the one without it
 	query    []string // parameters that may also be there; they are forwarded
 	headers  []string // headers that are forwarded, lower case; a trailing * stands for any ending
 	body     payload
-	action   string   // the IAM action that is asked for the resource of the level
-	keys     []string // query parameters that policies may ask for as s3:NAME
+	document *schema // of a body that is a document
+	answer   answer
+
+	action    string               // the IAM action that is asked for the resource of the level
+	versioned string               // the action in its place where a versionId is given; "" takes none
+	also      func(c *call) []need // what is asked besides
+	keys      []string             // query parameters that policies may ask for as s3:NAME
+	tagged    bool                 // acts on an object that is there: policies may ask for its tags
 
 	management bool // CloudTrail counts it among the management events
-}
 
-var (
-	listing  = []string{"prefix", "delimiter", "max-keys", "encoding-type"}
-	listKeys = []string{"prefix", "delimiter", "max-keys"}
-	reading  = []string{
-		"partNumber", "response-cache-control", "response-content-disposition", "response-content-encoding",
-		"response-content-language", "response-content-type", "response-expires",
-	}
-	readHeaders = []string{
-		"if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "range", "x-amz-checksum-mode",
-	}
-	writeHeaders = []string{
-		"cache-control", "content-disposition", "content-encoding", "content-language", "content-md5", "content-type",
-		"expires", "if-match", "if-none-match", "x-amz-checksum-*", "x-amz-meta-*", "x-amz-sdk-checksum-algorithm",
-		"x-amz-storage-class",
-	}
-)
+	selectors []string // of selector
+}
 
 // operations is the table. Actions and resources are those of
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html.
-var operations = []operation{
-	{
-		name: "ListBuckets", method: http.MethodGet, level: service, action: "s3:ListAllMyBuckets",
-		query: []string{"prefix", "max-buckets", "continuation-token"}, management: true,
-	},
-	{
-		name: "CreateBucket", method: http.MethodPut, level: bucket, action: "s3:CreateBucket",
-		body: configuration, management: true,
-	},
-	{name: "DeleteBucket", method: http.MethodDelete, level: bucket, action: "s3:DeleteBucket", management: true},
-	{name: "HeadBucket", method: http.MethodHead, level: bucket, action: "s3:ListBucket"},
-	{
-		name: "ListObjects", method: http.MethodGet, level: bucket, action: "s3:ListBucket",
-		query: append([]string{"marker"}, listing...), keys: listKeys,
-	},
-	{
-		name: "ListObjectsV2", method: http.MethodGet, level: bucket, selector: "list-type=2", action: "s3:ListBucket",
-		query: append([]string{"continuation-token", "start-after", "fetch-owner"}, listing...), keys: listKeys,
-	},
-	{
-		name: "GetObject", method: http.MethodGet, level: object, action: "s3:GetObject",
-		query: reading, headers: readHeaders,
-	},
-	{
-		name: "HeadObject", method: http.MethodHead, level: object, action: "s3:GetObject",
-		query: reading, headers: readHeaders,
-	},
-	{
-		name: "PutObject", method: http.MethodPut, level: object, action: "s3:PutObject",
-		headers: writeHeaders, body: stream,
-	},
-	{
-		name: "DeleteObject", method: http.MethodDelete, level: object, action: "s3:DeleteObject",
-		headers: []string{"if-match"},
-	},
+var operations = func() []operation {
+	all := slices.Concat(bucketOperations, objectOperations)
+	for i := range all {
+		if all[i].selector != "" {
+			all[i].selectors = strings.Split(all[i].selector, "&")
+		}
+	}
+	return all
+}()
+
+// never are the sub-resources that are refused by name, with the reason.
+var never = []struct{ parameter, noun, reason string }{
+	{"acl", "Acl", reach},
+	{"policy", "BucketPolicy", reach},
+	{"policyStatus", "BucketPolicyStatus", reach},
+	{"publicAccessBlock", "PublicAccessBlock", reach},
+	{"website", "BucketWebsite", reach},
+	{"replication", "BucketReplication", past},
+	{"notification", "BucketNotificationConfiguration", past},
+	{"logging", "BucketLogging", past},
+	{"inventory", "BucketInventoryConfiguration", past},
+	{"analytics", "BucketAnalyticsConfiguration", past},
+	{"metrics", "BucketMetricsConfiguration", "it is the store's own business"},
+	{"accelerate", "BucketAccelerateConfiguration", "it is the store's own business"},
+	{"requestPayment", "BucketRequestPayment", "it is the store's own business"},
+	{"intelligent-tiering", "BucketIntelligentTieringConfiguration", "it is the store's own business"},
+	{"torrent", "ObjectTorrent", reach},
+	{"select", "ObjectContent", "get the object and select in it"},
 }
 
-// notServed are the operations that clients turn to by themselves, as the CLI does for a large file: who meets one is told
-// its name and what to do instead.
-var notServed = []struct {
-	name, method string
-	level        level
-	selector     string
-	instead      string
-}{
-	{"CreateMultipartUpload", http.MethodPost, object, "uploads", inOnePiece},
-	{"UploadPart", http.MethodPut, object, "uploadId", inOnePiece},
-	{"CompleteMultipartUpload", http.MethodPost, object, "uploadId", inOnePiece},
-	{"AbortMultipartUpload", http.MethodDelete, object, "uploadId", inOnePiece},
-	{"ListParts", http.MethodGet, object, "uploadId", inOnePiece},
-	{"ListMultipartUploads", http.MethodGet, bucket, "uploads", inOnePiece},
-	{"DeleteObjects", http.MethodPost, bucket, "delete", "delete the objects one by one, with DeleteObject"},
-}
-
-const inOnePiece = "send the object in one piece, of up to 5 GB; for the CLI: aws configure set default.s3.multipart_threshold 5GB"
+const (
+	reach = "who may reach the store is decided by IAM policies alone"
+	past  = "it would send what the store has past the gateway"
+)
 
 // consumed are the headers beginning with x-amz- that this door or the signature uses up.
 var consumed = []string{
-	"x-amz-content-sha256", "x-amz-date", "x-amz-expected-bucket-owner", "x-amz-security-token", "x-amz-user-agent",
+	"x-amz-content-sha256", "x-amz-date", "x-amz-expected-bucket-owner", "x-amz-security-token", "x-amz-source-expected-bucket-owner",
+	"x-amz-user-agent",
 }
 
-// find returns the row for a method on a level with this query, or the refusal that names what is not known.
-func find(method string, at level, query url.Values) (*operation, error) {
-	for _, op := range notServed {
-		if op.method == method && op.level == at && query.Has(op.selector) {
-			return nil, fault.New(fault.Unsupported, "the operation %s is not supported: %s", op.name, op.instead)
+// find returns the row for a method on a level with this query and these headers, or the refusal that names what is not
+// known.
+func find(method string, at level, query url.Values, header http.Header) (*operation, error) {
+	for _, n := range never {
+		if len(query) > 0 && query.Has(n.parameter) {
+			return nil, fault.New(fault.Unsupported, "the query parameter %q (%s) is not supported with %s on %s: %s", n.parameter, n.noun, method, at, n.reason)
 		}
 	}
-	var found *operation
+	found, most := (*operation)(nil), -1
 	for i := range operations {
 		op := &operations[i]
-		if op.method != method || op.level != at || !op.selected(query) {
+		if op.method != method || op.level != at {
 			continue
 		}
-		if found == nil || op.selector != "" {
-			found = op
+		if fit := op.fit(query, header); fit > most {
+			found, most = op, fit
 		}
 	}
 	if found == nil {
@@ -158,21 +140,86 @@ func find(method string, at level, query url.Values) (*operation, error) {
 			return nil, fault.New(fault.Unsupported, "the operation %q is not supported", values[0])
 		case name == "x-id" && values[0] != found.name:
 			return nil, fault.New(fault.Invalid, "x-id=%q does not fit this request, which is %s", values[0], found.name)
+		case !found.takes(name, values[0]):
+			return nil, fault.New(fault.Invalid, "the query parameter %s=%.100q is not of the accepted form", name, values[0])
 		}
 	}
 	return found, nil
 }
 
-func (op *operation) selected(query url.Values) bool {
-	name, value, hasValue := strings.Cut(op.selector, "=")
-	return op.selector == "" || query.Has(name) && (!hasValue || query.Get(name) == value)
+// fit says in how many things a request is what the row demands, -1 when it is not all of them.
+func (op *operation) fit(query url.Values, header http.Header) int {
+	n := 0
+	for _, s := range op.selectors {
+		name, value, hasValue := strings.Cut(s, "=")
+		if !query.Has(name) || hasValue && query.Get(name) != value {
+			return -1
+		}
+		n++
+	}
+	if op.header == "" {
+		return n
+	}
+	if _, found := header[op.header]; !found {
+		return -1
+	}
+	return n + 1
+}
+
+// selects reports whether a parameter is one that the row is found by.
+func (op *operation) selects(parameter string) bool {
+	return slices.ContainsFunc(op.selectors, func(s string) bool {
+		name, _, _ := strings.Cut(s, "=")
+		return name == parameter
+	})
 }
 
 // allows reports whether the operation takes a query parameter. SDKs add x-id, which says the operation's name once
 // more.
 func (op *operation) allows(parameter string) bool {
-	selector, _, _ := strings.Cut(op.selector, "=")
-	return parameter == "x-id" || parameter == selector && selector != "" || slices.Contains(op.query, parameter)
+	return parameter == "x-id" || parameter == versionID && op.versioned != "" || slices.Contains(op.query, parameter) || op.selects(parameter)
+}
+
+const versionID = "versionId"
+
+// takes reports whether a value has the form of its parameter. Stores read numbers each in their own way, and one over a
+// file system makes file names of ids.
+func (op *operation) takes(parameter, value string) bool {
+	switch parameter {
+	case "max-keys", "max-buckets", "max-uploads", "max-parts", "part-number-marker":
+		return isNumber(value)
+	case "partNumber":
+		return isNumber(value) && len(value) <= 5 && value != "0"
+	case versionID, "uploadId":
+		return isID(value)
+	case "upload-id-marker", "version-id-marker":
+		return value == "" || isID(value)
+	case "encoding-type":
+		return value == "url"
+	case "fetch-owner":
+		return value == "true" || value == "false"
+	}
+	if op.selects(parameter) && !slices.Contains(op.selectors, parameter+"="+value) {
+		return value == "" // a sub-resource
+	}
+	return true
+}
+
+// isNumber reports whether s is a count that no reader of 32 bits or more takes for another one.
+func isNumber(s string) bool {
+	return s != "" && len(s) <= 9 && strings.Trim(s, "0123456789") == ""
+}
+
+// isID reports whether s can be the id of a version or an upload: a word in which no path can hide.
+func isID(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~+=", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= 1024 && !hasDotSegment(s)
 }
 
 // forwards reports whether the operation hands a header, in lower case, on to the upstream.

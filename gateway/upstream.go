@@ -53,7 +53,7 @@ func (g *Gateway) send(ctx context.Context, c *call, body io.Reader, declared st
 	}
 	req.Header.Set("User-Agent", "lanyard-gateway")
 	req.Header.Set("Accept-Encoding", "identity") // or the transport would ask for gzip and unpack it
-	if c.op.body == stream {
+	if c.op.body != empty {
 		req.ContentLength = c.length
 		if c.length > 0 {
 			req.Body = io.NopCloser(body)
@@ -61,8 +61,6 @@ func (g *Gateway) send(ctx context.Context, c *call, body io.Reader, declared st
 		if c.expects && c.length > 0 {
 			req.Header.Set("Expect", "100-continue") // the client's body is not asked for before the upstream wants it
 		}
-	} else {
-		declared = emptyHash
 	}
 	g.signing.Sign(req, up.AccessKeyID, up.SecretAccessKey, "", up.Region, "s3", declared, g.config.Now())
 	resp, err := g.transport.RoundTrip(req)
@@ -88,8 +86,10 @@ var answerHeaders = func() map[string]bool {
 	for _, name := range []string{
 		"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length",
 		"Content-Range", "Content-Type", "Etag", "Expires", "Last-Modified", "X-Amz-Bucket-Region", "X-Amz-Delete-Marker",
-		"X-Amz-Expiration", "X-Amz-Missing-Meta", "X-Amz-Mp-Parts-Count", "X-Amz-Object-Size", "X-Amz-Restore",
-		"X-Amz-Server-Side-Encryption", "X-Amz-Storage-Class", "X-Amz-Tagging-Count", "X-Amz-Version-Id",
+		"X-Amz-Abort-Date", "X-Amz-Abort-Rule-Id", "X-Amz-Copy-Source-Version-Id", "X-Amz-Expiration", "X-Amz-Missing-Meta", "X-Amz-Mp-Parts-Count",
+		"X-Amz-Object-Lock-Legal-Hold", "X-Amz-Object-Lock-Mode", "X-Amz-Object-Lock-Retain-Until-Date", "X-Amz-Object-Size", "X-Amz-Restore",
+		"X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", "X-Amz-Server-Side-Encryption-Bucket-Key-Enabled",
+		"X-Amz-Storage-Class", "X-Amz-Tagging-Count", "X-Amz-Transition-Default-Minimum-Object-Size", "X-Amz-Version-Id",
 	} {
 		allowed[name] = true
 	}

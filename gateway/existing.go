@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+)
+
+const (
+	existingTag = "ExistingObjectTag"
+	// lookupTime is how long the upstream may take to tell the tags of an object.
+	lookupTime = 10 * time.Second
+)
+
+var getObjectTagging = row("GetObjectTagging")
+
+// existing returns the condition keys of the tags that an object has, for a caller whose policies ask for one. The gateway
+// looks with its own key; what cannot be found out is refused, since a Deny may ask for it.
+func (g *Gateway) existing(ctx context.Context, p *directory.Principal, of *name) (policy.Context, error) {
+	if of == nil || !p.Layers.Mentions("s3:existingobjecttag/") {
+		return nil, nil
+	}
+	tags, err := g.tagsOf(ctx, of)
+	if err != nil || len(tags) == 0 {
+		return nil, err
+	}
+	return tagKeys(existingTag, tags)[:len(tags)], nil
+}
+
+// tagsOf asks the upstream for the tags of an object. One that is not there has none.
+func (g *Gateway) tagsOf(ctx context.Context, of *name) ([]tag, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	c := &call{op: getObjectTagging, bucket: of.bucket, key: of.key, query: url.Values{"tagging": {""}}}
+	if of.version != "" {
+		c.query.Set(versionID, of.version)
+	}
+	resp, err := g.send(ctx, c, http.NoBody, emptyHash)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }() // its error was already Read's
+	if resp.StatusCode != http.StatusOK {
+		err := refusalOf(c, resp)
+		var upstream *refusal
+		if errors.As(err, &upstream) && upstream.code.status == http.StatusNotFound {
+			return nil, nil
+		}
+		return nil, fault.Hide(fault.Unavailable, err, "The tags of an object, for which a policy asks, cannot be found out.")
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, documentBytes))
+	if err != nil {
+		return nil, fault.Hide(fault.Unavailable, err, "The object store does not answer. Please try again.")
+	}
+	root, err := tagSet.parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading the upstream's tags: %w", err)
+	}
+	var tags []tag
+	for _, e := range root.child("TagSet").all("Tag") {
+		tags = append(tags, tag{key: e.value("Key"), value: e.value("Value")})
+	}
+	slices.SortFunc(tags, func(a, b tag) int { return strings.Compare(a.key, b.key) })
+	return tags, checkTags(tags, 50)
+}
