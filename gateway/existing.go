@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -56,7 +55,7 @@ func (g *Gateway) tagsOf(ctx context.Context, of *name) ([]tag, error) {
 		if errors.As(err, &upstream) && upstream.code.status == http.StatusNotFound {
 			return nil, nil
 		}
-		return nil, fault.Hide(fault.Unavailable, err, "The tags of an object, for which a policy asks, cannot be found out.")
+		return nil, unknownTags(err)
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, documentBytes))
 	if err != nil {
@@ -64,12 +63,20 @@ func (g *Gateway) tagsOf(ctx context.Context, of *name) ([]tag, error) {
 	}
 	root, err := tagSet.parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("reading the upstream's tags: %w", err)
+		return nil, unknownTags(err)
 	}
 	var tags []tag
 	for _, e := range root.child("TagSet").all("Tag") {
 		tags = append(tags, tag{key: e.value("Key"), value: e.value("Value")})
 	}
 	slices.SortFunc(tags, func(a, b tag) int { return strings.Compare(a.key, b.key) })
-	return tags, checkTags(tags, 50)
+	if err := checkTags(tags, 50); err != nil {
+		return nil, unknownTags(err)
+	}
+	return tags, nil
+}
+
+// unknownTags hides what went wrong, code and all: it is between the gateway and its upstream.
+func unknownTags(cause error) error {
+	return fault.Hide(fault.Unavailable, errors.New("looking for tags: "+cause.Error()), "The tags of an object, for which a policy asks, cannot be found out.")
 }
