@@ -18,12 +18,13 @@ import (
 
 // Operation is one row of a door's table.
 type Operation struct {
-	Name     string
-	ReadOnly bool // for the audit
-	Reserved bool // has its part of the capacity kept free: EKS Auth
-	Unsigned bool // needs no signature
-	Serve    func(ctx context.Context, c *Call) (any, error)
-	Errors   Errors // kinds that this operation shows in another way than its door
+	Name      string
+	ReadOnly  bool // for the audit
+	Reserved  bool // has its part of the capacity kept free: EKS Auth
+	Unsigned  bool // needs no signature
+	Presigned bool // may be asked by a presigned URL, with GET, and is answered in JSON where that is wanted
+	Serve     func(ctx context.Context, c *Call) (any, error)
+	Errors    Errors // kinds that this operation shows in another way than its door
 }
 
 // Call is one request on its way through a door.

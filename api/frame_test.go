@@ -196,10 +196,10 @@ func TestAuthentication(t *testing.T) {
 		{"a signed header changed on the way", nil, func(r *http.Request) { r.Header.Set("X-Amz-Date", now.Add(time.Second).Format("20060102T150405Z")) }, "SignatureDoesNotMatch"},
 		{"two Authorization headers", nil, func(r *http.Request) { r.Header.Add("Authorization", "x") }, "IncompleteSignature"},
 		{"header and query", nil, func(r *http.Request) { r.URL.RawQuery = "X-Amz-Signature=x" }, "IncompleteSignature"},
-		{"presigned", nil, func(r *http.Request) {
+		{"presigned in part", nil, func(r *http.Request) {
 			r.Header.Del("Authorization")
 			r.URL.RawQuery = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=x"
-		}, "Unsupported"},
+		}, "IncompleteSignature"},
 		{"signature version 2", nil, func(r *http.Request) { r.Header.Set("Authorization", "AWS AKIA:x") }, "Unsupported"},
 		{"another scheme", nil, func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, "IncompleteSignature"},
 	} {

@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/sigv4"
 )
 
 // Query makes a door of AWS's query protocol: a form in, XML out
@@ -27,7 +30,12 @@ func Query(service, source, version string, errs Errors, operations []Operation)
 		}
 	}
 	d.Find = func(c *Call) (*Operation, error) { return findAction(byName, version, c) }
-	d.Reply = func(w http.ResponseWriter, c *Call, out any) error { return replyXML(w, c, namespace, out) }
+	d.Reply = func(w http.ResponseWriter, c *Call, out any) error {
+		if c.Operation.Presigned && c.Request.Header.Get("Accept") == "application/json" {
+			return replyInJSON(w, c, out)
+		}
+		return replyXML(w, c, namespace, out)
+	}
 	d.Fail = func(w http.ResponseWriter, c *Call, err error) (string, int) {
 		code, message := errs.of(c, err)
 		body := errorResponse{Namespace: namespace, Type: "Sender", Code: code.Name, Message: message, RequestID: c.ID}
@@ -51,11 +59,18 @@ type errorResponse struct {
 }
 
 func findAction(byName map[string]*Operation, version string, c *Call) (*Operation, error) {
-	if c.Request.Method != http.MethodPost || !isForm(c.Request) {
+	text, presigned := string(c.Body), sigv4.IsPresigned(c.Request)
+	switch {
+	case presigned && c.Request.Method == http.MethodGet && c.Request.URL.EscapedPath() == "/":
+		text = c.Request.URL.RawQuery
+	case c.Request.Method != http.MethodPost || !isForm(c.Request):
 		return nil, fault.New(fault.UnknownOperation, "This API takes a POST to / with a form as its body, not %s %.200q with %.100q.",
 			c.Request.Method, c.Request.URL.EscapedPath(), c.Request.Header.Get("Content-Type"))
 	}
-	form, err := url.ParseQuery(string(c.Body))
+	form, err := url.ParseQuery(text)
+	if presigned {
+		maps.DeleteFunc(form, func(name string, _ []string) bool { return sigv4.IsParameter(name) })
+	}
 	if err != nil {
 		return nil, fault.New(fault.Malformed, "The body is not a form: %s", err)
 	}
@@ -72,6 +87,9 @@ func findAction(byName map[string]*Operation, version string, c *Call) (*Operati
 	op := byName[action]
 	if op == nil {
 		return nil, fault.New(fault.UnknownOperation, "Could not find operation %.100q for version %.100q.", action, form.Get("Version"))
+	}
+	if presigned && !op.Presigned {
+		return nil, fault.New(fault.Unsupported, "%s is not accepted as a presigned URL: sign it in its Authorization header.", action)
 	}
 	if v := form.Get("Version"); v != version {
 		return nil, fault.New(fault.UnknownOperation, "Could not find operation %q for version %.100q: %s is accepted.", action, v, version)
@@ -202,6 +220,19 @@ func replyXML(w http.ResponseWriter, c *Call, namespace string, out any) error {
 		return err
 	}
 	writeBody(w, c, "text/xml", http.StatusOK, b.Bytes())
+	return nil
+}
+
+// replyInJSON writes what replyXML does for who asks for JSON, as those do who take a presigned GetCallerIdentity as a token.
+func replyInJSON(w http.ResponseWriter, c *Call, out any) error {
+	name := c.Operation.Name
+	body, err := json.Marshal(map[string]any{name + "Response": map[string]any{
+		name + "Result": out, "ResponseMetadata": map[string]string{"RequestId": c.ID},
+	}})
+	if err != nil {
+		return err
+	}
+	writeBody(w, c, "application/json", http.StatusOK, body)
 	return nil
 }
 

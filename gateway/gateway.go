@@ -203,6 +203,9 @@ func (g *Gateway) authenticate(r *http.Request) (*sigv4.Signature, *directory.Pr
 	if sig.Service != "s3" {
 		return nil, nil, fault.New(fault.IncompleteAuth, "the credential scope names the service %q: s3 is accepted", sig.Service)
 	}
+	if sig.Streaming() {
+		return nil, nil, fault.New(fault.Unsupported, "X-Amz-Content-Sha256 %q is not supported", sig.PayloadHash)
+	}
 	principal, err := g.config.Access.Authenticate(r, sig, sig.PayloadHash)
 	switch {
 	case fault.Is(err, fault.UnknownKey) && sig.Token != "":

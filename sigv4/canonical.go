@@ -141,7 +141,7 @@ type span struct{ start, equals, end int }
 
 // appendQuery appends the pairs of a raw query, re-encoded and sorted by name, then value. A plus is a space, as the
 // doors read it (url.ParseQuery): a pair must not be signed with one meaning and served with another. For the same reason
-// a pair that they would drop in silence is not ok.
+// a pair that they would drop in silence is not ok. The signature of a presigned URL is not part of what it signs.
 func appendQuery(b []byte, raw string) (_ []byte, ok bool) {
 	if raw == "" {
 		return b, true
@@ -159,6 +159,10 @@ func appendQuery(b []byte, raw string) (_ []byte, ok bool) {
 			return nil, false
 		}
 		s.equals = len(encoded)
+		if string(encoded[s.start:]) == signatureParameter {
+			encoded = encoded[:s.start]
+			continue
+		}
 		encoded = append(encoded, '=')
 		if encoded, ok = appendQueryText(encoded, value); !ok {
 			return nil, false

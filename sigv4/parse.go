@@ -3,7 +3,6 @@ package sigv4
 import (
 	"encoding/hex"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +13,8 @@ import (
 
 // Bounds of what is read before anyone is known. Session tokens travel in their own header and do not count.
 const (
-	maxAuthorization = 8 << 10 // bytes of the Authorization header
+	maxAuthorization = 8 << 10  // bytes of the Authorization header
+	maxQuery         = 32 << 10 // bytes of a presigned query, with its session token
 	maxSignedHeaders = 100
 	maxHeaderName    = 128 // bytes
 	maxScopePart     = 128 // bytes of a key id, region or service
@@ -24,27 +24,44 @@ const (
 const (
 	refuseV2Header = "signature version 2 is not served: use signature version 4 " +
 		"(aws configure set default.s3.signature_version s3v4)"
-	refuseV2Query = "a presigned URL of signature version 2 is not served: sign the request in its Authorization header with version 4 " +
+	refuseV2Query = "a presigned URL of signature version 2 is not served: presign with version 4 " +
 		"(aws configure set default.s3.signature_version s3v4)"
 	refuseV4A = "signature version 4A (AWS4-ECDSA-P256-SHA256) is not served: use signature version 4 " +
 		"(AWS_AUTH_SCHEME_PREFERENCE=sigv4)"
-	refusePresigned = "a presigned URL (X-Amz-* in the query) is not served yet: sign the request in its Authorization header"
+	refusePresigned = "a presigned URL (X-Amz-* in the query) for %.100q with the method %.100q is not served: s3 takes one, and sts a GET; " +
+		"sign other requests in their Authorization header"
 	refuseForm      = "a browser form (POST policy) is not served: use PutObject, signed in its Authorization header"
 	refuseExpress   = "service s3express (directory buckets) is not served: use a bucket whose name does not end in --x-s3"
-	refuseStreaming = "X-Amz-Content-Sha256 %.100q is not served yet: send a body of known content, or hash it first " +
-		"(AWS_REQUEST_CHECKSUM_CALCULATION=when_required)"
-	refuseUnsigned = "X-Amz-Content-Sha256 %.100q at service %.100q: only s3 takes an unsigned body; send the SHA-256 of the body in hex"
+	refuseStreaming = "X-Amz-Content-Sha256 %.100q with a presigned URL is not served: send the body as it is, with %s"
+	refuseUnsigned  = "X-Amz-Content-Sha256 %.100q at service %.100q: only s3 takes an unsigned body; send the SHA-256 of the body in hex"
 )
 
 // Parse reads the authorization of a request and holds its parts against each other and against the headers present.
 // It looks nothing up and does not read the body. The errors are MissingAuth (no signature at all), Unsupported (a scheme
 // refused by name, with the setting to use) and IncompleteAuth (everything else).
 func Parse(r *http.Request) (*Signature, error) {
-	header, err := authorization(r)
+	s, err := parse(r)
 	if err != nil {
 		return nil, err
 	}
-	s, err := parseAuthorization(header)
+	// Who holds a presigned URL may be anybody, so it opens as few doors as possible.
+	if s.Presigned() && s.Service != s3 && (s.Service != sts || r.Method != http.MethodGet) {
+		return nil, fault.New(fault.Unsupported, refusePresigned, s.Service, r.Method)
+	}
+	return s, nil
+}
+
+// parse is Parse for a presigned URL of any service.
+func parse(r *http.Request) (*Signature, error) {
+	header, inQuery, err := authorization(r)
+	if err != nil {
+		return nil, err
+	}
+	read := parseAuthorization
+	if inQuery {
+		read, header = parseQuery, r.URL.RawQuery
+	}
+	s, err := read(header)
 	if err != nil {
 		return nil, err
 	}
@@ -58,55 +75,32 @@ func Parse(r *http.Request) (*Signature, error) {
 	return s, nil
 }
 
-// authorization returns the one header of a request that is signed there and nowhere else: with a second signature, two
-// readers could believe two principals.
-func authorization(r *http.Request) (string, error) {
+// authorization returns the one header of a request that is signed there, or says that it is signed in the query: with a
+// second signature, two readers could believe two principals.
+func authorization(r *http.Request) (header string, inQuery bool, err error) {
 	values := r.Header["Authorization"]
-	inQuery, refusal := queryAuthentication(r.URL.RawQuery)
+	name, refusal := queryAuthentication(r.URL.RawQuery)
 	switch {
 	case len(values) > 1:
-		return "", incomplete("%d Authorization headers: exactly one is accepted", len(values))
-	case len(values) == 1 && inQuery != "":
-		return "", incomplete("authentication both in the Authorization header and in the query (%.100q): exactly one of them is accepted", inQuery)
-	case inQuery != "":
-		return "", fault.New(fault.Unsupported, "%s", refusal)
+		return "", false, incomplete("%d Authorization headers: exactly one is accepted", len(values))
+	case len(values) == 1 && name != "":
+		return "", false, incomplete("authentication both in the Authorization header and in the query (%.100q): exactly one of them is accepted", name)
+	case refusal != "":
+		return "", false, fault.New(fault.Unsupported, "%s", refusal)
 	case len(values) == 1:
-		return values[0], nil
+		return values[0], false, nil
+	case name != "":
+		return "", true, nil
 	case r.Method == http.MethodPost && isForm(r.Header.Get("Content-Type")):
-		return "", fault.New(fault.Unsupported, refuseForm)
+		return "", false, fault.New(fault.Unsupported, refuseForm)
 	}
-	return "", fault.New(fault.MissingAuth,
+	return "", false, fault.New(fault.MissingAuth,
 		"the request is not signed: an Authorization header of %s is accepted (no anonymous calls, so no --no-sign-request)", algorithm)
 }
 
 func isForm(contentType string) bool {
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	return strings.EqualFold(strings.TrimSpace(mediaType), "multipart/form-data")
-}
-
-// queryAuthentication returns the first parameter of a query that belongs to a signature, and why it is refused. Names
-// are compared as a lenient reader would take them: decoded, in any case.
-func queryAuthentication(raw string) (name, refusal string) {
-	if raw == "" {
-		return "", ""
-	}
-	for pair := range strings.SplitSeq(raw, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		if decoded, err := url.QueryUnescape(name); err == nil {
-			name = decoded
-		}
-		if strings.EqualFold(name, "AWSAccessKeyId") {
-			return name, refuseV2Query
-		}
-		if !isAmz(name) {
-			continue
-		}
-		switch strings.ToLower(name[len("X-Amz-"):]) {
-		case "algorithm", "credential", "date", "expires", "signedheaders", "signature", "security-token":
-			return name, refusePresigned
-		}
-	}
-	return "", ""
 }
 
 // parseAuthorization reads AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=… in any order, each exactly once.
@@ -153,6 +147,11 @@ func parseAuthorization(header string) (*Signature, error) {
 			return nil, incomplete("an Authorization header without %s: Credential, SignedHeaders and Signature are needed", part.name)
 		}
 	}
+	return newSignature(credential, signedHeaders, signature)
+}
+
+// newSignature reads the three parts that both forms have.
+func newSignature(credential, signedHeaders, signature string) (*Signature, error) {
 	s := &Signature{}
 	if err := s.readCredential(credential); err != nil {
 		return nil, err
@@ -234,10 +233,13 @@ func (s *Signature) signs(name string) bool {
 // readTime takes the time of signing from X-Amz-Date, else from Date. Its day must be the scope's: else a key for one day
 // would sign for another.
 func (s *Signature) readTime(r *http.Request) error {
-	name := "X-Amz-Date"
-	text, err := single(r, name)
+	name := amzDate
+	text, err := s.one(r, name)
 	if err != nil {
 		return err
+	}
+	if text == "" && s.Presigned() {
+		return incomplete("the query lacks %s", name)
 	}
 	if text == "" {
 		name = "Date"
@@ -290,30 +292,53 @@ func (s *Signature) checkHeaders(r *http.Request) error {
 }
 
 func (s *Signature) readPayloadHash(r *http.Request) error {
-	hash, err := single(r, "X-Amz-Content-Sha256")
+	hash, err := s.one(r, contentHash)
+	if err == nil && hash == "" && s.Presigned() {
+		hash, err = single(r, contentHash) // as a header that is signed: the URL is then good for this one body
+	}
 	if err != nil {
 		return err
+	}
+	if hash == "" && s.Presigned() && s.Service == s3 {
+		hash = UnsignedPayload // S3's rule, since who made the URL did not know the body
 	}
 	switch {
 	case isHash(hash):
 	case hash == "" && s.Service != s3:
 	case hash == "":
 		return incomplete("no X-Amz-Content-Sha256: service s3 needs it, with the SHA-256 of the body in hex or %s", UnsignedPayload)
-	case hash == UnsignedPayload && s.Service == s3:
-	case hash == UnsignedPayload:
+	case hash == streamingV4A, hash == streamingV4ATrailer:
+		return fault.New(fault.Unsupported, refuseV4A)
+	case (hash == UnsignedPayload || isStreaming(hash)) && s.Service != s3:
 		return fault.New(fault.Unsupported, refuseUnsigned, hash, s.Service)
-	case strings.HasPrefix(hash, "STREAMING-"):
-		return fault.New(fault.Unsupported, refuseStreaming, hash)
+	case isStreaming(hash) && s.Presigned():
+		return fault.New(fault.Unsupported, refuseStreaming, hash, UnsignedPayload)
+	case hash == UnsignedPayload, isStreaming(hash):
 	default:
-		return incomplete("X-Amz-Content-Sha256 %.100q: 64 hex digits in lower case are accepted, and %s at service s3", hash, UnsignedPayload)
+		return incomplete("X-Amz-Content-Sha256 %.100q: 64 hex digits in lower case are accepted, and at service s3 %s, %s, %s and %s",
+			hash, UnsignedPayload, StreamingSigned, StreamingSignedTrailer, StreamingUnsignedTrailer)
 	}
 	s.PayloadHash = hash
 	return nil
 }
 
 func (s *Signature) readToken(r *http.Request) (err error) {
-	s.Token, err = single(r, "X-Amz-Security-Token")
+	s.Token, err = s.one(r, securityToken)
 	return err
+}
+
+// one returns a part of the signature from where the signature is: with another one in the other place, two readers could
+// believe two of them. The hash of the body alone may stand in a header beside a signed query.
+func (s *Signature) one(r *http.Request, name string) (string, error) {
+	header, err := single(r, name)
+	if err != nil || !s.Presigned() {
+		return header, err
+	}
+	value := s.query[name]
+	if header != "" && (value != "" || name != contentHash) {
+		return "", incomplete("the header %s with a signature in the query: there, %s is accepted in the query", name, name)
+	}
+	return value, nil
 }
 
 // single returns the value of a header that may stand once; name is in canonical form. Two values are refused, since two

@@ -200,7 +200,11 @@ func TestUnsignedPayloadIsS3s(t *testing.T) {
 	}{
 		{"s3", sigv4.UnsignedPayload, true},
 		{"eks", sigv4.UnsignedPayload, false},
-		{"s3", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", false},
+		{"s3", sigv4.StreamingUnsignedTrailer, true},
+		{"s3", sigv4.StreamingSigned, true},
+		{"s3", sigv4.StreamingSignedTrailer, true},
+		{"s3", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", false},
+		{"eks", sigv4.StreamingUnsignedTrailer, false},
 		{"s3", "", false},
 		{"eks", "", false},
 		{"eks", strings.ToUpper(emptyHash), false},

@@ -37,16 +37,16 @@ type door struct {
 func New(b *broker.Broker) *api.Door {
 	d := &door{broker: b}
 	return api.Query("sts", "sts.amazonaws.com", "2011-06-15", Errors, []api.Operation{
-		{Name: "GetCallerIdentity", ReadOnly: true, Serve: getCallerIdentity},
+		{Name: "GetCallerIdentity", ReadOnly: true, Presigned: true, Serve: getCallerIdentity},
 		// Not Reserved: who asks is nobody yet, and a role that this replica misses may keep a place for half a second.
 		{Name: "AssumeRoleWithWebIdentity", ReadOnly: true, Unsigned: true, Serve: d.assumeRoleWithWebIdentity},
 	})
 }
 
 type callerIdentity struct {
-	ARN     string `xml:"Arn"`
-	UserID  string `xml:"UserId"`
-	Account string `xml:"Account"`
+	ARN     string `xml:"Arn" json:"Arn"`
+	UserID  string `xml:"UserId" json:"UserId"`
+	Account string `xml:"Account" json:"Account"`
 }
 
 // getCallerIdentity needs no permission, as at AWS: who can sign already knows.
