@@ -49,7 +49,7 @@ func (g *Gateway) stranger(r *http.Request, e *entry, sig *sigv4.Signature, err 
 		return full
 	}
 	defer place.Release()
-	e.call, _ = parse(r) // for the record alone
+	e.call, _ = g.parse(r) // for the record alone
 	event := g.event(r, e, err)
 	event.AdditionalEventData = nil // no policy was asked
 	refused := place.Refuse(r.Context(), sha256.Sum256([]byte(sig.Token)), event.ErrorCode+" "+event.ErrorMessage, event)

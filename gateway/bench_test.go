@@ -59,11 +59,11 @@ func BenchmarkAuthorize(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		c, err := parse(req)
+		c, err := g.parse(req)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := g.prepare(req, sig, principal, c); err != nil {
+		if err := g.prepare(req, http.NoBody, sig, principal, c); err != nil {
 			b.Fatal(err)
 		}
 		if _, _, err := g.authorize(req, principal, c); err != nil {
@@ -141,17 +141,22 @@ func BenchmarkHop(b *testing.B) {
 type thin struct{ *Gateway }
 
 func (t thin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c, err := parse(r)
+	c, err := t.parse(r)
 	if err != nil {
 		WriteError(w, r, "", err)
 		return
 	}
-	resp, err := t.send(r.Context(), c, http.NoBody, emptyHash)
+	body, err := verify(http.NoBody, 0, emptyHash)
 	if err != nil {
 		WriteError(w, r, "", err)
 		return
 	}
-	_, _ = relay(w, c, resp)
+	resp, err := t.send(r.Context(), c, body, emptyHash)
+	if err != nil {
+		WriteError(w, r, "", err)
+		return
+	}
+	_, _ = t.relay(w, c, resp)
 	_ = resp.Body.Close()
 }
 

@@ -25,15 +25,23 @@ type call struct {
 	key     string // decoded; what the policy sees and what the upstream acts on
 	query   url.Values
 	headers http.Header // those the operation forwards
-	length  int64       // of the body, in bytes
+	owners  []string    // whose buckets the client expects
+	length  int64       // of the body's content, in bytes
+	chunked bool        // the body comes in chunks
+	checks  []*check    // what the client states about its content
+	trailer *check      // the one of them that it states at the end
 	expects bool        // the client waits for 100 Continue
 
 	meaning // what it takes to decide, beyond what stands in path and query
 }
 
 // parse understands a request, or refuses what it does not understand. It does not read the body.
-func parse(r *http.Request) (*call, error) {
-	bucketName, key, at, err := splitPath(r.URL.EscapedPath())
+func (g *Gateway) parse(r *http.Request) (*call, error) {
+	path, err := g.pathOf(r)
+	if err != nil {
+		return nil, err
+	}
+	bucketName, key, at, err := splitPath(path)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +49,11 @@ func parse(r *http.Request) (*call, error) {
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the query string is malformed: NAME=VALUE pairs joined by & are accepted")
 	}
-	op, err := find(r.Method, at, query, r.Header)
+	header, err := headersOf(r, query)
+	if err != nil {
+		return nil, err
+	}
+	op, err := find(r.Method, at, query, header)
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +63,24 @@ func parse(r *http.Request) (*call, error) {
 			return nil, fault.New(fault.Invalid, "%s=%q: path segments of one or two dots are not accepted", name, value)
 		}
 	}
-	c := &call{op: op, bucket: bucketName, key: key, query: query, length: r.ContentLength}
-	if err := c.takeHeaders(r.Header); err != nil {
+	c := &call{
+		op: op, bucket: bucketName, key: key, query: query,
+		owners:  append(header["X-Amz-Expected-Bucket-Owner"], header["X-Amz-Source-Expected-Bucket-Owner"]...),
+		chunked: strings.HasPrefix(header.Get("X-Amz-Content-Sha256"), "STREAMING-"),
+	}
+	if err := c.takeHeaders(header); err != nil {
+		return nil, err
+	}
+	if err := c.takeLength(r, header); err != nil {
 		return nil, err
 	}
 	if err := c.checkBody(r); err != nil {
 		return nil, err
 	}
-	return c, nil
+	if c.op.body != empty {
+		err = c.takeChecks(header)
+	}
+	return c, err
 }
 
 // splitPath reads a path-style path. The upstream may be a file system: a key with "." or ".." or an empty segment would
@@ -137,7 +159,7 @@ func (c *call) takeHeaders(header http.Header) error {
 	for name, values := range header {
 		lower := strings.ToLower(name)
 		forwarded := c.op.forwards(lower)
-		known := forwarded || c.op.usesUp(lower) || slices.Contains(consumed, lower)
+		known := forwarded || c.op.usesUp(lower) || c.frames(lower) || slices.Contains(consumed, lower)
 		switch {
 		case !known && strings.HasPrefix(lower, "x-amz-"):
 			return fault.New(fault.Unsupported, "the header %q is not supported with %s", lower, c.op.name)
@@ -156,11 +178,8 @@ func (c *call) takeHeaders(header http.Header) error {
 	if metadata > metadataBytes {
 		return refuse(metadataTooLarge, "the metadata has %d bytes: at most %d are accepted", metadata, metadataBytes)
 	}
-	if strings.Contains(strings.ToLower(header.Get("Content-Encoding")), "aws-chunked") {
-		return fault.New(fault.Unsupported, "the content encoding aws-chunked is not supported: send the object as it is")
-	}
 	c.expects = strings.EqualFold(header.Get("Expect"), "100-continue")
-	return nil
+	return c.takeEncoding()
 }
 
 // checkBody refuses a body where none is due, and one of unknown or excessive length.
@@ -168,12 +187,12 @@ func (c *call) checkBody(r *http.Request) error {
 	switch {
 	case c.op.body == empty && r.ContentLength != 0:
 		return fault.New(fault.Invalid, "%s takes no body", c.op.name)
-	case c.op.body != empty && r.ContentLength < 0:
+	case c.op.body != empty && c.length < 0:
 		return refuse(missingContentLength, "%s needs the Content-Length header", c.op.name)
-	case c.op.body == stream && r.ContentLength > objectBytes:
-		return refuse(entityTooLarge, "the object has %d bytes: at most %d are accepted", r.ContentLength, int64(objectBytes))
-	case c.op.body == document && r.ContentLength > c.op.document.limit():
-		return fault.New(fault.TooLarge, "the body has %d bytes: at most %d are accepted", r.ContentLength, c.op.document.limit())
+	case c.op.body == stream && c.length > objectBytes:
+		return refuse(entityTooLarge, "the object has %d bytes: at most %d are accepted", c.length, int64(objectBytes))
+	case c.op.body == document && c.length > c.op.document.limit():
+		return fault.New(fault.TooLarge, "the body has %d bytes: at most %d are accepted", c.length, c.op.document.limit())
 	}
 	return nil
 }

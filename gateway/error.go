@@ -24,13 +24,22 @@ var (
 		"XAmzContentSHA256Mismatch", http.StatusBadRequest,
 		"The provided 'x-amz-content-sha256' header does not match what was computed.",
 	}
+	badDigest     = code{"BadDigest", http.StatusBadRequest, "The Content-MD5 you specified did not match what we received."}
+	badParameters = code{
+		"AuthorizationQueryParametersError", http.StatusBadRequest,
+		"Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
+	}
 	entityTooLarge       = code{"EntityTooLarge", http.StatusBadRequest, "Your proposed upload exceeds the maximum allowed size"}
 	illegalLocation      = code{"IllegalLocationConstraintException", http.StatusBadRequest, "The location constraint is not this region."}
 	incompleteBody       = code{"IncompleteBody", http.StatusBadRequest, "You did not provide the number of bytes specified by the Content-Length HTTP header"}
 	invalidBucketName    = code{"InvalidBucketName", http.StatusBadRequest, "The specified bucket is not valid."}
+	invalidChunkSize     = code{"InvalidChunkSizeError", http.StatusForbidden, "Only the last chunk is allowed to have a size less than 8192 bytes"}
+	invalidDigest        = code{"InvalidDigest", http.StatusBadRequest, "The Content-MD5 you specified was invalid."}
+	invalidRequest       = code{"InvalidRequest", http.StatusBadRequest, "Invalid Request"}
 	invalidToken         = code{"InvalidToken", http.StatusBadRequest, "The provided token is malformed or otherwise invalid."}
 	invalidURI           = code{"InvalidURI", http.StatusBadRequest, "Couldn't parse the specified URI."}
 	keyTooLong           = code{"KeyTooLongError", http.StatusBadRequest, "Your key is too long"}
+	malformedTrailer     = code{"MalformedTrailerError", http.StatusBadRequest, "The request contained trailing data that was not well-formed or did not conform to our published schema."}
 	metadataTooLarge     = code{"MetadataTooLarge", http.StatusBadRequest, "Your metadata headers exceed the maximum allowed metadata size"}
 	methodNotAllowed     = code{"MethodNotAllowed", http.StatusMethodNotAllowed, "The specified method is not allowed against this resource."}
 	missingContentLength = code{"MissingContentLength", http.StatusLengthRequired, "You must provide the Content-Length HTTP header."}

@@ -44,7 +44,7 @@ func (g *Gateway) tagsOf(ctx context.Context, of *name) ([]tag, error) {
 	if of.version != "" {
 		c.query.Set(versionID, of.version)
 	}
-	resp, err := g.send(ctx, c, http.NoBody, emptyHash)
+	resp, err := g.send(ctx, c, nothing(), emptyHash)
 	if err != nil {
 		return nil, err
 	}

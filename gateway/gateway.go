@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,21 +35,25 @@ import (
 
 // Config is what a gateway is made of.
 type Config struct {
-	Account    string // the only one whose principals are served
-	Region     string // the only location constraint that a new bucket may have
+	Account    string   // the only one whose principals are served
+	Region     string   // the only location constraint that a new bucket may have
+	Domains    []string // below them a host names a bucket: s3.example.com; none: path style alone
 	Access     *access.Access
 	Audit      *audit.Log
 	Upstream   Upstream
 	Principals *limit.Rates     // what one principal may ask, at this door and the others that share it
+	InFlight   int              // requests that one principal may have under way to the upstream; 0: 1,024
+	Idle       time.Duration    // how long a client may let wait in the middle of a body, for each KiB; 0: 30 s
 	Logger     *slog.Logger     // nil: none
 	Now        func() time.Time // nil: time.Now
 }
 
-// Gateway serves S3. It keeps no state between requests.
+// Gateway serves S3. It keeps no state between requests, but counts those under way.
 type Gateway struct {
 	config    Config
 	transport http.RoundTripper
 	signing   *sigv4.Cache // one key a day, to the upstream
+	flights   flights
 }
 
 // New checks the configuration. It starts nothing.
@@ -68,6 +73,15 @@ func New(config Config) (*Gateway, error) {
 	case up.AccessKeyID == "" || up.SecretAccessKey == "" || up.Region == "":
 		return nil, errors.New("the gateway needs the upstream's access key and region")
 	}
+	if err := checkDomains(config.Domains); err != nil {
+		return nil, err
+	}
+	if config.InFlight == 0 {
+		config.InFlight = defaultInFlight
+	}
+	if config.Idle == 0 {
+		config.Idle = defaultIdle
+	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -75,6 +89,7 @@ func New(config Config) (*Gateway, error) {
 		config.Now = time.Now
 	}
 	g := &Gateway{config: config, transport: up.Transport, signing: sigv4.NewCache(2)}
+	g.flights = flights{most: config.InFlight, count: map[string]int{}}
 	if g.transport == nil {
 		g.transport = transport()
 	}
@@ -161,9 +176,16 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *entry) error 
 	if !g.config.Principals.Allow(principal.RateKey(), g.config.Now()) {
 		return codes[fault.Throttled].refusal()
 	}
+	leave, ok := g.flights.enter(principal.RateKey())
+	if !ok {
+		return refuse(codes[fault.Throttled], "You have %d requests under way, which is the most that is accepted.", g.config.InFlight)
+	}
+	defer leave()
+	source := newPaced(w, r, g.config.Idle)
+	defer source.stop()
 	var refused error
-	if e.call, refused = parse(r); refused == nil {
-		refused = g.prepare(r, sig, principal, e.call) // before a place is taken: it may read a document
+	if e.call, refused = g.parse(r); refused == nil {
+		refused = g.prepare(r, source, sig, principal, e.call) // before a place is taken: it may read a document
 	}
 	place, err := g.config.Audit.Reserve()
 	if err != nil {
@@ -179,7 +201,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *entry) error 
 	if refused != nil {
 		return refused
 	}
-	resp, err := g.perform(r, e.call, sig.PayloadHash)
+	resp, err := g.perform(r, source, e.call, sig)
 	if err != nil {
 		return g.conceal(principal, e.call, err)
 	}
@@ -189,7 +211,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *entry) error 
 	}
 	mark(w, e.id)
 	e.status = resp.StatusCode
-	e.sent, err = relay(w, e.call, resp)
+	e.sent, err = g.relay(w, e.call, resp)
 	return err
 }
 
@@ -198,13 +220,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *entry) error 
 func (g *Gateway) authenticate(r *http.Request) (*sigv4.Signature, *directory.Principal, error) {
 	sig, err := sigv4.Parse(r)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, signatureError(r, err)
 	}
 	if sig.Service != "s3" {
 		return nil, nil, fault.New(fault.IncompleteAuth, "the credential scope names the service %q: s3 is accepted", sig.Service)
-	}
-	if sig.Streaming() {
-		return nil, nil, fault.New(fault.Unsupported, "X-Amz-Content-Sha256 %q is not supported", sig.PayloadHash)
 	}
 	principal, err := g.config.Access.Authenticate(r, sig, sig.PayloadHash)
 	switch {
@@ -213,13 +232,13 @@ func (g *Gateway) authenticate(r *http.Request) (*sigv4.Signature, *directory.Pr
 	case fault.Is(err, fault.UnknownKey): // S3 says it in other words than the rest
 		err = codes[fault.UnknownKey].refusal()
 	}
-	return sig, principal, err
+	return sig, principal, signatureError(r, err)
 }
 
 // prepare reads the document that an operation takes and finds out what the call needs.
-func (g *Gateway) prepare(r *http.Request, sig *sigv4.Signature, p *directory.Principal, c *call) error {
+func (g *Gateway) prepare(r *http.Request, source io.Reader, sig *sigv4.Signature, p *directory.Principal, c *call) error {
 	if c.op.body == document {
-		if err := c.readDocument(r, sig.PayloadHash); err != nil {
+		if err := c.readDocument(source, sig.PayloadHash); err != nil {
 			return err
 		}
 	}
@@ -236,19 +255,13 @@ func (g *Gateway) prepare(r *http.Request, sig *sigv4.Signature, p *directory.Pr
 }
 
 // readDocument reads the body of an operation that takes a document.
-func (c *call) readDocument(r *http.Request, declared string) error {
-	body, err := verify(r.Body, c.length, declared)
+func (c *call) readDocument(source io.Reader, declared string) error {
+	body, err := verify(source, c.length, declared, c.checks...)
 	if err != nil {
 		return err
 	}
 	text, err := io.ReadAll(body) // at most the schema's bound: see checkBody
 	if err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return incompleteBody.refusal()
-		}
-		return err
-	}
-	if err := c.op.checkDigests(r.Header, text); err != nil {
 		return err
 	}
 	c.document, err = c.op.document.parse(text)
@@ -268,10 +281,8 @@ func (g *Gateway) authorize(r *http.Request, p *directory.Principal, c *call) (p
 		return policy.Decision{}, nil, fault.New(fault.Denied,
 			"This store belongs to account %s: a principal of account %s needs a role there as its target role", g.config.Account, p.Account)
 	}
-	for _, header := range [...]string{"X-Amz-Expected-Bucket-Owner", "X-Amz-Source-Expected-Bucket-Owner"} {
-		if owner := r.Header.Get(header); owner != "" && owner != g.config.Account {
-			return policy.Decision{}, nil, codes[fault.Denied].refusal()
-		}
+	if slices.ContainsFunc(c.owners, func(owner string) bool { return owner != g.config.Account }) {
+		return policy.Decision{}, nil, codes[fault.Denied].refusal()
 	}
 	if c.batch != nil {
 		return policy.Decision{}, nil, g.authorizeBatch(r.Context(), p, c)
@@ -320,11 +331,11 @@ func (g *Gateway) withoutTags(ctx context.Context, c *call, source *name, denied
 }
 
 // perform asks the upstream for what was allowed, and takes out of its answer what is not the client's business.
-func (g *Gateway) perform(r *http.Request, c *call, declared string) (*http.Response, error) {
+func (g *Gateway) perform(r *http.Request, source io.Reader, c *call, sig *sigv4.Signature) (*http.Response, error) {
 	if c.isRefused() {
 		return refusedBatch(c), nil
 	}
-	body, declared, err := g.openBody(r, c, declared)
+	body, declared, err := g.openBody(source, c, sig)
 	if err != nil {
 		return nil, err
 	}
@@ -337,23 +348,25 @@ func (g *Gateway) perform(r *http.Request, c *call, declared string) (*http.Resp
 
 // openBody returns what the upstream gets as body, and its hash. Nothing of a streamed body is read here: a client that
 // expects 100 Continue is asked for it when the upstream reads.
-func (g *Gateway) openBody(r *http.Request, c *call, declared string) (io.Reader, string, error) {
+func (g *Gateway) openBody(source io.Reader, c *call, sig *sigv4.Signature) (body *upload, hash string, err error) {
 	switch {
 	case c.op.body == stream:
-		body, err := verify(r.Body, c.length, declared)
-		return body, declared, err
+		body, err = openUpload(sig, source, c)
+		return body, sig.PayloadHash, err
 	case c.op.document == newBucket: // where the upstream is, is its own business
 		c.length = 0
-		return http.NoBody, emptyHash, nil
+		return nothing(), emptyHash, nil
 	case c.op.body == document:
 		text := c.document.write()
 		c.length, c.expects = int64(len(text)), false
 		c.headers.Set("Content-Type", "application/xml")
 		c.headers.Set("Content-Md5", md5Of(text))
 		sum := sha256.Sum256(text)
-		return bytes.NewReader(text), hex.EncodeToString(sum[:]), nil
+		hash = hex.EncodeToString(sum[:])
+		body, err = verify(bytes.NewReader(text), c.length, hash)
+		return body, hash, err
 	}
-	body, err := verify(http.NoBody, 0, declared)
+	body, err = verify(http.NoBody, 0, sig.PayloadHash)
 	return body, emptyHash, err
 }
 

@@ -38,9 +38,9 @@ func transport() *http.Transport {
 	}
 }
 
-// send makes the upstream's request anew from what was parsed and signs it. The payload hash that the client declared is
-// signed as it is, so that the upstream checks the body as well.
-func (g *Gateway) send(ctx context.Context, c *call, body io.Reader, declared string) (*http.Response, error) {
+// send makes the upstream's request anew from what was parsed and signs it. A body goes in the frame that upload.frame
+// chooses.
+func (g *Gateway) send(ctx context.Context, c *call, body *upload, declared string) (*http.Response, error) {
 	up := &g.config.Upstream
 	req, err := http.NewRequestWithContext(ctx, c.op.method, up.URL.String(), http.NoBody)
 	if err != nil {
@@ -53,30 +53,44 @@ func (g *Gateway) send(ctx context.Context, c *call, body io.Reader, declared st
 	}
 	req.Header.Set("User-Agent", "lanyard-gateway")
 	req.Header.Set("Accept-Encoding", "identity") // or the transport would ask for gzip and unpack it
+	hash := emptyHash
 	if c.op.body != empty {
-		req.ContentLength = c.length
-		if c.length > 0 {
-			req.Body = io.NopCloser(body)
+		var wire io.Reader
+		hash, wire, req.ContentLength = body.frame(req.Header, declared)
+		if req.ContentLength > 0 {
+			req.Body = io.NopCloser(wire)
+			req.GetBody = func() (io.ReadCloser, error) { // for a connection that turns out to be closed
+				if body.begun.Load() {
+					return nil, errors.New("the body is on its way already")
+				}
+				return io.NopCloser(wire), nil
+			}
 		}
 		if c.expects && c.length > 0 {
 			req.Header.Set("Expect", "100-continue") // the client's body is not asked for before the upstream wants it
 		}
 	}
-	g.signing.Sign(req, up.AccessKeyID, up.SecretAccessKey, "", up.Region, "s3", declared, g.config.Now())
+	g.signing.Sign(req, up.AccessKeyID, up.SecretAccessKey, "", up.Region, "s3", hash, g.config.Now())
 	resp, err := g.transport.RoundTrip(req)
-	if err == nil {
-		return resp, nil
+	if err != nil {
+		return nil, sendError(ctx, body, err)
 	}
-	var mismatch *refusal
-	switch {
-	case errors.As(err, &mismatch):
-		return nil, err
-	case errors.Is(err, io.ErrUnexpectedEOF) && c.op.body == stream:
-		return nil, incompleteBody.refusal()
+	if resp.StatusCode/100 == 2 && !body.whole.Load() {
+		_ = resp.Body.Close() // it is not passed on
+		return nil, errors.New("the upstream says that it has an object which it was not given whole")
+	}
+	return resp, nil
+}
+
+// sendError words an exchange that came to no answer: by the body's fault, the client's or the upstream's.
+func sendError(ctx context.Context, body *upload, err error) error {
+	switch failed := body.failed(); {
+	case failed != nil && ctx.Err() == nil:
+		return failed
 	case ctx.Err() != nil: // the client is gone
-		return nil, requestTimeout.refusal()
+		return requestTimeout.refusal()
 	}
-	return nil, fault.Hide(fault.Unavailable, err, "The object store does not answer. Please try again.")
+	return fault.Hide(fault.Unavailable, err, "The object store does not answer. Please try again.")
 }
 
 // answerHeaders are the upstream's headers that a client may see. The others are the upstream's own business: its
@@ -107,7 +121,7 @@ var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // relay passes a successful answer on and returns the number of body bytes. An answer that breaks off in the middle must
 // not look complete, so the client's connection is then broken as well.
-func relay(w http.ResponseWriter, c *call, resp *http.Response) (int64, error) {
+func (g *Gateway) relay(w http.ResponseWriter, c *call, resp *http.Response) (int64, error) {
 	header := w.Header()
 	for name, values := range resp.Header {
 		switch {
@@ -126,7 +140,8 @@ func relay(w http.ResponseWriter, c *call, resp *http.Response) (int64, error) {
 	}
 	buffer, _ := buffers.Get().(*[64 << 10]byte)
 	defer buffers.Put(buffer)
-	n, err := io.CopyBuffer(w, resp.Body, buffer[:])
+	out := &pacedWriter{Writer: w, connection: http.NewResponseController(w), idle: g.config.Idle}
+	n, err := io.CopyBuffer(out, resp.Body, buffer[:])
 	if err != nil {
 		return n, fmt.Errorf("passing the answer on: %w", err)
 	}

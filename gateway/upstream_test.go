@@ -100,8 +100,9 @@ func TestVerifyKeepsTheLastByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadAll(short); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("shorter than promised: %v, want %v", err, io.ErrUnexpectedEOF)
+	var incomplete *refusal
+	if _, err := io.ReadAll(short); !errors.As(err, &incomplete) || incomplete.code.name != "IncompleteBody" {
+		t.Errorf("shorter than promised: %v, want IncompleteBody", err)
 	}
 }
 

@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/sigv4"
+)
+
+// The headers of a body in chunks (https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html).
+const (
+	decodedLength    = "X-Amz-Decoded-Content-Length"
+	announcedTrailer = "X-Amz-Trailer"
+	awsChunked       = "aws-chunked"
+)
+
+// chunkBytes is how much content the gateway puts into a chunk of its own. Some stores hold a whole chunk in memory and
+// refuse one over 16 MiB; all want at least 8 KiB.
+const chunkBytes = 1 << 20
+
+// frames reports whether a header, in lower case, says how this call's body is framed. It is used up here, since the body
+// goes on in another frame.
+func (c *call) frames(header string) bool {
+	return c.chunked && (header == "x-amz-decoded-content-length" || header == "x-amz-trailer")
+}
+
+// takeEncoding keeps of the content encoding what belongs to the object: aws-chunked is a frame, that ends here.
+func (c *call) takeEncoding() error {
+	const name = "Content-Encoding"
+	values := c.headers[name]
+	if len(values) == 0 || !strings.Contains(strings.ToLower(values[0]), awsChunked) {
+		return nil
+	}
+	if !c.chunked {
+		return refuse(invalidRequest, "the content encoding aws-chunked needs an x-amz-content-sha256 that begins with STREAMING-")
+	}
+	var kept []string
+	for coding := range strings.SplitSeq(values[0], ",") {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, awsChunked) {
+			kept = append(kept, coding)
+		}
+	}
+	if delete(c.headers, name); len(kept) > 0 {
+		c.headers[name] = []string{strings.Join(kept, ",")}
+	}
+	return nil
+}
+
+// takeLength finds out how many bytes of content the body has.
+func (c *call) takeLength(r *http.Request, header http.Header) error {
+	c.length = r.ContentLength
+	if !c.chunked {
+		return nil
+	}
+	if c.op.body != stream {
+		return fault.New(fault.Unsupported, "%s with a body in chunks is not supported: send its SHA-256 as x-amz-content-sha256", c.op.name)
+	}
+	text := header.Get(decodedLength)
+	length, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || length < 0 || strconv.FormatInt(length, 10) != text {
+		return refuse(missingContentLength, "x-amz-decoded-content-length %.100q: the length of the content in bytes is needed", text)
+	}
+	c.length = length
+	return nil
+}
+
+// framed puts content into unsigned chunks with a trailing checksum: the upstream has to have the checksum to keep it, and
+// the client sends it last. Its integrity towards the upstream is the connection's.
+type framed struct {
+	content *upload
+	left    int64 // bytes of content that are in no chunk yet
+	chunk   int64 // bytes of content to come in this chunk
+	pending []byte
+	ended   bool
+}
+
+// Read implements io.Reader.
+func (f *framed) Read(p []byte) (int, error) {
+	for len(f.pending) == 0 {
+		switch {
+		case f.chunk > 0:
+			n, err := f.content.Read(p[:min(int64(len(p)), f.chunk)])
+			if f.chunk -= int64(n); f.chunk == 0 {
+				f.pending = []byte("\r\n")
+			}
+			return n, err
+		case f.left > 0:
+			f.chunk = min(f.left, chunkBytes)
+			f.left -= f.chunk
+			f.pending = chunkLine(f.chunk)
+		case !f.ended:
+			f.ended = true
+			f.pending = f.content.trailerLines()
+		default:
+			return 0, io.EOF
+		}
+	}
+	n := copy(p, f.pending)
+	f.pending = f.pending[n:]
+	return n, nil
+}
+
+// framedLength returns how many bytes Read will give in all.
+func framedLength(length int64, trailer *check) int64 {
+	full, rest := length/chunkBytes, length%chunkBytes
+	total := full * (int64(len(chunkLine(chunkBytes))) + chunkBytes + 2)
+	if rest > 0 {
+		total += int64(len(chunkLine(rest))) + rest + 2
+	}
+	return total + int64(len(trailerLines(trailer.header, strings.Repeat("=", encodedLen(trailer.sum.Size())))))
+}
+
+func encodedLen(n int) int { return (n + 2) / 3 * 4 }
+
+func chunkLine(n int64) []byte { return append(strconv.AppendInt(nil, n, 16), "\r\n"...) }
+
+func trailerLines(header, value string) []byte {
+	return []byte("0\r\n" + strings.ToLower(header) + ":" + value + "\r\n\r\n")
+}
+
+// frame says how a body goes to the upstream: the payload hash to sign, the bytes on the wire and their number.
+//
+// What the client hashed is signed with its hash, so that the upstream checks the body as well. What it signed in chunks
+// cannot be signed as it was, and is sent as it is; or in chunks of ours where a checksum comes last.
+func (u *upload) frame(header http.Header, declared string) (hash string, wire io.Reader, length int64) {
+	switch {
+	case u.chunks == nil:
+		return declared, u, u.length
+	case u.trailer == nil:
+		return sigv4.UnsignedPayload, u, u.length
+	}
+	header.Set(decodedLength, strconv.FormatInt(u.length, 10))
+	header.Set(announcedTrailer, strings.ToLower(u.trailer.header))
+	return sigv4.StreamingUnsignedTrailer, &framed{content: u, left: u.length}, framedLength(u.length, u.trailer)
+}
