@@ -14,7 +14,8 @@ import (
 )
 
 // initialize makes a dummy link that carries both addresses; on a kernel without dummy links the loopback link carries
-// them. Done again it changes nothing. A node without IPv6 gets IPv4 only: that is logged, and the server is told by
+// them. Of a listener that closes beside another, the kernel is told to hand on what it has not accepted. Done again it
+// changes nothing. A node without IPv6 gets IPv4 only: that is logged, and the server is told by
 // --bind-hosts.
 func initialize(ctx context.Context, log *slog.Logger) error {
 	name := link
@@ -32,6 +33,9 @@ func initialize(ctx context.Context, log *slog.Logger) error {
 	}
 	if err := netlink.LinkSetUp(made); err != nil {
 		return fmt.Errorf("bringing the link %s up: %w", name, err)
+	}
+	if err := setHandsOver(); err != nil {
+		log.WarnContext(ctx, "a restart under --reuse-port may reset connections", slog.String("error", err.Error()))
 	}
 	if err := assign(made, net.ParseIP(agent.IPv4), 32); err != nil {
 		return err

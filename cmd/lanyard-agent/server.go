@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +35,8 @@ type settings struct {
 	cacheSize   int
 	qps         int
 	rotate      bool
+	reusePort   bool
+	skipMissing bool
 }
 
 func newServer(logger func(*cobra.Command) (*slog.Logger, error)) *cobra.Command {
@@ -64,6 +64,8 @@ func newServer(logger func(*cobra.Command) (*slog.Logger, error)) *cobra.Command
 	f.IntVar(&s.cacheSize, "max-cache-size", 2000, "tokens whose credentials are kept; 0 keeps nothing")
 	f.IntVar(&s.qps, "max-service-qps", 3, "renewals a second; exceeded where credentials would expire otherwise")
 	f.BoolVar(&s.rotate, "rotate-credentials", false, "accepted for AWS's Helm values: this agent's identity is always renewed")
+	f.BoolVar(&s.reusePort, "reuse-port", false, "share the addresses with another agent of the same user, so that a new one takes over before the old one stops (Linux)")
+	f.BoolVar(&s.skipMissing, "skip-missing-hosts", false, "serve the --bind-hosts that this node has, at least one, instead of all or none")
 	f.StringVar(&s.endpoint, "endpoint", firstEnv("AWS_ENDPOINT_URL_EKS_AUTH", "AWS_ENDPOINT_URL"), "base URL of EKS Auth (AWS_ENDPOINT_URL_EKS_AUTH or AWS_ENDPOINT_URL)")
 	f.StringVar(&s.stsEndpoint, "sts-endpoint", firstEnv("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"), "base URL of STS (AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL); empty: the endpoint")
 	f.StringVar(&s.region, "region", firstEnv("AWS_REGION", "AWS_DEFAULT_REGION"), "region of the signatures (AWS_REGION)")
@@ -144,12 +146,25 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	defer front.close()
 	defer back.close()
 	var urls []string
+	if s.reusePort {
+		front.shared, back.shared = true, true
+		if err := handsOver(); err != nil {
+			log.WarnContext(ctx, "an agent that stops beside another may reset connections that it has not accepted yet", slog.String("error", err.Error()))
+		}
+	}
 	for _, host := range cfg.Hosts {
 		addr, err := front.listen(ctx, host, s.port)
+		if err != nil && s.skipMissing && isMissing(err) {
+			log.WarnContext(ctx, "this node does not have the address", slog.String("host", host), slog.String("error", err.Error()))
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		urls = append(urls, "http://"+addr)
+	}
+	if len(urls) == 0 {
+		return errors.New("this node has none of the --bind-hosts")
 	}
 	probes := a.Probes(urls...)
 	probeAddr, err := back.listen(ctx, "127.0.0.1", s.probePort)
@@ -172,8 +187,8 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- a.Run(running) }()
-	failed := make(chan error, len(front)+len(back))
-	for i := range front {
+	failed := make(chan error, len(front.all)+len(back.all))
+	for i := range front.all {
 		front.serve(i, a.Server(), failed)
 	}
 	back.serve(0, &http.Server{Handler: probes, ReadHeaderTimeout: 5 * time.Second}, failed)
@@ -189,46 +204,4 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	err = errors.Join(err, front.shutdown(limit))
 	stop()
 	return errors.Join(err, <-done, back.shutdown(limit))
-}
-
-// listeners are bound first and served later.
-type listeners []*listener
-
-type listener struct {
-	socket net.Listener
-	server *http.Server
-}
-
-func (l *listeners) listen(ctx context.Context, host string, port uint16) (addr string, err error) {
-	var config net.ListenConfig
-	socket, err := config.Listen(ctx, "tcp", net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(port))))
-	if err != nil {
-		return "", fmt.Errorf("listening: %w", err)
-	}
-	*l = append(*l, &listener{socket: socket})
-	return socket.Addr().String(), nil
-}
-
-func (l listeners) serve(i int, server *http.Server, failed chan<- error) {
-	l[i].server = server
-	go func() {
-		if err := l[i].server.Serve(l[i].socket); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serving %s: %w", l[i].socket.Addr(), err)
-		}
-	}()
-}
-
-func (l listeners) shutdown(ctx context.Context) error {
-	var all error
-	for _, one := range l {
-		all = errors.Join(all, one.server.Shutdown(ctx))
-	}
-	return all
-}
-
-// close frees what was bound when the start failed half-way; after shutdown there is nothing left to close.
-func (l *listeners) close() {
-	for _, one := range *l {
-		_ = one.socket.Close()
-	}
 }

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"syscall"
+)
+
+var errLinux = errors.New("--reuse-port works on Linux only")
+
+func sharePort(string, string, syscall.RawConn) error { return errLinux }
+
+func handsOver() error { return errLinux }
