@@ -26,7 +26,8 @@ func TestAnswersAreCleaned(t *testing.T) {
 	}{
 		{"owner of buckets", request{method: "GET", path: "/"}, "<ListAllMyBucketsResult><Owner>" + inside + "</Owner><Buckets/></ListAllMyBucketsResult>", 200, "<Owner>" + account + "</Owner><Buckets/>"},
 		{
-			"owners of objects", request{method: "GET", path: "/pay?list-type=2&fetch-owner=true"},
+			"owners of objects",
+			request{method: "GET", path: "/pay?list-type=2&fetch-owner=true"},
 			"<r><Contents><Key>a</Key><Owner>" + inside + "</Owner></Contents><Contents><Key>&lt;Owner&gt;</Key><Owner >" + inside + "</Owner></Contents></r>",
 			200, "<Key>a</Key><Owner>" + account + "</Owner></Contents><Contents><Key>&lt;Owner&gt;</Key><Owner >" + account + "</Owner></Contents></r>",
 		},

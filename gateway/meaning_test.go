@@ -157,24 +157,36 @@ func TestConditionKeysOfS3(t *testing.T) {
 		{`{"StringEquals":{"s3:x-amz-storage-class":"GLACIER"}}`, with(put, "X-Amz-Storage-Class", "GLACIER"), with(put, "X-Amz-Storage-Class", "STANDARD")},
 		{`{"StringEquals":{"s3:if-none-match":"*"}}`, with(put, "If-None-Match", "*"), put},
 		{`{"StringLike":{"s3:x-amz-copy-source":"secret/*"}}`, copyOf("/secret/a%20b"), copyOf("public/a")},
-		{`{"StringEquals":{"s3:x-amz-metadata-directive":"REPLACE"}}`,
-			request{method: "PUT", path: "/pay/a", header: map[string]string{copySource: "pay/b", "X-Amz-Metadata-Directive": "REPLACE"}}, copyOf("pay/b")},
+		{
+			`{"StringEquals":{"s3:x-amz-metadata-directive":"REPLACE"}}`,
+			request{method: "PUT", path: "/pay/a", header: map[string]string{copySource: "pay/b", "X-Amz-Metadata-Directive": "REPLACE"}},
+			copyOf("pay/b"),
+		},
 		{`{"StringEquals":{"s3:RequestObjectTag/team":"web"}}`, with(put, tagging, "team=web"), with(put, tagging, "team=pay")},
 		{`{"ForAnyValue:StringNotEquals":{"s3:RequestObjectTagKeys":["team"]}}`, with(put, tagging, "team=a&other=b"), with(put, tagging, "team=a")},
-		{`{"StringEquals":{"s3:RequestObjectTag/team":"web"}}`,
+		{
+			`{"StringEquals":{"s3:RequestObjectTag/team":"web"}}`,
 			request{method: "PUT", path: "/pay/a?tagging", body: "<Tagging><TagSet><Tag><Key>team</Key><Value>web</Value></Tag></TagSet></Tagging>"},
-			request{method: "PUT", path: "/pay/a?tagging", body: "<Tagging><TagSet><Tag><Key>team</Key><Value>pay</Value></Tag></TagSet></Tagging>"}},
+			request{method: "PUT", path: "/pay/a?tagging", body: "<Tagging><TagSet><Tag><Key>team</Key><Value>pay</Value></Tag></TagSet></Tagging>"},
+		},
 		{`{"StringEquals":{"s3:object-lock-mode":"COMPLIANCE"}}`, with(put, lockMode, "COMPLIANCE"), with(put, lockMode, "GOVERNANCE")},
-		{`{"StringEquals":{"s3:object-lock-mode":"COMPLIANCE"}}`,
+		{
+			`{"StringEquals":{"s3:object-lock-mode":"COMPLIANCE"}}`,
 			request{method: "PUT", path: "/pay/a?retention", body: "<Retention><Mode>COMPLIANCE</Mode></Retention>"},
-			request{method: "PUT", path: "/pay/a?retention", body: "<Retention><Mode>GOVERNANCE</Mode></Retention>"}},
-		{`{"StringEquals":{"s3:object-lock-legal-hold":"OFF"}}`,
-			request{method: "PUT", path: "/pay/a?legal-hold", body: "<LegalHold><Status>OFF</Status></LegalHold>"}, with(put, lockHold, "ON")},
+			request{method: "PUT", path: "/pay/a?retention", body: "<Retention><Mode>GOVERNANCE</Mode></Retention>"},
+		},
+		{
+			`{"StringEquals":{"s3:object-lock-legal-hold":"OFF"}}`,
+			request{method: "PUT", path: "/pay/a?legal-hold", body: "<LegalHold><Status>OFF</Status></LegalHold>"},
+			with(put, lockHold, "ON"),
+		},
 		{`{"DateLessThan":{"s3:object-lock-retain-until-date":"2090"}}`, with(put, lockUntil, soon), with(put, lockUntil, "2099-01-01T00:00:00+01:00")},
 		{`{"NumericEquals":{"s3:object-lock-remaining-retention-days":"2"}}`, with(put, lockUntil, soon), with(put, lockUntil, "2099-01-01T00:00:00Z")},
-		{`{"StringEquals":{"s3:LocationConstraint":"` + region + `"}}`,
+		{
+			`{"StringEquals":{"s3:LocationConstraint":"` + region + `"}}`,
 			request{method: "PUT", path: "/pay", body: "<CreateBucketConfiguration><LocationConstraint>" + region + "</LocationConstraint></CreateBucketConfiguration>"},
-			request{method: "PUT", path: "/pay"}},
+			request{method: "PUT", path: "/pay"},
+		},
 	} {
 		caller := w.session(t, ours, everything, conditional("Deny", "*", c.condition))
 		for want, in := range map[bool]request{true: c.met, false: c.missed} {

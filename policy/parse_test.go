@@ -163,6 +163,8 @@ func TestParseRefusesValues(t *testing.T) {
 		{"number as an address", `{"IpAddress": {"a:b": 10}}`, "a number"},
 		{"number as text", `{"StringEquals": {"a:b": 1}}`, "a number"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { refuses(t, policy.Identity, statement(always+`, "Condition": `+tt.condition), tt.want) })
+		t.Run(tt.name, func(t *testing.T) {
+			refuses(t, policy.Identity, statement(always+`, "Condition": `+tt.condition), tt.want)
+		})
 	}
 }
