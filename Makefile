@@ -11,7 +11,7 @@ export GOFLAGS     := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -t
 TOOL := go tool -modfile=tools/go.mod
 LINK := -ldflags '-s -w'
 
-.PHONY: help run build test check bench fuzz unit stories clients compat
+.PHONY: help run build test check bench fuzz unit stories clients compat packages release image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ build: ## bin/lanyard and bin/lanyard-agent, static
 	go build $(LINK) -o bin/lanyard ./cmd/lanyard
 	go build $(LINK) -o bin/lanyard-agent ./cmd/lanyard-agent
 
-test: unit stories clients ## unit tests, the stories of the CLI, other people's clients
+test: unit stories clients packages ## unit tests, the stories of the CLI, other people's clients, what a release holds
 
 # The race detector is spent on the rooms, which are what runs concurrently. The embedded S3 server and the programs
 # around the rooms are compiled without it: they would add minutes, and the rooms inside them have had it.
@@ -59,6 +59,18 @@ compat: build ## every client, before a release; UPDATE=1 writes the table of wh
 	PATH="$(CURDIR)/test/debian13:$$PATH" && $(CLIENTS) -run '^TestAWSCLI$$'
 	$(CLIENTS) -run '^TestCompatTable$$' $(if $(UPDATE),-update)
 
+# What `release` and `image` make, of this machine's kind alone, and the units that go with it.
+packages: build
+	test/system-packages
+	test/units
+	go -C tools test -count=1 -shuffle=on ./pack
+
+release: ## archives, checksums and bills of materials, into dist/
+	go -C tools run ./pack archives .. ../dist
+
+image: ## OCI images of lanyard and lanyard-agent, into dist/: no container engine is needed
+	go -C tools run ./pack images .. ../dist
+
 check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for macOS
 	@out=$$($(TOOL) gofumpt -l .); \
 	if [ -n "$$out" ]; then echo "not in gofumpt's form:"; echo "$$out"; exit 1; fi
@@ -67,6 +79,7 @@ check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for ma
 	go vet ./...
 	$(TOOL) staticcheck ./...
 	$(TOOL) errcheck -exclude tools/errcheck.txt ./...
+	cd tools && go mod tidy -diff && go vet ./... && go tool staticcheck ./... && go tool errcheck ./...
 	GOOS=darwin go build ./...
 
 bench: ## Lanyard, the peer or the floor, and their ratio, from one run

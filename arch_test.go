@@ -167,7 +167,7 @@ func tree(t *testing.T) []string {
 		if p == "." || p == ".ci" {
 			return nil
 		}
-		if strings.HasPrefix(d.Name(), ".") || p == "bin" || d.Name() == "node_modules" {
+		if strings.HasPrefix(d.Name(), ".") || p == "bin" || p == "dist" || d.Name() == "node_modules" {
 			return fs.SkipDir
 		}
 		return nil
