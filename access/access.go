@@ -30,11 +30,16 @@ type Access struct {
 	Now          func() time.Time // nil: time.Now
 	Keys         *sigv4.Cache     // derived signing keys; nil: derived each time
 	Sessions     *Sessions        // opened sessions; nil: opened each time
+
+	// SigningKey is how a gateway, which has no secrets of long-term keys, gets the day's key of one that is active. nil at
+	// the server, which has them.
+	SigningKey func(ctx context.Context, keyID, date, region, service string) (sigv4.Key, error)
 }
 
 const (
 	defaultStaleness = 5 * time.Minute
 	catchUp          = 500 * time.Millisecond // how long to wait for a revision that a session has seen
+	recent           = 5 * time.Second        // an older copy may lack a key that sessions are sealed under by now
 )
 
 // Authenticate returns who signed the request: the holder of a long-term key, of a session that is still honoured, or of
@@ -48,13 +53,16 @@ func (a *Access) Authenticate(r *http.Request, sig *sigv4.Signature, payloadHash
 		return nil, err
 	}
 	if a.Store.Age() > a.maxStaleness() {
-		return nil, fault.New(fault.Unavailable, "The service is cut off from its state; try again.")
+		return nil, cutOff(nil)
 	}
 	caller, secret, err := a.identify(r.Context(), sig, now)
 	if err != nil {
 		return nil, err
 	}
-	key := a.derive(secret, sig)
+	key, err := a.signingKey(r.Context(), caller, secret, sig)
+	if err != nil {
+		return nil, err
+	}
 	if err := sig.Verify(r, key, payloadHash); err != nil {
 		return nil, err
 	}
@@ -92,6 +100,9 @@ func (a *Access) identify(ctx context.Context, sig *sigv4.Signature, now time.Ti
 
 func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*directory.Principal, string, error) {
 	o, err := a.open(sig)
+	if fault.Is(err, fault.UnknownKey) && a.Store.Age() > recent {
+		return nil, "", cutOff(err)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -103,15 +114,24 @@ func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*director
 			return nil, "", err
 		}
 	}
-	role, err := a.Directory.RoleByID(s.RoleID)
-	if fault.Is(err, fault.NotFound) || (err == nil && role.Account != s.Account) {
-		return nil, "", unknownKey()
-	}
+	role, err := a.roleOf(s)
 	if err != nil {
 		return nil, "", err
 	}
 	p, err := o.as(role)
 	return p, s.Secret(), err
+}
+
+// roleOf returns the role of a session as it is now.
+func (a *Access) roleOf(s *session.Session) (*directory.Role, error) {
+	role, err := a.Directory.RoleByID(s.RoleID)
+	if fault.Is(err, fault.NotFound) || (err == nil && role.Account != s.Account) {
+		return nil, unknownKey()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return role, nil
 }
 
 // byActivation lets a cluster that waits for its activation do that one thing.
@@ -173,11 +193,22 @@ func unknownKey() error {
 	return fault.New(fault.UnknownKey, "The security token included in the request is invalid.")
 }
 
-func (a *Access) derive(secret string, sig *sigv4.Signature) sigv4.Key {
-	if a.Keys != nil {
-		return a.Keys.Derive(secret, sig.Date, sig.Region, sig.Service)
+func cutOff(cause error) error {
+	return fault.Hide(fault.Unavailable, cause, "The service is cut off from its state; try again.")
+}
+
+// signingKey derives the key of a secret, or asks for that of a long-term key whose secret is not here. Without a secret
+// nothing is derived: everybody knows the key of an empty one.
+func (a *Access) signingKey(ctx context.Context, caller *directory.Principal, secret string, sig *sigv4.Signature) (sigv4.Key, error) {
+	switch {
+	case caller.User != nil && a.SigningKey != nil:
+		return a.SigningKey(ctx, sig.KeyID, sig.Date, sig.Region, sig.Service)
+	case secret == "":
+		return sigv4.Key{}, unknownKey()
+	case a.Keys != nil:
+		return a.Keys.Derive(secret, sig.Date, sig.Region, sig.Service), nil
 	}
-	return sigv4.Derive(secret, sig.Date, sig.Region, sig.Service)
+	return sigv4.Derive(secret, sig.Date, sig.Region, sig.Service), nil
 }
 
 func (a *Access) maxStaleness() time.Duration {

@@ -9,7 +9,7 @@ import (
 // its request was decided. The errors are those of Authenticate: the key is gone, the session is over or revoked.
 func (a *Access) Again(p *directory.Principal) (*directory.Principal, error) {
 	if a.Store.Age() > a.maxStaleness() {
-		return nil, fault.New(fault.Unavailable, "The service is cut off from its state; try again.")
+		return nil, cutOff(nil)
 	}
 	switch {
 	case p.Session != nil:
@@ -19,10 +19,7 @@ func (a *Access) Again(p *directory.Principal) (*directory.Principal, error) {
 		if err := a.Registry.Honours(p.Session); err != nil {
 			return nil, err
 		}
-		role, err := a.Directory.RoleByID(p.Session.RoleID)
-		if fault.Is(err, fault.NotFound) {
-			return nil, unknownKey()
-		}
+		role, err := a.roleOf(p.Session)
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,7 @@ type Operation struct {
 	Reserved  bool // has its part of the capacity kept free: EKS Auth
 	Unsigned  bool // needs no signature
 	Presigned bool // may be asked by a presigned URL, with GET, and is answered in JSON where that is wanted
+	Routine   bool // comes all the time and decides nothing: what went well leaves no record
 	Serve     func(ctx context.Context, c *Call) (any, error)
 	Errors    Errors // kinds that this operation shows in another way than its door
 }

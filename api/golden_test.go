@@ -83,7 +83,7 @@ func testCoverage(t *testing.T, w *world) {
 	}
 	for _, door := range w.doors() {
 		for _, op := range door.Operations {
-			if !seen[outcome{door.Service, op.Name, ""}] {
+			if !seen[outcome{door.Service, op.Name, ""}] && op.Name != "WatchFeed" { // whose answer has no end: see TestFeed
 				t.Errorf("%s %s: no golden case is allowed", door.Service, op.Name)
 			}
 			if !seen[outcome{door.Service, op.Name, "AccessDenied"}] && op.Name != "GetCallerIdentity" { // which nobody can be denied
@@ -117,6 +117,7 @@ func newStory(tb testing.TB, w *world, server *httptest.Server, service, account
 	s.name("{account}", account)
 	s.name("{other}", other)
 	s.name("{management}", management)
+	s.values["{admin key}"], s.values["{other key}"] = s.callers["admin"].id, s.callers["other"].id
 	for name, owner := range map[string]string{"{dev}": account, "{other dev}": other} {
 		cluster, err := w.registry.Cluster(owner, "dev")
 		if err != nil {
@@ -301,8 +302,8 @@ func (s *story) filled(text string, line bool) string {
 }
 
 var (
-	secrets = regexp.MustCompile(`("(?:secretAccessKey|sessionToken|activationCode)":"|<(?:SecretAccessKey|SessionToken)>)[^"<]+`)
-	places  = regexp.MustCompile(`("revision":)\d+`)
+	secrets = regexp.MustCompile(`("(?:secretAccessKey|sessionToken|activationCode|signingKey)":"|<(?:SecretAccessKey|SessionToken)>)[^"<]+`)
+	places  = regexp.MustCompile(`("revision":)[1-9]\d*`)
 	percent = regexp.MustCompile(`(<PackedPolicySize>)\d+`)
 	uuids   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	// ids have one name for each value, so that an answer's id can be used in later requests.

@@ -185,6 +185,9 @@ func (f *Frame) record(c *Call, place *audit.Place, err error) error {
 	case err != nil && c.Shown != nil:
 		return place.Refuse(ctx, sha256.Sum256([]byte(c.Shown.Token)), c.Event.ErrorCode+" "+c.Event.ErrorMessage, c.Event)
 	}
+	if err == nil && c.Operation.Routine {
+		return nil
+	}
 	place.Record(append([]*audit.Event{c.Event}, c.More...)...)
 	return place.Commit(ctx)
 }
@@ -339,6 +342,9 @@ func (f *Frame) own(w http.ResponseWriter, r *http.Request) bool {
 // logLine writes the one line that a request leaves in the log.
 func (f *Frame) logLine(c *Call, code string, status int, err error) {
 	level := slog.LevelInfo
+	if err == nil && c.Operation != nil && c.Operation.Routine {
+		level = slog.LevelDebug
+	}
 	attrs := append(make([]slog.Attr, 0, 9),
 		slog.String("request", c.ID), slog.String("door", c.Door.Service), slog.String("operation", c.operation()),
 		slog.Int("status", status), slog.Duration("took", f.Now().Sub(c.Started)), slog.String("source", c.Source))

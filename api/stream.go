@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -21,15 +23,21 @@ type Lines struct {
 	started bool
 }
 
-// linePatience is how long a client may take to make room for a line.
-const linePatience = 5 * time.Second
+// linePatience is how long a client may take to make room for what is written: a slow one is cut off, and comes again.
+const linePatience = 10 * time.Second
 
-// Write sends a line.
-func (l *Lines) Write(v any) error {
+// Line sends a value as a line.
+func (l *Lines) Line(v any) error {
 	line, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
+	_, err = l.Write(append(line, '\n'))
+	return err
+}
+
+// Write sends lines that are made already, at once.
+func (l *Lines) Write(lines []byte) (int, error) {
 	if !l.started {
 		l.started = true
 		h := l.w.Header()
@@ -42,12 +50,13 @@ func (l *Lines) Write(v any) error {
 	}
 	connection := http.NewResponseController(l.w)
 	if err := connection.SetWriteDeadline(time.Now().Add(linePatience)); err != nil {
-		return err
+		return 0, err
 	}
-	if _, err := l.w.Write(append(line, '\n')); err != nil {
-		return err
+	n, err := l.w.Write(lines)
+	if err == nil {
+		err = connection.Flush()
 	}
-	return connection.Flush()
+	return n, err
 }
 
 // reply runs a stream. Once it has begun, an error has nobody to be told to but the log.
@@ -56,8 +65,14 @@ func (s Streaming) reply(w http.ResponseWriter, c *Call) error {
 	defer cancel()
 	defer context.AfterFunc(c.frame.streams, cancel)()
 	out := &Lines{w: w, call: c}
-	if err := s(ctx, out); err != nil && !out.started {
+	err := s(ctx, out)
+	if !out.started {
 		return err
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // of the last line; the connection may serve another request
+	if err != nil && !errors.Is(err, context.Canceled) {
+		c.frame.Log.LogAttrs(ctx, slog.LevelWarn, "a stream was cut", slog.String("request", c.ID), slog.String("operation", c.operation()),
+			slog.String("caller", c.Caller.ARN), slog.Any("error", err))
 	}
 	return nil
 }

@@ -151,14 +151,14 @@ func (w *world) config() api.Config {
 	return api.Config{
 		Region: region, Access: w.access, Audit: w.audit,
 		Addresses: limit.NewRates(1e6, 1e6, 64), Principals: limit.NewRates(1e6, 1e6, 64), Gate: limit.NewGate(64, 16),
-		Ready: w.store.Ready, Log: slog.New(slog.NewJSONHandler(w.log, nil)), Now: w.clock,
+		Ready: w.store.Ready, Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: w.clock,
 	}
 }
 
 // doors are all doors of the server but S3's.
 func (w *world) doors() []*api.Door {
 	return []*api.Door{
-		eks.New(w.registry), eksauth.New(w.broker), iam.New(w.directory), sts.New(w.broker), lanyard.New(w.directory, w.registry),
+		eks.New(w.registry), eksauth.New(w.broker), iam.New(w.directory), sts.New(w.broker), lanyard.New(w.store, w.directory, w.keyring, w.registry),
 	}
 }
 

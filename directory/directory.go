@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/store"
 )
 
@@ -15,6 +16,7 @@ import (
 type Directory struct {
 	store *store.Store
 	now   func() time.Time
+	tied  func(viewer string, role arn.ARN) bool // nil: nothing ties roles to other accounts
 
 	accounts *store.Table[*Account]
 	users    *store.Table[*User]
@@ -36,12 +38,15 @@ func New(st *store.Store, now func() time.Time) *Directory {
 		accounts: store.NewTable(st, "account", accountCodec),
 		users:    store.NewTable(st, "user", userCodec),
 		keys:     store.NewTable(st, "accesskey", accessKeyCodec),
-		roles:    store.NewTable(st, "role", roleCodec),
+		roles:    store.NewTable(st, roleTable, roleCodec),
 	}
 	d.keysByUser = store.NewIndex(d.keys, func(_ string, k *AccessKey) []string { return []string{nameKey(k.Account, k.User)} })
 	d.rolesByID = store.NewIndex(d.roles, func(_ string, r *Role) []string { return []string{r.ID} })
+	d.share()
 	return d
 }
+
+const roleTable = "role"
 
 // nameKey is the key of a user or role: names are unique in their account whatever their case and path.
 func nameKey(account, name string) string { return account + "/" + strings.ToLower(name) }

@@ -22,7 +22,7 @@ const server = "server"
 // State is where a key stands in its life.
 type State string
 
-// A key is made as Next, which every live replica confirms to know before it becomes Current and seals; Retired, it still
+// A key is made as Next, which every live replica and every live gateway of its account confirms to know before it becomes Current and seals; Retired, it still
 // opens what it sealed, until the longest session is over.
 const (
 	Next    State = "next"
@@ -40,7 +40,7 @@ type Key struct {
 
 // How long things last.
 const (
-	Alive     = 60 * time.Second    // a replica that was heard from within this counts as live
+	Alive     = 60 * time.Second    // a replica or gateway that was heard from within this counts as live
 	Heartbeat = 10 * time.Second    // how often a replica says so
 	Keep      = 13 * time.Hour      // the longest session, and an hour
 	MaxAge    = 30 * 24 * time.Hour // a current key older than this gets a successor
@@ -55,6 +55,7 @@ type Keyring struct {
 	keys     *store.Table[*Key]
 	current  *store.Index[*Key]
 	replicas *store.Table[*replica]
+	gateways *store.Table[*Gateway]
 }
 
 // replica is a running server that holds a copy of the keys.
@@ -74,6 +75,7 @@ func New(st *store.Store, log *slog.Logger, now func() time.Time) *Keyring {
 		store: st, now: now, log: log, replica: hex.EncodeToString(id[:]),
 		keys:     store.NewTable(st, "sealingkey", keyCodec),
 		replicas: store.NewTable(st, "replica", replicaCodec),
+		gateways: store.NewTable(st, "gateway", gatewayCodec),
 	}
 	k.current = store.NewIndex(k.keys, func(_ string, key *Key) []string {
 		if key.State != Current {
@@ -81,6 +83,10 @@ func New(st *store.Store, log *slog.Logger, now func() time.Time) *Keyring {
 		}
 		return []string{key.Scope}
 	})
+	// An account's gateways hold its opening keys. The server's key stays here: with it they could forge sessions.
+	store.Share(k.keys, store.Rule[*Key]{See: func(viewer, _ string, key *Key) (*Key, bool) {
+		return key, key.Scope == viewer && key.Scope != server
+	}})
 	return k
 }
 
@@ -145,6 +151,11 @@ func (k *Keyring) Ring() session.Ring {
 		},
 		Server: func(id session.KeyID) (session.Key, bool) { return find(server, id) },
 	}
+}
+
+// GatewayRing returns what opens sessions at a gateway: its account's keys alone, since the server's never gets there.
+func (k *Keyring) GatewayRing() session.Ring {
+	return session.Ring{Account: k.Ring().Account}
 }
 
 // Keys lists every key of a scope with its state; an empty scope lists all. It is for status and tests.

@@ -69,7 +69,7 @@ func (k *Keyring) Run(ctx context.Context) error {
 }
 
 // Step does once what Run does every ten seconds: say that this replica lives, make next keys that are due, promote those
-// that every live replica knows, and drop retired keys that nothing can need any more.
+// that everyone live knows who opens sessions with them, and drop retired keys that nothing can need any more.
 func (k *Keyring) Step(ctx context.Context) error {
 	err := k.store.Update(ctx, func(tx *store.Tx) error {
 		return k.replicas.Put(tx, k.replica, &replica{Seen: k.now(), Revision: k.store.Revision()})
@@ -84,13 +84,17 @@ func (k *Keyring) Step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	gateways, err := k.knownToGateways(ctx)
+	if err != nil {
+		return err
+	}
 	entries, err := k.keys.List("", "", 0)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		switch key := e.Value; {
-		case key.State == Next && e.Created <= known:
+		case key.State == Next && e.Created <= known && gateways.know(key.Scope, e.Created):
 			err = k.promote(ctx, key)
 		case key.State == Retired && k.now().Sub(key.Since) > Keep:
 			err = k.store.Update(ctx, func(tx *store.Tx) error { return k.keys.Delete(tx, e.Key) })

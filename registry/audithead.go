@@ -16,17 +16,26 @@ type AuditHead struct {
 	Hash [32]byte
 }
 
-const auditHeadKey = "server" // one writer; a gateway's will have a key of its own
+// AuditWriter names whose chain a head is of.
+type AuditWriter string
+
+// Server is the writer of the server's own audit log.
+const Server AuditWriter = "server"
+
+// GatewayWriter is the writer of a gateway's audit log.
+func GatewayWriter(account, name string) AuditWriter {
+	return AuditWriter("gateway/" + account + "/" + name)
+}
 
 // AuditHead returns the head that was kept last; the zero value before the first.
-func (r *Registry) AuditHead() (AuditHead, error) {
-	head, _, err := r.auditHeads.Get(auditHeadKey)
+func (r *Registry) AuditHead(of AuditWriter) (AuditHead, error) {
+	head, _, err := r.auditHeads.Get(string(of))
 	return head, err
 }
 
 // PutAuditHead keeps a head.
-func (r *Registry) PutAuditHead(ctx context.Context, head AuditHead) error {
-	return r.store.Update(ctx, func(tx *store.Tx) error { return r.auditHeads.Put(tx, auditHeadKey, head) })
+func (r *Registry) PutAuditHead(ctx context.Context, of AuditWriter, head AuditHead) error {
+	return r.store.Update(ctx, func(tx *store.Tx) error { return r.auditHeads.Put(tx, string(of), head) })
 }
 
 type auditHeadV1 struct {

@@ -32,6 +32,7 @@ type Registry struct {
 	clusterByKey        *store.Index[*Cluster]
 	associationByID     *store.Index[*Association]
 	associationByToken  *store.Index[*Association]
+	tiedTo              *store.Index[*Association]
 
 	feed *feed
 }
@@ -56,9 +57,9 @@ func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	r.clusters = store.NewTable(st, "cluster", clusterCodec)
+	r.clusters = store.NewTable(st, clusterTable, clusterCodec)
 	r.associations = store.NewTable(st, "association", associationCodec)
-	r.revocations = store.NewTable(st, "revocation", revocationCodec)
+	r.revocations = store.NewTable(st, revocationTable, revocationCodec)
 	r.auditHeads = store.NewTable(st, "audithead", auditHeadCodec)
 	r.clusterByID = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string { return []string{c.ID} })
 	r.clusterByActivation = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string {
@@ -76,8 +77,14 @@ func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
 		return []string{a.ClusterID + "/" + a.RequestToken}
 	})
 	r.feed = newFeed(r)
+	r.share()
 	return r
 }
+
+const (
+	clusterTable    = "cluster"
+	revocationTable = "revocation"
+)
 
 // Region returns the region that clusters and associations are named in.
 func (r *Registry) Region() string { return r.region }

@@ -35,6 +35,9 @@ type flight struct {
 // with the sole embedded member, where each write is in the copy before it is acknowledged. After 500 ms, or when etcd
 // does not answer, the error is of kind Unavailable.
 func (s *Store) Barrier(ctx context.Context) error {
+	if s.Following() {
+		return fault.New(fault.Unavailable, "a copy that follows a server cannot know what is newest")
+	}
 	if s.sole() {
 		s.mu.RLock()
 		defer s.mu.RUnlock()

@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -36,7 +37,9 @@ type Config struct {
 	// Endpoints are the addresses of an external etcd cluster, and TLS how to speak to it.
 	Endpoints []string
 	TLS       *tls.Config
-	// MasterKey encrypts every secret in a record. Required.
+	// Feed opens the stream that another store's Feed writes. A store with it has no etcd and no folder: it only follows.
+	Feed func(ctx context.Context) (io.ReadCloser, error)
+	// MasterKey encrypts every secret in a record. Required but with Feed, which brings keys of its own.
 	MasterKey MasterKey
 	// Logger takes what happens outside any call; nil is silence. Now is the clock of Age; nil is time.Now.
 	Logger *slog.Logger
@@ -45,12 +48,13 @@ type Config struct {
 
 // Store is one replica's copy of the records and its way to etcd. All methods may be called at once from many goroutines.
 type Store struct {
-	log    *slog.Logger
-	now    func() time.Time
-	master MasterKey
-	member *member // nil with an external cluster
-	client *clientv3.Client
-	tables map[string]table
+	log      *slog.Logger
+	now      func() time.Time
+	master   MasterKey
+	member   *member // nil with an external cluster
+	client   *clientv3.Client
+	follower *follower // nil unless a feed fills the copy: then there is no client
+	tables   map[string]table
 
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
@@ -66,6 +70,7 @@ type Store struct {
 	started bool
 	broken  error // why the watch does not run
 	waiting []waiter
+	feeds   map[*feed]struct{}
 
 	subscribers []func(epoch string, revision int64)
 
@@ -79,19 +84,23 @@ type Store struct {
 // declare the tables, then call Start. The embedded member has no socket; only this process reaches it. Errors are of
 // kind BadState when another process has the folder, and Invalid when others may read it or the master key is missing.
 func Open(ctx context.Context, config Config) (*Store, error) {
-	if len(config.MasterKey.keys) == 0 {
+	if len(config.MasterKey.keys) == 0 && config.Feed == nil {
 		return nil, fault.New(fault.Invalid, "the store needs a master key")
 	}
 	s := &Store{
 		log: config.Logger, now: config.Now, master: config.MasterKey,
 		tables: map[string]table{}, faulty: map[string]error{},
-		stop: func() {},
+		feeds: map[*feed]struct{}{}, stop: func() {},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if config.Feed != nil {
+		s.follower = &follower{open: config.Feed, loaded: make(chan struct{})}
+		return s, nil
 	}
 	if len(config.Endpoints) > 0 {
 		client, err := dial(config)
@@ -118,6 +127,9 @@ func (s *Store) Start(ctx context.Context) error {
 	s.mu.RUnlock()
 	if started {
 		return errors.New("store: started twice")
+	}
+	if s.Following() {
+		return s.startFollowing(ctx)
 	}
 	if err := s.establishEpoch(ctx); err != nil {
 		return err
@@ -150,7 +162,11 @@ func (s *Store) close() error {
 	s.mu.Lock()
 	s.broken = errors.New("it is closed")
 	s.mu.Unlock()
-	if s.member != nil {
+	switch {
+	case s.Following():
+		s.tasks.Wait()
+		return nil
+	case s.member != nil:
 		s.tasks.Wait()
 		return s.member.close()
 	}

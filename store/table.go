@@ -34,6 +34,7 @@ type Table[T any] struct {
 	records map[string]*record[T]
 	ordered *btree.BTreeG[*record[T]]
 	indexes []*Index[T]
+	rule    *Rule[T] // what feeds tell of it; nil: nothing
 
 	subscribers []func(Change[T])
 }
@@ -54,6 +55,11 @@ type table interface {
 	revisionOf(key string) int64                      // 0 when absent; under the lock
 	modifiedSince(prefix string, revision int64) bool // under the lock
 	each(visit func(key, path string))                // under the lock
+
+	sealedUnder(m MasterKey) // before anything of a new feed is prepared
+	tellPage(to *teller, after string) (last string, more bool, err error)
+	tellChange(to *teller, c change) error
+	tellAgain(to *teller, key string) error
 }
 
 // NewTable declares a table. Keys are stored under its name. It panics on a name that is taken or has a slash, on a
@@ -165,8 +171,8 @@ func (t *Table[T]) decode(r *record[T], value []byte) error {
 
 // frame returns a record as it is stored: the version in decimal, a space, and what the codec made. One byte is all
 // that a million records need carry, and etcdctl shows it.
-func (t *Table[T]) frame(key string, v T) ([]byte, error) {
-	data, err := t.codec.Encode(t.sealer, key, v)
+func (t *Table[T]) frame(sealer *Sealer, key string, v T) ([]byte, error) {
+	data, err := t.codec.Encode(sealer, key, v)
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", t.prefix+key, err)
 	}
@@ -175,6 +181,7 @@ func (t *Table[T]) frame(key string, v T) ([]byte, error) {
 
 func (t *Table[T]) replace(r *record[T]) {
 	old := t.records[r.key]
+	t.note(old, r)
 	if old != nil {
 		r.key = old.key // keeps one string, and the map's
 	}
@@ -196,6 +203,7 @@ func (t *Table[T]) drop(key string) {
 	if old == nil {
 		return
 	}
+	t.note(old, nil)
 	delete(t.records, key)
 	t.ordered.Delete(old)
 	for _, index := range t.indexes {
@@ -204,6 +212,15 @@ func (t *Table[T]) drop(key string) {
 	delete(t.store.faulty, t.prefix+key)
 	t.tell(old, nil)
 }
+
+// note keeps a change for the feeds; either record may be nil.
+func (t *Table[T]) note(old, now *record[T]) {
+	if t.rule != nil && len(t.store.feeds) > 0 {
+		t.store.note(change{t, old, now})
+	}
+}
+
+func (t *Table[T]) sealedUnder(m MasterKey) { t.sealer = &Sealer{master: m, table: t.name} }
 
 func (t *Table[T]) revisionOf(key string) int64 {
 	if r := t.records[key]; r != nil {

@@ -45,6 +45,9 @@ type write struct {
 // up to date. Other errors are of kind Unavailable: too many conflicts, which wrote nothing, or etcd did not answer,
 // which leaves open whether the writes were made.
 func (s *Store) Update(ctx context.Context, fn func(tx *Tx) error) error {
+	if s.Following() {
+		return readOnly()
+	}
 	for try := range tries {
 		if try == 1 {
 			s.lane.Lock()
@@ -163,7 +166,7 @@ func (t *Table[T]) Put(tx *Tx, key string, v T) error {
 	if r := t.guard(tx, key); r != nil && r.err != nil {
 		return r.err
 	}
-	data, err := t.frame(key, v)
+	data, err := t.frame(t.sealer, key, v)
 	if err != nil {
 		return err
 	}

@@ -97,6 +97,9 @@ func (s *Store) load(ctx context.Context) error {
 			change()
 		}
 	}
+	if again && epoch != s.epoch {
+		s.cutFeeds()
+	}
 	s.epoch = epoch
 	if answer.Header.Revision < s.Revision() {
 		s.revision.Store(answer.Header.Revision) // etcd was restored: its history begins again
@@ -179,6 +182,7 @@ func (s *Store) moved(revision int64) {
 		tell(s.epoch, revision)
 	}
 	s.advance(revision)
+	s.mark(s.Revision())
 }
 
 // follow keeps the copy up to date until ctx ends. When the watch breaks, or etcd has compacted what it needed, all
@@ -283,6 +287,9 @@ func (s *Store) askProgress(ctx context.Context) {
 
 // requestProgress asks for a progress notification, which the watch then brings. Errors are left to the watch.
 func (s *Store) requestProgress(ctx context.Context) {
+	if s.Following() {
+		return // a feed tells by itself
+	}
 	ctx, cancel := context.WithTimeout(ctx, progressTime)
 	defer cancel()
 	if err := s.client.RequestProgress(s.watchContext(ctx)); err != nil {

@@ -87,13 +87,13 @@ func (d *door) watchInvalidations(ctx context.Context, c *api.Call) (any, error)
 			return err
 		}
 		defer watcher.Close()
-		if err := out.Write(fromBatch(first)); err != nil {
+		if err := out.Line(fromBatch(first)); err != nil {
 			return err
 		}
 		tick := time.NewTicker(heartbeat)
 		defer tick.Stop()
 		s := stream{
-			batches: watcher.Batches, position: d.registry.Position, write: out.Write,
+			batches: watcher.Batches, position: d.registry.Position, write: out.Line,
 			may: func() error { return c.Again("lanyard:WatchInvalidations", resource) },
 		}
 		if c.Caller.Session != nil && c.Caller.Session.Origin != nil {

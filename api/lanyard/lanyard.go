@@ -14,21 +14,25 @@ import (
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/keyring"
 	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/registry"
+	"github.com/openlanyard/lanyard/store"
 )
 
 // Errors is this door's table of codes: EKS's, where EKS has one.
 var Errors = api.RESTErrors(nil)
 
 type door struct {
+	store     *store.Store
 	directory *directory.Directory
+	keyring   *keyring.Keyring
 	registry  *registry.Registry
 }
 
 // New returns the door.
-func New(dir *directory.Directory, reg *registry.Registry) *api.Door {
-	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{dir, reg}).routes())
+func New(st *store.Store, dir *directory.Directory, ring *keyring.Keyring, reg *registry.Registry) *api.Door {
+	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg}).routes())
 }
 
 func (d *door) routes() []api.Route {
@@ -39,6 +43,10 @@ func (d *door) routes() []api.Route {
 		{Method: "PATCH", Path: "/lanyard/v1/clusters/{name}", Operation: api.Operation{Name: "UpdateCluster", Serve: d.updateCluster}},
 		{Method: "POST", Path: "/lanyard/v1/revocations", Operation: api.Operation{Name: "Revoke", Serve: d.revoke}},
 		{Method: "POST", Path: "/lanyard/v1/clusters/{name}/invalidations", Operation: api.Operation{Name: "WatchInvalidations", ReadOnly: true, Serve: d.watchInvalidations}},
+		{Method: "POST", Path: "/lanyard/v1/feed", Operation: api.Operation{Name: "WatchFeed", ReadOnly: true, Serve: d.watchFeed}},
+		{Method: "GET", Path: "/lanyard/v1/gateways", Operation: api.Operation{Name: "ListGateways", ReadOnly: true, Serve: d.listGateways}},
+		{Method: "PUT", Path: "/lanyard/v1/gateways/{name}", Operation: api.Operation{Name: "ReportGateway", Routine: true, Serve: d.reportGateway}},
+		{Method: "POST", Path: "/lanyard/v1/signing-keys", Operation: api.Operation{Name: "GetSigningKey", ReadOnly: true, Serve: d.getSigningKey}},
 	}
 }
 

@@ -97,14 +97,19 @@ func newRates(given, otherwise int) *limit.Rates {
 // have it, so it is no matter of the whole program.
 func keepFilesPrivate() { syscall.Umask(0o077) }
 
-// openPlane starts a replica, in this order: the state's folder is locked and its etcd started; the rooms declare their
-// tables; the copy is read; the audit log is opened. What runs beside the requests is started last.
-func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
-	keepFilesPrivate()
+// tuneCollector leaves alone what the environment says.
+func tuneCollector() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(gcPercent)
 		debug.SetMemoryLimit(memoryLimit)
 	}
+}
+
+// openPlane starts a replica, in this order: the state's folder is locked and its etcd started; the rooms declare their
+// tables; the copy is read; the audit log is opened. What runs beside the requests is started last.
+func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
+	keepFilesPrivate()
+	tuneCollector()
 	st, err := store.Open(ctx, store.Config{Dir: cfg.State, MasterKey: cfg.MasterKey, Logger: cfg.Log})
 	if err != nil {
 		return nil, err
@@ -116,7 +121,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	if err := st.Start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the state: %w", err), st.Close())
 	}
-	kept, err := p.registry.AuditHead()
+	kept, err := p.registry.AuditHead(registry.Server)
 	if err == nil {
 		p.audit, err = audit.Open(cfg.Audit, audit.Config{Logger: cfg.Log, Known: audit.Head(kept)})
 	}
@@ -164,7 +169,7 @@ func (p *plane) close() error {
 // frame hangs the doors of the server, and those beside them.
 func (p *plane) frame(fallback string, beside ...*api.Door) *api.Frame {
 	doors := append([]*api.Door{
-		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.directory, p.registry),
+		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.store, p.directory, p.keyring, p.registry),
 	}, beside...)
 	return api.New(api.Config{
 		Region: p.region, Access: p.access, Audit: p.audit, Log: p.log, Metrics: p.metrics, Ready: p.store.Ready,
@@ -193,8 +198,8 @@ func (p *plane) keepAuditHead(ctx context.Context) error {
 
 func (p *plane) putAuditHead(ctx context.Context) error {
 	head := registry.AuditHead(p.audit.Head())
-	if kept, err := p.registry.AuditHead(); err != nil || head == kept {
+	if kept, err := p.registry.AuditHead(registry.Server); err != nil || head == kept {
 		return err
 	}
-	return p.registry.PutAuditHead(ctx, head)
+	return p.registry.PutAuditHead(ctx, registry.Server, head)
 }

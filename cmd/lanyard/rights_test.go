@@ -142,7 +142,7 @@ func TestEveryCallIsInTheTable(t *testing.T) {
 	for _, c := range managementCalls {
 		listed[c.request.service+" "+c.operation] = true
 	}
-	for _, door := range []*api.Door{eks.New(nil), iam.New(nil), lanyard.New(nil, nil)} {
+	for _, door := range []*api.Door{eks.New(nil), iam.New(nil), lanyard.New(nil, nil, nil, nil)} {
 		if len(door.Operations) == 0 {
 			t.Errorf("%s has no operations", door.Service)
 		}

@@ -1,0 +1,536 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// shared is a notebook whose notes a viewer sees if it owns them, without their secret; and a second table, of covers, each
+// of which is seen by whoever owns a note that names it.
+type shared struct {
+	*notebook
+	covers *Table[*note]
+	hidden *Table[*note]
+}
+
+func declareShared(s *Store) *shared {
+	b := &shared{notebook: declare(s), covers: NewTable(s, "cover", noteCodec), hidden: NewTable(s, "hidden", noteCodec)}
+	Share(b.notes, Rule[*note]{
+		See: func(viewer, _ string, n *note) (*note, bool) {
+			without := *n
+			without.Secret = ""
+			return &without, n.Owner == viewer
+		},
+		Touches: func(_, _ string, n *note) []Ref { return []Ref{{"cover", n.Text}} },
+	})
+	Share(b.covers, Rule[*note]{See: func(viewer, key string, n *note) (*note, bool) {
+		for _, owned := range b.byOwner.Get(viewer) {
+			if owned.Text == key {
+				return n, true
+			}
+		}
+		return nil, false
+	}})
+	return b
+}
+
+func begun(t testing.TB, s *Store, err error) *shared {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := declareShared(s)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func sharing(t testing.TB) *shared {
+	t.Helper()
+	s, err := Open(t.Context(), Config{Dir: folder(t), MasterKey: NewMasterKey()})
+	return begun(t, s, err)
+}
+
+func (b *shared) putCover(t testing.TB, key string, n *note) {
+	t.Helper()
+	if err := b.Update(t.Context(), func(tx *Tx) error { return b.covers.Put(tx, key, n) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wire is the way from a feed to its follower, which a test may cut or close.
+type wire struct {
+	mu     sync.Mutex
+	cut    context.CancelFunc
+	closed bool
+	opened int
+	ended  chan error // why each feed ended
+}
+
+// open is a Config.Feed of what the store tells the viewer.
+func (w *wire) open(s *Store, viewer string, allowed func() error) func(context.Context) (io.ReadCloser, error) {
+	w.ended = make(chan error, 64)
+	return func(ctx context.Context) (io.ReadCloser, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.closed {
+			return nil, errors.New("no way")
+		}
+		ctx, w.cut = context.WithCancel(ctx)
+		w.opened++
+		read, write := io.Pipe()
+		go func() {
+			err := s.Feed(ctx, viewer, write, allowed)
+			w.ended <- err
+			_ = write.CloseWithError(err) // never fails
+		}()
+		return read, nil
+	}
+}
+
+func (w *wire) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	w.cut()
+}
+
+// isOpened waits until the way was opened so often.
+func (w *wire) isOpened(t testing.TB, times int) {
+	t.Helper()
+	for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+		w.mu.Lock()
+		opened := w.opened
+		w.mu.Unlock()
+		if opened >= times {
+			return
+		}
+		if t.Context().Err() != nil {
+			t.Fatalf("the way was opened %d times, want %d", opened, times)
+		}
+	}
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = false
+}
+
+func always() error { return nil }
+
+// follow is a follower of what the source tells the viewer.
+func follow(t testing.TB, source *shared, viewer string) (*shared, *wire) {
+	t.Helper()
+	w := &wire{}
+	s, err := Open(t.Context(), Config{Feed: w.open(source.Store, viewer, always)})
+	return begun(t, s, err), w
+}
+
+// caughtUp waits until the follower has all that the source has.
+func (b *shared) caughtUp(t testing.TB, source *shared) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := b.WaitRevision(ctx, source.Revision()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keysOf returns a table's keys.
+func keysOf(t testing.TB, table *Table[*note]) string {
+	t.Helper()
+	entries, err := table.List("", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, e := range entries {
+		keys = append(keys, e.Key)
+	}
+	return strings.Join(keys, " ")
+}
+
+func TestAFollowerHasWhatItMaySee(t *testing.T) {
+	source := sharing(t)
+	source.put(t, "a", &note{Owner: "me", Text: "c1", Secret: "hush", N: 1})
+	source.put(t, "b", &note{Owner: "you", Text: "c2"})
+	source.putCover(t, "c1", &note{N: 10})
+	source.putCover(t, "c2", &note{N: 20})
+	if err := source.Update(t.Context(), func(tx *Tx) error { return source.hidden.Put(tx, "h", &note{Owner: "me"}) }); err != nil {
+		t.Fatal(err)
+	}
+	mine, _ := follow(t, source, "me")
+	check := func(when, notes, covers string) {
+		t.Helper()
+		mine.caughtUp(t, source)
+		if diff := cmp.Diff([]string{notes, covers, ""}, []string{keysOf(t, mine.notes), keysOf(t, mine.covers), keysOf(t, mine.hidden)}); diff != "" {
+			t.Errorf("%s: notes, covers, hidden (-want +got):\n%s", when, diff)
+		}
+	}
+	check("at first", "a", "c1")
+	if got, _, _ := mine.notes.Get("a"); got.Secret != "" || got.N != 1 {
+		t.Errorf("note a: got %+v, want it without its secret", got)
+	}
+	if mine.Epoch() != source.Epoch() || mine.Revision() != source.Revision() {
+		t.Errorf("got epoch %q and revision %d, want those of the source", mine.Epoch(), mine.Revision())
+	}
+
+	source.put(t, "a", &note{Owner: "me", Text: "c1", N: 2})
+	check("changed", "a", "c1")
+	if got, _, _ := mine.notes.Get("a"); got.N != 2 || len(mine.byOwner.Get("me")) != 1 {
+		t.Errorf("note a: got %+v and %d in the index, want the changed one", got, len(mine.byOwner.Get("me")))
+	}
+	source.put(t, "b", &note{Owner: "me", Text: "c2"})
+	check("given to me, with what it touches", "a b", "c1 c2")
+	source.put(t, "a", &note{Owner: "you", Text: "c1"})
+	check("taken from me, with what it touches", "b", "c2")
+	source.putCover(t, "c1", &note{N: 11})
+	source.putCover(t, "c2", &note{N: 21})
+	check("covers changed", "b", "c2")
+	if got, _, _ := mine.covers.Get("c2"); got.N != 21 {
+		t.Errorf("cover c2: got %+v, want the changed one", got)
+	}
+	source.remove(t, "b")
+	check("removed", "", "")
+	source.put(t, "z", &note{Owner: "you"})
+	check("a change of somebody else moves the revision alone", "", "")
+}
+
+// What goes over the wire names nothing that is not the viewer's.
+func TestAFeedNamesNothingElse(t *testing.T) {
+	source := sharing(t)
+	source.put(t, "mine", &note{Owner: "me", Text: "mycover", Secret: "my-secret"})
+	source.put(t, "theirs", &note{Owner: "you", Text: "theircover", Secret: "their-secret"})
+	source.putCover(t, "theircover", &note{Text: "theirtext"})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var seen bytes.Buffer
+	read, write := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- source.Feed(ctx, "me", write, always) }()
+	lines := bufio.NewScanner(read)
+	until := func(key string) {
+		t.Helper()
+		for lines.Scan() {
+			var l feedLine
+			if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+				t.Fatal(err)
+			}
+			seen.WriteString(l.Table + " " + l.Key + " " + string(l.Value) + "\n")
+			if l.Key == key || key == "" && l.Revision > 0 {
+				return
+			}
+		}
+		t.Fatalf("the feed ended: %v", lines.Err())
+	}
+	until("")
+	source.put(t, "theirs", &note{Owner: "you", Text: "theircover", N: 2})
+	source.remove(t, "theirs")
+	source.put(t, "last", &note{Owner: "me"})
+	until("last")
+	stop()
+	go func() { _, _ = io.Copy(io.Discard, read) }()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the feed ended with %v, want its context's end", err)
+	}
+	if !strings.Contains(seen.String(), "note mine ") {
+		t.Errorf("the feed does not have what is the viewer's:\n%s", seen.String())
+	}
+	for _, other := range []string{"their", "you", "hidden"} {
+		if strings.Contains(seen.String(), other) {
+			t.Errorf("the feed has %q:\n%s", other, seen.String())
+		}
+	}
+}
+
+func TestAFollowerIsNotWrittenTo(t *testing.T) {
+	source := sharing(t)
+	mine, _ := follow(t, source, "me")
+	err := mine.Update(t.Context(), func(tx *Tx) error { return mine.notes.Put(tx, "x", &note{Owner: "me"}) })
+	if !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Update: got %v, want Unavailable", err)
+	}
+	if err := mine.Barrier(t.Context()); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Barrier: got %v, want Unavailable", err)
+	}
+	source.has(t, "x", false)
+	mine.has(t, "x", false)
+}
+
+// After a cut the whole state is read again: what went meanwhile is gone, and nothing is served in between that is not the
+// state of one moment.
+func TestAFollowerComesBack(t *testing.T) {
+	source := sharing(t)
+	source.put(t, "goes", &note{Owner: "me"})
+	source.put(t, "stays", &note{Owner: "me"})
+	mine, way := follow(t, source, "me")
+	way.close()
+	<-way.ended
+	source.remove(t, "goes")
+	source.put(t, "comes", &note{Owner: "me"})
+	if err := mine.Ready(); err != nil {
+		t.Errorf("cut off: got %v, want the copy to go on being served", err)
+	}
+	mine.has(t, "goes", true)
+	way.mend()
+	mine.caughtUp(t, source)
+	if got := keysOf(t, mine.notes); got != "comes stays" {
+		t.Errorf("after the cut: got %q, want \"comes stays\"", got)
+	}
+	source.put(t, "after", &note{Owner: "me"})
+	mine.caughtUp(t, source)
+	mine.has(t, "after", true)
+}
+
+func TestAFollowersAgeGrowsWhileItIsCut(t *testing.T) {
+	source := sharing(t)
+	at, way := &clock{}, &wire{}
+	s, err := Open(t.Context(), Config{Feed: way.open(source.Store, "me", always), Now: at.now})
+	mine := begun(t, s, err)
+	if age := mine.Age(); age != 0 {
+		t.Errorf("following: got age %v, want 0", age)
+	}
+	way.close()
+	<-way.ended
+	at.past.Add(int64(time.Minute))
+	if age := mine.Age(); age != time.Minute {
+		t.Errorf("cut for a minute: got age %v", age)
+	}
+	source.put(t, "x", &note{Owner: "me"})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := mine.WaitRevision(ctx, source.Revision()); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("a revision from beyond the cut: got %v, want Unavailable", err)
+	}
+}
+
+// A feed lasts as long as the right to it.
+func TestAFeedEndsWithTheRight(t *testing.T) {
+	source := sharing(t)
+	gone := fault.New(fault.Denied, "no more")
+	err := source.Feed(t.Context(), "me", io.Discard, func() error { return gone })
+	if !errors.Is(err, gone) {
+		t.Errorf("got %v, want what the question answered", err)
+	}
+	if len(source.feeds) != 0 {
+		t.Errorf("%d feeds are left", len(source.feeds))
+	}
+}
+
+// blocked is a viewer that takes nothing after the snapshot.
+type blocked struct {
+	written chan struct{}
+	free    chan struct{}
+	once    sync.Once
+}
+
+func (b *blocked) Write(p []byte) (int, error) {
+	b.once.Do(func() { close(b.written) })
+	<-b.free
+	return len(p), nil
+}
+
+func TestASlowViewerIsCutOff(t *testing.T) {
+	source := sharing(t)
+	viewer := &blocked{written: make(chan struct{}), free: make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { ended <- source.Feed(t.Context(), "me", viewer, always) }()
+	<-viewer.written
+	source.mu.Lock()
+	for range feedQueue + 1 {
+		source.note(change{table: source.notes})
+	}
+	for f := range source.feeds {
+		if len(f.changes) != 0 {
+			t.Errorf("%d changes are kept for a viewer that is cut off", len(f.changes))
+		}
+	}
+	source.mu.Unlock()
+	close(viewer.free)
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "too slow") {
+		t.Errorf("got %v, want the viewer cut off", err)
+	}
+}
+
+func TestViewersAreBounded(t *testing.T) {
+	source := sharing(t)
+	for range maxFeeds {
+		if _, err := source.openFeed(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := source.Feed(t.Context(), "me", io.Discard, always); !fault.Is(err, fault.Throttled) {
+		t.Errorf("one too many: got %v, want Throttled", err)
+	}
+}
+
+// A replica that cannot read a record cannot say what a viewer ought to know.
+func TestAFeedOfAnUnreadyStoreIsRefused(t *testing.T) {
+	source := sharing(t)
+	if _, err := source.client.Put(t.Context(), root+"note/new", "2 {}"); err != nil {
+		t.Fatal(err)
+	}
+	source.put(t, "x", &note{}) // by now the copy has the one before
+	if err := source.Feed(t.Context(), "me", io.Discard, always); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("got %v, want Unavailable", err)
+	}
+}
+
+// said opens a follower that is told these lines.
+func said(t *testing.T, lines ...feedLine) (*shared, error) {
+	t.Helper()
+	var text bytes.Buffer
+	for _, l := range lines {
+		if err := json.NewEncoder(&text).Encode(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(t.Context(), Config{Feed: func(context.Context) (io.ReadCloser, error) {
+		return nil, errors.New("told once")
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := declareShared(s)
+	s.follower.open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(&text), nil }
+	return b, s.readFeed(t.Context())
+}
+
+func TestWhatAFeedSaysIsChecked(t *testing.T) {
+	hello := feedLine{Form: 1, Epoch: "e", Seal: string(NewMasterKey().Text())}
+	record := feedLine{Table: "note", Key: "k", Value: []byte(`1 {"owner":"me"}`), Created: 1, Modified: 2}
+	mark := feedLine{Revision: 5}
+	tests := []struct {
+		name  string
+		lines []feedLine
+		has   string
+		ready bool
+	}{
+		{"whole", []feedLine{hello, record, mark}, "k", true},
+		{"cut before its mark", []feedLine{hello, record}, "", false},
+		{"no first line", []feedLine{record, mark}, "", false},
+		{"another form", []feedLine{{Form: 2, Epoch: "e", Seal: hello.Seal}, record, mark}, "", false},
+		{"no epoch", []feedLine{{Form: 1, Seal: hello.Seal}, record, mark}, "", false},
+		{"no key", []feedLine{{Form: 1, Epoch: "e"}, record, mark}, "", false},
+		{"a newer record", []feedLine{hello, {Table: "note", Key: "k", Value: []byte("2 {}")}, mark}, "?", false},
+		{"a table that is not known", []feedLine{hello, {Table: "other", Key: "k", Value: []byte("1 {}")}, mark}, "", false},
+		{"the store's own table", []feedLine{hello, {Table: "store", Key: "epoch", Value: []byte("x")}, mark}, "", false},
+		{"a path for a table", []feedLine{hello, {Table: "a/b", Key: "k", Value: []byte("x")}, mark}, "", false},
+		{"no key of a record", []feedLine{hello, {Table: "note", Value: []byte("1 {}")}, mark}, "", false},
+		{"an age below zero", []feedLine{hello, record, {Revision: 5, Age: -1}}, "", false},
+		{"an empty line", []feedLine{hello, record, {}, mark}, "", false},
+		{"gone within the snapshot", []feedLine{hello, record, {Table: "note", Key: "k"}, mark}, "", true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b, err := said(t, test.lines...)
+			if err == nil {
+				t.Error("a feed that ends is an error")
+			}
+			entries, err := b.notes.List("", "", 0)
+			got := ""
+			if err != nil {
+				got = "?"
+			} else if len(entries) > 0 {
+				got = entries[0].Key
+			}
+			if ready := b.Ready() == nil; got != test.has || ready != test.ready {
+				t.Errorf("got %q and ready %v, want %q and %v (%v)", got, ready, test.has, test.ready, b.Ready())
+			}
+		})
+	}
+}
+
+// A follower takes a restored state for what it is: revisions count anew.
+func TestAnotherEpochCountsAnew(t *testing.T) {
+	hello := feedLine{Form: 1, Epoch: "e1", Seal: string(NewMasterKey().Text())}
+	b, _ := said(t, hello, feedLine{Revision: 50})
+	if b.Revision() != 50 || b.Epoch() != "e1" {
+		t.Fatalf("got %d of %q", b.Revision(), b.Epoch())
+	}
+	hello.Epoch = "e2"
+	var text bytes.Buffer
+	for _, l := range []feedLine{hello, {Revision: 7}} {
+		if err := json.NewEncoder(&text).Encode(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.follower.open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(&text), nil }
+	if err := b.readFeed(t.Context()); err == nil {
+		t.Error("a feed that ends is an error")
+	}
+	if b.Revision() != 7 || b.Epoch() != "e2" {
+		t.Errorf("got revision %d of %q, want 7 of e2", b.Revision(), b.Epoch())
+	}
+}
+
+// While records are written, a follower that is cut again and again ends up with the same as its source.
+func TestAFollowerUnderLoad(t *testing.T) {
+	source := sharing(t)
+	mine, way := follow(t, source, "me")
+	var writing sync.WaitGroup
+	for writer := range 4 {
+		writing.Go(func() {
+			for n := range 100 {
+				key := string(rune('a'+writer)) + string(rune('a'+n%10))
+				owner := []string{"me", "you"}[n%3%2]
+				err := source.Update(t.Context(), func(tx *Tx) error {
+					if n%7 == 0 {
+						return source.notes.Delete(tx, key)
+					}
+					return source.notes.Put(tx, key, &note{Owner: owner, N: n})
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for n := range 5 {
+		way.close()
+		<-way.ended
+		way.mend()
+		way.isOpened(t, n+2)
+	}
+	writing.Wait()
+	mine.caughtUp(t, source)
+	want := map[string]int{}
+	all, err := source.notes.List("", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		if e.Value.Owner == "me" {
+			want[e.Key] = e.Value.N
+		}
+	}
+	got := map[string]int{}
+	if all, err = mine.notes.List("", "", 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		got[e.Key] = e.Value.N
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) == 0 {
+		t.Errorf("the follower's notes (-source +follower):\n%s", diff)
+	}
+}
