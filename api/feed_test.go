@@ -281,16 +281,14 @@ func TestFeedEndsWithTheRight(t *testing.T) {
 			if err := w.directory.PutRolePolicy(t.Context(), ours, "watcher", "watch", mayWatch("gw-1")); err != nil {
 				t.Fatal(err)
 			}
-			config := w.config()
-			life, stop := context.WithCancel(t.Context())
-			defer stop()
-			config.Life = life
-			server := w.serve(t, config)
+			frame := api.New(w.config(), "eks", w.doors()...)
+			server := httptest.NewServer(frame)
+			t.Cleanup(server.Close)
 			response, err := server.Client().Do(w.watching(t, server.URL, w.role(t, ours, "watcher"), ours))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := test.lose(t, w, stop); err != nil {
+			if err := test.lose(t, w, frame.EndStreams); err != nil {
 				t.Fatal(err)
 			}
 			ended(t, response)

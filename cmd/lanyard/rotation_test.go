@@ -61,7 +61,7 @@ func TestRotationWithAGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	running.Go(func() {
-		if err := serve(ctx, listener, p.frame(ctx, "eks"), log); err != nil {
+		if err := serve(ctx, listener, p.frame("eks"), log); err != nil {
 			t.Error(err)
 		}
 	})
