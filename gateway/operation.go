@@ -78,29 +78,30 @@ var operations = func() []operation {
 	return all
 }()
 
-// never are the sub-resources that are refused by name, with the reason.
-var never = []struct{ parameter, noun, reason string }{
-	{"acl", "Acl", reach},
-	{"policy", "BucketPolicy", reach},
-	{"policyStatus", "BucketPolicyStatus", reach},
-	{"publicAccessBlock", "PublicAccessBlock", reach},
-	{"website", "BucketWebsite", reach},
-	{"replication", "BucketReplication", past},
-	{"notification", "BucketNotificationConfiguration", past},
-	{"logging", "BucketLogging", past},
-	{"inventory", "BucketInventoryConfiguration", past},
-	{"analytics", "BucketAnalyticsConfiguration", past},
-	{"metrics", "BucketMetricsConfiguration", "it is the store's own business"},
-	{"accelerate", "BucketAccelerateConfiguration", "it is the store's own business"},
-	{"requestPayment", "BucketRequestPayment", "it is the store's own business"},
-	{"intelligent-tiering", "BucketIntelligentTieringConfiguration", "it is the store's own business"},
-	{"torrent", "ObjectTorrent", reach},
-	{"select", "ObjectContent", "get the object and select in it"},
+// never are the sub-resources that are refused whatever goes with them, each with the reason.
+var never = []struct{ parameter, reason string }{
+	{"acl", reach},
+	{"policy", reach},
+	{"policyStatus", reach},
+	{"publicAccessBlock", reach},
+	{"website", reach},
+	{"torrent", reach},
+	{"replication", past},
+	{"notification", past},
+	{"logging", past},
+	{"inventory", past},
+	{"analytics", past},
+	{"metrics", itsOwn},
+	{"accelerate", itsOwn},
+	{"requestPayment", itsOwn},
+	{"intelligent-tiering", itsOwn},
+	{"select", "get the object and select in it"},
 }
 
 const (
-	reach = "who may reach the store is decided by IAM policies alone"
-	past  = "it would send what the store has past the gateway"
+	reach  = "who may reach the store is decided by IAM policies alone"
+	past   = "it would send what the store has past the gateway"
+	itsOwn = "it is the store's own business"
 )
 
 // consumed are the headers beginning with x-amz- that this door or the signature uses up.
@@ -115,7 +116,7 @@ var consumed = []string{
 func find(method string, at level, query url.Values, header http.Header) (*operation, error) {
 	for _, n := range never {
 		if len(query) > 0 && query.Has(n.parameter) {
-			return nil, fault.New(fault.Unsupported, "the query parameter %q (%s) is not supported with %s on %s: %s", n.parameter, n.noun, method, at, n.reason)
+			return nil, fault.New(fault.Unsupported, "the query parameter %q is not supported with %s on %s: %s", n.parameter, method, at, n.reason)
 		}
 	}
 	found, most := (*operation)(nil), -1
