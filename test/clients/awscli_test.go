@@ -194,6 +194,7 @@ var cliPod = []cliCase{
 		c.refused("AccessDenied", "s3:ListBucket", "s3 ls s3://infra-lower-c65432gh")
 		c.refused("AccessDenied", "s3:DeleteObject", "s3 rm s3://infra-lower-c65432gh/x")
 	}},
+	{"copies, tags, versions, batches", cliMore},
 	{"operations not served", cliNotServed},
 	{"EKS and IAM are denied to a pod", func(c cli) {
 		c.refused("AccessDeniedException", "eks:ListClusters", "eks list-clusters --endpoint-url "+here.endpoint)
@@ -252,17 +253,26 @@ func cliList(c cli, operation string) {
 	c.equal(operation, strings.Join(strings.Fields(got), ""), `[["list/0","list/1","list/2"],["list/deep/"]]`)
 }
 
+func cliMore(c cli) {
+	at := "--bucket " + cliBucket
+	c.ok("s3 cp --no-progress s3://" + cliBucket + "/small.txt s3://" + cliBucket + "/copies/one")
+	c.ok("s3 mv --no-progress s3://" + cliBucket + "/copies/one s3://" + cliBucket + "/copies/two")
+	c.equal("copies", c.ok("s3api list-objects-v2 --prefix copies/ --query Contents[].Key --output text "+at), "copies/two")
+	c.ok("s3api put-object-tagging --key copies/two --tagging TagSet=[{Key=team,Value=pay}] " + at)
+	c.equal("tags", c.ok("s3api get-object-tagging --key copies/two --query TagSet[0].Value --output text "+at), "pay")
+	c.equal("location", c.ok("s3api get-bucket-location --query LocationConstraint --output text "+at), "None")
+	c.contains("batch", c.ok("s3api delete-objects --delete Objects=[{Key=copies/two},{Key=secret/x}] "+at), `"Key": "copies/two"`, `"Code": "AccessDenied"`)
+	c.refused("AccessDenied", "s3:GetObject", "s3api copy-object --key stolen --copy-source infra-lower-c65432gh/x "+at)
+}
+
 func cliNotServed(c cli) {
 	at := " --bucket " + cliBucket
 	for _, words := range []string{
-		"s3api copy-object --key copy --copy-source " + cliBucket + "/small.txt" + at,
 		"s3api put-bucket-policy --policy {}" + at,
 		"s3api put-object --key small.txt --acl public-read" + at,
 	} {
 		c.refused("NotImplemented", "", words)
 	}
-	c.refused("NotImplemented", "multipart_threshold 5GB", "s3 cp --no-progress", c.file("large", large+large+large), "s3://"+cliBucket+"/parts") // goes in parts
-	c.refused("NotImplemented", "DeleteObjects", "s3api delete-objects --delete Objects=[{Key=small.txt}]"+at)
 	to := c.file("small", "")
 	c.ok("s3 cp --no-progress s3://"+cliBucket+"/small.txt", to)
 	c.equal("small.txt", c.got(to), small)

@@ -140,6 +140,7 @@ var goPod = []goCase{
 	{"ListObjects", func(c *goClient) { goList(c, s3Pages) }},
 	{"ListObjectsV2", func(c *goClient) { goList(c, s3PagesV2) }},
 	{"AccessDenied", goDenied},
+	{"copies, tags, versions, batches", goMore},
 	{"operations not served", goNotServed},
 	{"EKS and IAM are denied to a pod", func(c *goClient) {
 		at := aws.String(os.Getenv("TRIED_ENDPOINT"))
@@ -296,24 +297,44 @@ func goDenied(c *goClient) {
 	c.refused("DeleteObject", err, "AccessDenied", "s3:DeleteObject")
 }
 
+func goMore(c *goClient) {
+	copied, from := aws.String("more/copy"), aws.String(*goBucket+"/small.txt")
+	_, err := c.s3().CopyObject(c, &s3.CopyObjectInput{Bucket: goBucket, Key: copied, CopySource: from})
+	if !c.good("CopyObject", err) {
+		return
+	}
+	_, err = c.s3().PutObjectTagging(c, &s3.PutObjectTaggingInput{
+		Bucket: goBucket, Key: copied, Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String("team"), Value: aws.String("pay")}}},
+	})
+	c.good("PutObjectTagging", err)
+	tags, err := c.s3().GetObjectTagging(c, &s3.GetObjectTaggingInput{Bucket: goBucket, Key: copied})
+	if c.good("GetObjectTagging", err) {
+		c.equal("tags", len(tags.TagSet), 1)
+	}
+	versions, err := c.s3().ListObjectVersions(c, &s3.ListObjectVersionsInput{Bucket: goBucket, Prefix: copied})
+	if c.good("ListObjectVersions", err) && len(versions.Versions) == 1 {
+		_, err = c.s3().GetObject(c, &s3.GetObjectInput{Bucket: goBucket, Key: copied, VersionId: versions.Versions[0].VersionId})
+		c.good("GetObject of a version", err)
+	}
+	batch, err := c.s3().DeleteObjects(c, &s3.DeleteObjectsInput{Bucket: goBucket, Delete: &types.Delete{
+		Objects: []types.ObjectIdentifier{{Key: copied}, {Key: aws.String("secret/x")}},
+	}})
+	if c.good("DeleteObjects", err) && len(batch.Errors) == 1 {
+		c.equal("refused", aws.ToString(batch.Errors[0].Key)+" "+aws.ToString(batch.Errors[0].Code), "secret/x AccessDenied")
+		c.equal("deleted", len(batch.Deleted), 1)
+	} else {
+		c.wrong("DeleteObjects: %+v, want one refused", batch)
+	}
+	_, err = c.s3().CopyObject(c, &s3.CopyObjectInput{Bucket: goBucket, Key: aws.String("stolen"), CopySource: aws.String("infra-lower-c65432gh/x")})
+	c.refused("CopyObject of another's", err, "AccessDenied", "s3:GetObject")
+}
+
 func goNotServed(c *goClient) {
 	calls := []struct {
 		name string
 		code string
 		call func(context.Context, *s3.Client) error
 	}{
-		{"CopyObject", "NotImplemented", func(ctx context.Context, s *s3.Client) error {
-			_, err := s.CopyObject(ctx, &s3.CopyObjectInput{Bucket: goBucket, Key: aws.String("copy"), CopySource: aws.String(*goBucket + "/small.txt")})
-			return err
-		}},
-		{"CreateMultipartUpload", "NotImplemented", func(ctx context.Context, s *s3.Client) error {
-			_, err := s.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: goBucket, Key: aws.String("big")})
-			return err
-		}},
-		{"DeleteObjects", "NotImplemented", func(ctx context.Context, s *s3.Client) error {
-			_, err := s.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: goBucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: smallKey}}}})
-			return err
-		}},
 		{"PutBucketPolicy", "NotImplemented", func(ctx context.Context, s *s3.Client) error {
 			_, err := s.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: goBucket, Policy: aws.String("{}")})
 			return err
@@ -328,10 +349,6 @@ func goNotServed(c *goClient) {
 		}},
 		{"PutObject with an ACL", "NotImplemented", func(ctx context.Context, s *s3.Client) error {
 			_, err := s.PutObject(ctx, &s3.PutObjectInput{Bucket: goBucket, Key: smallKey, Body: strings.NewReader("x"), ACL: types.ObjectCannedACLPublicRead})
-			return err
-		}},
-		{"GetObject of a version", "NotImplemented", func(ctx context.Context, s *s3.Client) error {
-			_, err := s.GetObject(ctx, &s3.GetObjectInput{Bucket: goBucket, Key: smallKey, VersionId: aws.String("1")})
 			return err
 		}},
 	}

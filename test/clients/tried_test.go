@@ -28,6 +28,7 @@ var tried = map[string][]string{
 		"ListObjects",
 		"ListObjectsV2",
 		"AccessDenied",
+		"copies, tags, versions, batches",
 		"operations not served",
 		"EKS and IAM are denied to a pod",
 		"DeleteObject",

@@ -149,20 +149,36 @@ def access_denied():
     refused("AccessDenied", "s3:DeleteObject", s3.delete_object, Bucket="infra-lower-c65432gh", Key="x")
 
 
+def more():
+    s3, at = client("s3"), {"Bucket": BUCKET + "-more"}
+    s3.create_bucket(**at)
+    s3.put_bucket_versioning(**at, VersioningConfiguration={"Status": "Enabled"})
+    old = s3.put_object(**at, Key="more/a", Body=b"old", Tagging="team=pay")["VersionId"]
+    new = s3.put_object(**at, Key="more/a", Body=b"new")["VersionId"]
+    equal(s3.get_object(**at, Key="more/a", VersionId=old)["Body"].read(), b"old", "the old version")
+    s3.copy_object(**at, Key="more/b c+d", CopySource={**at, "Key": "more/a", "VersionId": old})
+    equal(s3.get_object(**at, Key="more/b c+d")["Body"].read(), b"old", "the copy")
+    equal(s3.get_object_tagging(**at, Key="more/b c+d")["TagSet"], [{"Key": "team", "Value": "pay"}], "the copy's tags")
+    s3.put_object_tagging(**at, Key="more/b c+d", Tagging={"TagSet": []})
+    equal(s3.get_object_tagging(**at, Key="more/b c+d")["TagSet"], [], "no tags")
+    kept = [(v["Key"], v["VersionId"]) for v in s3.list_object_versions(**at, Prefix="more/")["Versions"]]
+    equal(("more/a", new) in kept and len(kept) == 3, True, "versions")
+    names = [{"Key": k, "VersionId": v} for k, v in kept] + [{"Key": "secret/x"}]
+    answer = s3.delete_objects(**at, Delete={"Objects": names})
+    equal((len(answer["Deleted"]), [(e["Key"], e["Code"]) for e in answer["Errors"]]), (3, [("secret/x", "AccessDenied")]), "the batch")
+    theirs = {"Bucket": "infra-lower-c65432gh", "Key": "x"}
+    refused("AccessDenied", "s3:GetObject", s3.copy_object, **at, Key="stolen", CopySource=theirs)
+    s3.delete_bucket(**at)
+
+
 def not_served():
     s3, at = client("s3"), {"Bucket": BUCKET}
     for code, call, args in (
-        ("NotImplemented", s3.copy_object, {**at, "Key": "copy", "CopySource": BUCKET + "/small.txt"}),
-        ("NotImplemented", s3.create_multipart_upload, {**at, "Key": "big"}),
-        ("NotImplemented", s3.delete_objects, {**at, "Delete": {"Objects": [{"Key": "small.txt"}]}}),
         ("NotImplemented", s3.put_bucket_policy, {**at, "Policy": "{}"}),
         ("NotImplemented", s3.get_bucket_policy, at),
         ("NotImplemented", s3.put_bucket_acl, {**at, "ACL": "public-read"}),
         ("NotImplemented", s3.get_object_acl, {**at, "Key": "small.txt"}),
-        ("NotImplemented", s3.put_object_tagging, {**at, "Key": "small.txt", "Tagging": {"TagSet": []}}),
-        ("NotImplemented", s3.put_bucket_versioning, {**at, "VersioningConfiguration": {"Status": "Enabled"}}),
         ("NotImplemented", s3.put_object, {**at, "Key": "small.txt", "Body": b"x", "ACL": "public-read"}),
-        ("NotImplemented", s3.get_object, {**at, "Key": "small.txt", "VersionId": "1"}),
     ):
         refused(code, "", call, **args)
     equal(s3.get_object(Bucket=BUCKET, Key="small.txt")["Body"].read(), SMALL, "small.txt")
@@ -200,6 +216,7 @@ POD = [
     ("ListObjects", lambda: lists("list_objects", "Contents")),
     ("ListObjectsV2", lambda: lists("list_objects_v2", "Contents")),
     ("AccessDenied", access_denied),
+    ("copies, tags, versions, batches", more),
     ("operations not served", not_served),
     ("EKS and IAM are denied to a pod", management_denied),
     ("DeleteObject", delete_object),
