@@ -38,7 +38,7 @@ func (g *Gateway) context(r *http.Request, sig *sigv4.Signature, p *directory.Pr
 		}
 	}
 	add("ResourceAccount", g.config.Account)
-	add("authType", authType(r))
+	add("authType", authType(sig))
 	add("signatureversion", "AWS4-HMAC-SHA256")
 	add("signatureAge", strconv.FormatInt(max(0, g.config.Now().Sub(sig.Time).Milliseconds()), 10))
 	add("x-amz-content-sha256", sig.PayloadHash)
@@ -85,9 +85,9 @@ func tagKeys(name string, tags []tag) policy.Context {
 	return append(ctx, policy.Entry{Key: "s3:" + name + "Keys", Values: keys})
 }
 
-// authType says where the signature stands. One that is in both places was refused when it was parsed.
-func authType(r *http.Request) string {
-	if r.Header.Get("Authorization") == "" {
+// authType says where the signature stands.
+func authType(sig *sigv4.Signature) string {
+	if sig.Presigned() {
 		return "REST-QUERY-STRING"
 	}
 	return "REST-HEADER"

@@ -4,9 +4,12 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openlanyard/lanyard/sigv4"
 )
 
 // tagged makes the upstream tell these tags of every object, with this status.
@@ -200,6 +203,18 @@ func TestConditionKeysOfS3(t *testing.T) {
 			}
 			w.upstream.take()
 		}
+	}
+}
+
+func TestAuthType(t *testing.T) {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/pay/a?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAX%2F20261125%2Fus-east-1%2Fs3%2Faws4_request"+
+		"&X-Amz-Date=20261125T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature="+strings.Repeat("0", 64), http.NoBody)
+	sig, err := sigv4.Parse(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := authType(sig); got != "REST-QUERY-STRING" {
+		t.Errorf("a presigned URL is %s", got)
 	}
 }
 
