@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"io"
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -276,5 +278,25 @@ func TestTableIsSound(t *testing.T) {
 	}
 	if len(names) < 45 {
 		t.Errorf("%d operations", len(names))
+	}
+}
+
+// What users read of the table names each operation and each action.
+func TestTableIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/COMPATIBILITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n### S3 (")
+	section, _, found := strings.Cut(section, "\n### ")
+	if !found {
+		t.Fatal("docs/COMPATIBILITY.md has no section of S3")
+	}
+	for _, op := range operations {
+		for _, want := range []string{op.name, op.action, op.versioned} {
+			if !regexp.MustCompile(`\b` + want + `\b`).MatchString(section) {
+				t.Errorf("%s: docs/COMPATIBILITY.md does not name %s", op.name, want)
+			}
+		}
 	}
 }
