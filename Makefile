@@ -44,20 +44,22 @@ stories: build
 	test/system-packages
 	go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./cmd/lanyard
 
-CLIENTS := PATH="$(CURDIR)/bin:$(CURDIR)/.tools/venv/bin:$$PATH" go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./test/clients
+DRIVE   := go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./test/clients
+CLIENTS := $(CURDIR)/bin:$(CURDIR)/.tools/venv/bin
 
 clients: build
 	test/setup
-	$(CLIENTS) -skip '^TestCompat'
+	PATH="$(CLIENTS):$$PATH" $(DRIVE) -skip '^TestCompat'
 
 # The second `aws` gets a run of its own, in which it is the one in PATH.
 compat: export TRIED_RESULTS := $(CURDIR)/.tools/results
+compat: export TMPDIR := /tmp
 compat: build ## every client, before a release; UPDATE=1 writes the table of what they saw (needs root)
 	test/setup compat
 	rm -rf $(TRIED_RESULTS) && mkdir -p $(TRIED_RESULTS)
-	$(CLIENTS) -skip '^TestCompatTable$$'
-	PATH="$(CURDIR)/test/debian13:$$PATH" && $(CLIENTS) -run '^TestAWSCLI$$'
-	$(CLIENTS) -run '^TestCompatTable$$' $(if $(UPDATE),-update)
+	PATH="$(CLIENTS):$$PATH" $(DRIVE) -skip '^TestCompatTable$$'
+	PATH="$(CURDIR)/test/debian13:$(CLIENTS):$$PATH" $(DRIVE) -run '^TestAWSCLI$$'
+	PATH="$(CLIENTS):$$PATH" $(DRIVE) -run '^TestCompatTable$$' $(if $(UPDATE),-update)
 
 # What `release` and `image` make, of this machine's kind alone, and the units that go with it.
 packages: build

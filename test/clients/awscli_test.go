@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,20 +27,25 @@ func TestAWSCLI(t *testing.T) {
 	t.Parallel()
 	client := cliOfPath(t)
 	sections := map[string][]cliCase{
-		"pod": cliPod, "uploads": cliUploads, "stranger": {{"the agent's reason", cliStranger}}, "eks": cliEKS, "iam": cliIAM, "signing": cliSigning, "agent": cliAgent,
+		"pod": cliPod, "uploads": cliUploads, "plain": cliPlain, "tls": cliTLS, "stranger": {{"the agent's reason", cliStranger}}, "eks": cliEKS, "iam": cliIAM, "signing": cliSigning, "agent": cliAgent,
 	}
-	for section, as := range callers(awsCLI) {
+	by := callers(awsCLI)
+	by["plain"], by["tls"] = plainSpoken(t), secured(t)
+	for section, as := range by {
 		t.Run(section, func(t *testing.T) {
 			t.Parallel()
 			var names []string
 			for _, step := range sections[section] {
+				if slices.Contains(cannot[client][section], step.name) {
+					continue
+				}
 				names = append(names, step.name)
 				passed := t.Run(step.name, func(t *testing.T) { step.try(cli{t, as}) })
 				note, _ := cliNotes.Load(step.name)
 				text, _ := note.(string)
 				tell(client, section, step.name, passed, text)
 			}
-			account(t, awsCLI, section, names)
+			account(t, client, section, names)
 		})
 	}
 }
@@ -132,7 +138,11 @@ var cliPod = []cliCase{
 	{"PutObject, 3 MB with 100-continue", func(c cli) {
 		argv := c.argv("s3api put-object --debug --bucket "+cliBucket+" --key large.bin --body", []string{c.file("large.bin", large)})
 		got := c.as.run(c.t, argv...)
-		c.contains("the log", got.errors, "100 Continue response seen, now sending request body")
+		wait := "100 Continue response seen, now sending request body"
+		if testedCLI == awsCLI2 {
+			wait = "Adding expect 100 continue header to request" // under its urllib3 it does not wait for the answer
+		}
+		c.contains("the log", got.errors, wait)
 		if got.status != 0 {
 			c.t.Errorf("status %d, want 0", got.status)
 		}

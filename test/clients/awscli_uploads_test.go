@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -21,9 +20,13 @@ func cliOfPath(t *testing.T) (client string) {
 	if strings.HasPrefix(version, "2.") {
 		client = awsCLI2
 	}
+	testedCLI = client
 	keep(t, client, version)
 	return client
 }
+
+// testedCLI is the one that `aws` is in this run.
+var testedCLI string
 
 // cliNotes has what a case tells the table beyond yes, by its name.
 var cliNotes sync.Map
@@ -54,7 +57,7 @@ var cliUploads = []cliCase{
 		}
 	}},
 	{"presigned URL", func(c cli) {
-		status, text := download(c.t, c.ok("s3 presign s3://"+cliUploadBucket+"/stream"))
+		status, text := fetch(c.t, c.ok("s3 presign s3://"+cliUploadBucket+"/stream"))
 		if strings.Contains(text, "version 4") && status == http.StatusNotImplemented { // the first CLI's default
 			cliNotes.Store("presigned URL", "refused by name, with the setting to use")
 			return
@@ -78,18 +81,3 @@ func byName(t *testing.T, name string, failed bool, answer string) bool {
 	cliNotes.Store(name, "refused by name")
 	return true
 }
-
-// download gets a URL as a program without credentials does.
-func download(t *testing.T, url string) (status int, text string) {
-	t.Helper()
-	answer, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(answer.Body)
-	if closing := answer.Body.Close(); err != nil || closing != nil {
-		t.Fatal(err, closing)
-	}
-	return answer.StatusCode, string(body)
-}
-

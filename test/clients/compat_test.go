@@ -22,6 +22,8 @@ const resultsVariable = "TRIED_RESULTS"
 var everyone = map[string][]string{
 	"uploads": {"upload of a stream", "multipart upload", "presigned URL"}, // as a pod
 	"refresh": {"refresh across an expiry"},                                // as a pod whose sessions are short
+	"plain":   {"the reason as AWS's agent tells it"},                      // as a pod of a node with AWS's agent
+	"tls":     {"own CA by the injected variables"},                        // as the administrator of a server
 }
 
 // brief is what clients try of tried, in fewer and larger cases, that are not first-hand proofs of a door: what a door
@@ -47,7 +49,7 @@ var inBrief = []string{javaScript, java, rust}
 // columns are those of the table, from left to right.
 var columns = []string{
 	"agent by the default chain", "S3 through the gateway", "upload of a stream", "multipart upload", "presigned URL",
-	"AccessDenied names the action", "the agent's reason", "EKS", "IAM", "STS by web identity", "EKS Auth", "signatures refused",
+	"AccessDenied names the action", "the agent's reason", "the reason as AWS's agent tells it", "EKS", "IAM", "STS by web identity", "EKS Auth", "signatures refused",
 	"refresh across an expiry", "own CA by the injected variables",
 }
 
@@ -118,7 +120,6 @@ func tell(client, section, name string, passed bool, note string) {
 		cells[column] = cmp.Or(note, "yes")
 	}
 }
-
 
 // The table is between these lines of docs/COMPATIBILITY.md.
 const (

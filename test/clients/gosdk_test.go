@@ -26,6 +26,8 @@ func goSections() map[string][]goCase {
 		"agent":    goAgent,
 		"uploads":  goUploads,
 		"refresh":  {{"refresh across an expiry", goExpiry}},
+		"plain":    {{"the reason as AWS's agent tells it", goPlain}},
+		"tls":      {{"own CA by the injected variables", goTLS}},
 		"version":  {goVersion},
 	}
 }

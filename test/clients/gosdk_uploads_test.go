@@ -131,3 +131,22 @@ func goExpiry(c *goClient) {
 		c.wrong("the expired key is still in use: %v", fmt.Sprint(err))
 	}
 }
+
+func goPlain(c *goClient) {
+	_, err := c.s3().ListBuckets(c, nil)
+	if err == nil {
+		c.wrong("a pod without an association got credentials")
+		return
+	}
+	c.contains("error", err.Error(), "No pod identity association found for service account default/stranger.")
+	if !strings.Contains(err.Error(), "ResourceNotFoundException: No pod") {
+		c.note = "shown, not as an error code"
+	}
+}
+
+func goTLS(c *goClient) {
+	got, err := sts.NewFromConfig(c.aws).GetCallerIdentity(c, nil)
+	if c.good("GetCallerIdentity", err) {
+		c.contains("arn", aws.ToString(got.Arn), ":user/")
+	}
+}

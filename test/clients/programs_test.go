@@ -87,7 +87,7 @@ func programs(t *testing.T, client string, argv func(section string) []string) {
 		"TRIED_ENDPOINT=" + here.endpoint, "TRIED_POD_TOKEN=" + here.podToken(t, client),
 	}
 	by := callers(client)
-	by["refresh"] = shortLived(t)
+	by["plain"], by["refresh"], by["tls"] = plainSpoken(t), shortLived(t), secured(t)
 	for section, as := range by {
 		t.Run(section, func(t *testing.T) {
 			t.Parallel()

@@ -106,7 +106,9 @@ func shortLived(t *testing.T) caller {
 	endpoint := httptest.NewServer(node.Handler())
 	t.Cleanup(endpoint.Close)
 
-	return caller(func(ctx context.Context, argv ...string) *exec.Cmd { return here.command(ctx, here.environment(), argv...) }).with(
+	return caller(func(ctx context.Context, argv ...string) *exec.Cmd {
+		return here.command(ctx, here.environment(), argv...)
+	}).with(
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI="+endpoint.URL+"/v1/credentials", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE="+token("short", registry.PodAudience),
 		"AWS_ENDPOINT_URL_STS="+identity, "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true",
 	)

@@ -79,7 +79,10 @@ var tried = map[string][]string{
 
 // cannot says which lines of a section a client has no way to try.
 var cannot = map[string]map[string][]string{
-	awsCLI:     {"signing": {"skewed clock", "signature version 2"}}, // it takes neither a clock nor a signer
+	awsCLI: {"signing": {"skewed clock", "signature version 2"}}, // it takes neither a clock nor a signer
+	awsCLI2: { // Debian's is older than two of the refused options, and signs URLs as "uploads" tries it
+		"signing": {"skewed clock", "signature version 2", "presigned URL"}, "eks": {"associations that are refused"},
+	},
 	golang:     {"signing": {"signature version 2"}},                 // the SDK has no such signer
 	javaScript: {"agent": {"AssumeRoleForPodIdentity as the agent"}}, // no client for EKS Auth is to be had
 	java:       {"agent": {"AssumeRoleForPodIdentity as the agent"}}, // the same

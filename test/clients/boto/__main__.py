@@ -17,6 +17,8 @@ SECTIONS = {
     "agent": signing.AGENT,
     "uploads": uploads.UPLOADS,
     "refresh": uploads.REFRESH,
+    "plain": [("the reason as AWS's agent tells it", s3.agent_says_no)],
+    "tls": uploads.TLS,
     "version": uploads.VERSION,
 }
 

@@ -98,6 +98,10 @@ def expiry():
         raise AssertionError("the expired key is still in use")
 
 
+def own_ca():
+    contains(client("sts").get_caller_identity()["Arn"], ":user/")
+
+
 UPLOADS = [
     ("upload of a stream", stream),
     ("multipart upload", multipart),
@@ -105,4 +109,5 @@ UPLOADS = [
 ]
 
 REFRESH = [("refresh across an expiry", expiry)]
+TLS = [("own CA by the injected variables", own_ca)]
 VERSION = [("version", version)]

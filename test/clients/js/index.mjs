@@ -2,11 +2,11 @@
 // on a line of its own. Nothing names credentials, but where a wrong one is the case.
 
 import { version } from "./ask.mjs";
-import { AGENT, EKS, IAM, SIGNING } from "./management.mjs";
-import { POD, REFRESH, STRANGER, UPLOADS } from "./s3.mjs";
+import { AGENT, EKS, IAM, SIGNING, TLS } from "./management.mjs";
+import { PLAIN, POD, REFRESH, STRANGER, UPLOADS } from "./s3.mjs";
 
 const sections = {
-  pod: POD, stranger: STRANGER, uploads: UPLOADS, refresh: REFRESH, eks: EKS, iam: IAM, signing: SIGNING, agent: AGENT,
+  pod: POD, stranger: STRANGER, uploads: UPLOADS, plain: PLAIN, refresh: REFRESH, eks: EKS, iam: IAM, signing: SIGNING, agent: AGENT, tls: TLS,
   version: [["version", version]],
 };
 

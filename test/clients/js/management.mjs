@@ -90,6 +90,12 @@ async function webIdentityRefused() {
   }
 }
 
+async function ownCA() {
+  contains((await new STSClient(ONCE).send(new GetCallerIdentityCommand())).Arn, ":user/");
+}
+
+export const TLS = [["own CA by the injected variables", ownCA]];
+
 export const EKS = [["clusters and associations", clustersAndAssociations]];
 
 export const IAM = [["roles and policies", rolesAndPolicies]];

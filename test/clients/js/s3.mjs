@@ -142,7 +142,7 @@ async function agentSaysNo() {
     await send(ListBucketsCommand);
   } catch (e) {
     equal(e.name, "CredentialsProviderError", `class of ${e.message}`);
-    return e.message.includes("No pod identity association found") ? "shown" : "lost by the SDK; `lanyard exec` prints it";
+    return e.message.includes("No pod identity association found") ? "shown" : "lost by the SDK";
   }
   throw new Error("a pod without an association got credentials");
 }
@@ -179,6 +179,8 @@ export const POD = [
 ];
 
 export const STRANGER = [["the agent's reason", agentSaysNo]];
+
+export const PLAIN = [["the reason as AWS's agent tells it", agentSaysNo]];
 
 export const UPLOADS = [
   ["upload of a stream", stream],
