@@ -50,6 +50,8 @@ func (c *call) takeBatch() error {
 // authorizeBatch decides about each object, and takes those that are refused out of what the upstream is asked for. The
 // error is that nothing could be decided.
 func (g *Gateway) authorizeBatch(ctx context.Context, p *directory.Principal, c *call) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime) // of all its lookups, while it holds a place in the audit
+	defer cancel()
 	remaining := c.document.children[:0:0]
 	for i := range c.batch {
 		d := &c.batch[i]

@@ -91,6 +91,32 @@ func TestEachObjectOfABatchIsDecided(t *testing.T) {
 	})
 }
 
+// A copy is on record with both its objects and all that was asked.
+func TestCopyIsOnRecord(t *testing.T) {
+	folder := t.TempDir() + "/audit"
+	w := newWorld(t)
+	w.config.Audit = runAudit(t, folder)
+	w.serve(t)
+	w.upstream.respond(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `<CopyObjectResult/>`) })
+	w.send(t, w.session(t, ours, everything), copyOf("other/x%20y?versionId=7"))
+	w.send(t, w.session(t, ours, allow("s3:PutObject", "*")), copyOf("other/x"))
+	events := readEvents(t, folder)
+	if len(events) != 2 {
+		t.Fatalf("%d events, want 2", len(events))
+	}
+	parameters, _ := events[0].RequestParameters.(map[string]any)
+	more, _ := events[0].AdditionalEventData.(map[string]any)
+	if events[0].EventName != "CopyObject" || parameters["x-amz-copy-source"] != "other/x%20y?versionId=7" || more["decision/s3:GetObjectVersion"] != "Allow by statement 0" {
+		t.Errorf("the copy is on record as %s %v %v", events[0].EventName, parameters, more)
+	}
+	if n := len(events[0].Resources); n != 3 || events[0].Resources[2].ARN != "arn:aws:s3:::other/x y" {
+		t.Errorf("the copy has the resources %+v", events[0].Resources)
+	}
+	if events[1].ErrorCode != "AccessDenied" || !strings.Contains(events[1].ErrorMessage, "s3:GetObject on resource: arn:aws:s3:::other/x") {
+		t.Errorf("the refused copy is on record as %s %q", events[1].ErrorCode, events[1].ErrorMessage)
+	}
+}
+
 // What a batch deletes is on record key by key, what it is refused in part.
 func TestBatchIsOnRecord(t *testing.T) {
 	folder := t.TempDir() + "/audit"

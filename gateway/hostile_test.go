@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,10 @@ var hostileRequests = []struct {
 	{"tags in a header twice", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Tagging", "a=1&a=2")}, 400, "InvalidTag", ""},
 	{"tags in a header that are none", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Tagging", "a=%zz")}, 400, "InvalidArgument", "x-amz-tagging"},
 	{"object lock of a mode nobody knows", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Object-Lock-Mode", "governance")}, 400, "InvalidArgument", "GOVERNANCE"},
+	{"object lock of no mode", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Object-Lock-Mode", "")}, 400, "InvalidArgument", "GOVERNANCE"},
+	{"legal hold of no kind", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Object-Lock-Legal-Hold", "on")}, 400, "InvalidArgument", "ON and OFF"},
+	{"retention of another kind", request{method: "PUT", path: "/pay/a?retention", body: "<Retention><Mode>NONE</Mode></Retention>"}, 400, "InvalidArgument", "GOVERNANCE"},
+	{"object lock until nothing", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Object-Lock-Retain-Until-Date", "")}, 400, "InvalidArgument", "a time like"},
 	{"object lock until no time", request{method: "PUT", path: "/pay/a", header: header("X-Amz-Object-Lock-Retain-Until-Date", "tomorrow")}, 400, "InvalidArgument", "tomorrow"},
 	{"document with a wrong MD5", request{method: "PUT", path: "/pay?versioning", body: "<VersioningConfiguration/>", header: header("Content-Md5", "XrY7u+Ae7tCTyyK7j1rNww==")}, 400, "BadDigest", ""},
 	{"document with an MD5 that is none", request{method: "PUT", path: "/pay?versioning", body: "<VersioningConfiguration/>", header: header("Content-Md5", "x")}, 400, "InvalidDigest", "Content-MD5"},
@@ -426,6 +431,54 @@ func FuzzSplitPath(f *testing.F) {
 		decoded, again := c.path()
 		if name2, key2, at2, err := splitPath(again); err != nil || name2 != name || key2 != key || at2 != at {
 			t.Errorf("%q: %q becomes %q at the upstream, which is %q %q", escaped, decoded, again, name2, key2)
+		}
+	})
+}
+
+// Whatever a document is: what is read of it is what the upstream reads of the one that is made of it.
+func FuzzDocument(f *testing.F) {
+	for _, seed := range []string{
+		"", "<Tagging/>", "<Tagging><TagSet><Tag><Key>a</Key><Value>&lt;&#10;b ]]&gt;</Value></Tag></TagSet></Tagging>",
+		`<?xml version="1.0" encoding="UTF-8"?><Tagging xmlns="` + namespace + `"><TagSet><Tag><Key><![CDATA[<x>]]></Key></Tag></TagSet></Tagging>`,
+		"<Delete><Quiet>true</Quiet><Object><Key> a\r\nb </Key><VersionId>1</VersionId></Object></Delete>", "<Tagging", "<a:Tagging xmlns:a='urn:x'/>",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, s := range []*schema{tagSet, deletions, parts, lifecycle} {
+			read, err := s.parse(text)
+			if err != nil {
+				continue
+			}
+			again, err := s.parse(read.write())
+			if err != nil || !reflect.DeepEqual(again, read) {
+				t.Errorf("%q as %s is read as %+v and made to %q: %v", text, s.root, read, read.write(), err)
+			}
+		}
+	})
+}
+
+// Whatever a copy's source is: the name that policy is asked about is the one that the upstream is told.
+func FuzzCopySource(f *testing.F) {
+	for _, seed := range []string{"pay/a", "/pay/a%20b", "pay/a?versionId=1", "pay/%2e%2e/b", "pay/a%3Fb", "pay/a+b", "//pay/a", "pay/a?versionId=%2e"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, given string) {
+		take := func(given string) (*name, string, error) {
+			c := call{op: row("CopyObject"), headers: http.Header{copySource: {given}}}
+			err := c.takeSource()
+			return c.source, c.headers.Get(copySource), err
+		}
+		source, told, err := take(given)
+		if err != nil {
+			return
+		}
+		again, same, err := take(told)
+		if err != nil || *again != *source || same != told {
+			t.Errorf("%q is %+v, told as %q, which is %+v: %v", given, source, told, again, err)
+		}
+		if path.Clean("/"+source.bucket+"/"+source.key) != "/"+source.bucket+"/"+strings.TrimSuffix(source.key, "/") || hasDotSegment(source.version) {
+			t.Errorf("%q: %+v moves", given, source)
 		}
 	})
 }

@@ -116,6 +116,7 @@ func (c *call) takeTags() error {
 		return nil
 	}
 	if given == "" {
+		c.headers.Del(tagging)
 		return nil
 	}
 	values, err := url.ParseQuery(given)
@@ -156,10 +157,10 @@ func checkTags(tags []tag, most int) error {
 // takeLock holds what is said about object lock against what S3 knows.
 func (c *call) takeLock() error {
 	mode, until, hold := c.lock()
-	if mode != "" && mode != "GOVERNANCE" && mode != "COMPLIANCE" || hold != "" && hold != "ON" && hold != "OFF" {
+	if c.document != nil && (mode != "" && !slices.Contains(directives[lockMode], mode) || hold != "" && !slices.Contains(directives[lockHold], hold)) {
 		return fault.New(fault.Invalid, "object lock of mode %.100q and legal hold %.100q: GOVERNANCE, COMPLIANCE, ON and OFF are accepted", mode, hold)
 	}
-	if _, err := time.Parse(time.RFC3339, until); until != "" && err != nil {
+	if _, err := time.Parse(time.RFC3339, until); err != nil && (until != "" || c.headers[lockUntil] != nil) {
 		return fault.New(fault.Invalid, "object lock until %.100q: a time like 2026-11-25T09:00:00Z is accepted", until)
 	}
 	return nil
@@ -180,6 +181,7 @@ func (c *call) lock() (mode, until, hold string) {
 var directives = map[string][]string{
 	"X-Amz-Metadata-Directive": {"COPY", "REPLACE"}, taggingDirective: {"COPY", "REPLACE"},
 	bypassGovernance: {"true", "false"}, newLock: {"true", "false"},
+	lockMode: {"GOVERNANCE", "COMPLIANCE"}, lockHold: {"ON", "OFF"},
 }
 
 func (c *call) takeDirectives() error {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -207,9 +208,10 @@ func (op *operation) takes(parameter, value string) bool {
 	return true
 }
 
-// isNumber reports whether s is a count that no reader of 32 bits or more takes for another one.
+// isNumber reports whether s is a count that every store reads alike: digits, of 31 bits at most.
 func isNumber(s string) bool {
-	return s != "" && len(s) <= 9 && strings.Trim(s, "0123456789") == ""
+	_, err := strconv.ParseInt(s, 10, 32)
+	return err == nil && strings.Trim(s, "0123456789") == ""
 }
 
 // isID reports whether s can be the id of a version or an upload: a word in which no path can hide.
