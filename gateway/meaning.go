@@ -85,14 +85,15 @@ func (c *call) takeSource() error {
 		_, why := codeOf(err)
 		return fault.New(fault.Invalid, "the header %s is %.100q, which names no object: %s", copySource, given, why)
 	}
-	version, isVersion := strings.CutPrefix(rawQuery, versionID+"=")
-	if at != object || hasQuery && (!isVersion || !isID(version)) {
+	rawVersion, isVersion := strings.CutPrefix(rawQuery, versionID+"=")
+	version, err := url.PathUnescape(rawVersion)
+	if at != object || hasQuery && (!isVersion || err != nil || !isID(version)) {
 		return fault.New(fault.Invalid, "the header %s is %q: BUCKET/KEY and BUCKET/KEY?versionId=ID are accepted", copySource, given)
 	}
 	c.source = &name{bucket: bucketName, key: key, version: version}
 	again := bucketName + "/" + escapeKey(key)
 	if version != "" {
-		again += "?" + versionID + "=" + url.QueryEscape(version)
+		again += "?" + versionID + "=" + escapeKey(version)
 	}
 	c.headers.Set(copySource, again)
 	return nil
