@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,21 @@ func cpu(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("reading the CPU time of process %d: %w", pid, err)
 	}
 	return time.Duration(used.Nano()), nil
+}
+
+// resident returns the memory of a process that is in use, in MiB.
+func resident(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kilobytes, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
+			return kilobytes / 1024, err
+		}
+	}
+	return 0, fmt.Errorf("process %d has no VmRSS", pid)
 }
 
 // places are the processors that servers run on and that their load comes from. They are one set where there is only one

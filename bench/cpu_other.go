@@ -18,3 +18,5 @@ func findPlaces() (places, error) { return places{}, errLinuxOnly }
 func (*places) onServers(func() error) error { return errLinuxOnly }
 
 func (*places) move(bool) error { return errLinuxOnly }
+
+func resident(int) (float64, error) { return 0, errLinuxOnly }

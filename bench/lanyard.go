@@ -17,8 +17,8 @@ import (
 
 const program = "github.com/openlanyard/lanyard/cmd/lanyard"
 
-// build makes the program as `make build` does.
-func build(ctx context.Context, to string) error {
+// build makes a program as `make build` does.
+func build(ctx context.Context, program, to string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", to, program)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -65,7 +65,7 @@ func (b *bench) startLanyard(ctx context.Context) (*lanyard, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.address, err = waitServing(ctx, log.Name()); err != nil {
+	if l.address, err = waitLogged(ctx, log.Name(), "serving"); err != nil {
 		return nil, errors.Join(err, l.stop())
 	}
 	return l, nil
@@ -84,8 +84,8 @@ func interruptOnCancel(cmd *exec.Cmd) {
 	cmd.WaitDelay = 10 * time.Second
 }
 
-// waitServing reads the address that the server logs once it has taken it.
-func waitServing(ctx context.Context, log string) (string, error) {
+// waitLogged reads the address that a server logs with a message once it has taken it.
+func waitLogged(ctx context.Context, log, message string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	again := time.NewTicker(10 * time.Millisecond)
@@ -97,7 +97,7 @@ func waitServing(ctx context.Context, log string) (string, error) {
 		}
 		for line := range strings.Lines(string(text)) {
 			var entry struct{ Msg, Address string }
-			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving" {
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == message {
 				return entry.Address, nil
 			}
 		}

@@ -40,6 +40,7 @@ var measurements = []struct {
 }{
 	{"decision", (*bench).decision},
 	{"control", (*bench).control},
+	{"agent", (*bench).agent},
 	{"gateway", (*bench).gateway},
 	{"dev", (*bench).dev},
 }
@@ -87,7 +88,7 @@ func run() (err error) {
 	}
 	b.program = filepath.Join(b.dir, "lanyard")
 	progress("building lanyard")
-	if err := build(ctx, b.program); err != nil {
+	if err := build(ctx, program, b.program); err != nil {
 		return err
 	}
 	began := time.Now()

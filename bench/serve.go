@@ -54,6 +54,10 @@ func serve(args []string) (err error) {
 		server.Handler, err = verify(args[1])
 	case verb == "agent" && len(args) == 4:
 		server, err = agentServer(args[1], args[2], args[3])
+	case verb == "upstream" && len(args) == 2:
+		server, err = upstream(args[1])
+	case verb == "hop" && len(args) == 2:
+		server.Handler = hop(args[1])
 	case verb == "thin" && len(args) == 2:
 		server.Handler, err = newThin(args[1])
 	case verb == "gateway" && len(args) == 3:
