@@ -3,6 +3,7 @@ package access
 import (
 	"testing"
 	"time"
+	"time"
 
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
@@ -81,4 +82,22 @@ func TestAgainForKeys(t *testing.T) {
 	must(t, err)
 	_, err = w.Again(joining)
 	wants(t, "an activation pair", err, fault.UnknownKey)
+}
+
+// A copy that is cut off may lack the key that sessions are sealed under by now: such a session is not refused for good.
+func TestAKeyThatACutOffCopyLacks(t *testing.T) {
+	w := fresh(t)
+	sealing, mac, err := w.keyring.Sealing(t.Context(), one)
+	must(t, err)
+	sealing.ID[0] ^= 1
+	pod := sealed(t, w.podSession(t), sealing, mac)
+	_, err = w.authenticate(t, pod)
+	wants(t, "a copy that is up to date", err, fault.UnknownKey)
+	must(t, w.Store.Close())
+	w.clock.pass(recent)
+	_, err = w.authenticate(t, pod)
+	wants(t, "a copy of five seconds", err, fault.UnknownKey)
+	w.clock.pass(time.Second)
+	_, err = w.authenticate(t, pod)
+	wants(t, "an older copy", err, fault.Unavailable)
 }

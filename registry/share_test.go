@@ -1,0 +1,107 @@
+package registry
+
+import (
+	"context"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/store"
+)
+
+// follow is what a gateway of the account has of the registry.
+func (w *world) follow(t testing.TB, account string) *world {
+	t.Helper()
+	st, err := store.Open(t.Context(), store.Config{Feed: func(ctx context.Context) (io.ReadCloser, error) {
+		read, write := io.Pipe()
+		go func() {
+			_ = write.CloseWithError(w.store.Feed(ctx, account, write, func() error { return nil })) // never fails
+		}()
+		return read, nil
+	}})
+	must(t, err)
+	d := directory.New(st, w.clock.now)
+	f := &world{New(st, d, Config{Region: region, Now: w.clock.now}), st, d, w.clock}
+	must(t, st.Start(t.Context()))
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func (w *world) caughtUp(t testing.TB, source *world) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	must(t, w.store.WaitRevision(ctx, source.store.Revision()))
+}
+
+// TestAnAssociationTiesAClusterToAnotherAccount gives a service account of two's cluster a role of one: with it, and only as
+// long as it is there, one's gateways know the cluster and what was revoked in it.
+func TestAnAssociationTiesAClusterToAnotherAccount(t *testing.T) {
+	w := fresh(t)
+	role, err := arn.Parse(w.role(t, one, "app"))
+	must(t, err)
+	cluster, other := w.join(t, two, "prod"), w.join(t, two, "other")
+	pod := Target{ByPod, cluster.ID + "/ns/pod"}
+	_, err = w.Revoke(t.Context(), two, "somebody", pod)
+	must(t, err)
+	_, err = w.Revoke(t.Context(), two, "somebody", Target{ByPod, other.ID + "/ns/pod"})
+	must(t, err)
+	gateway := w.follow(t, one)
+	check := func(when string, want int) {
+		t.Helper()
+		gateway.caughtUp(t, w)
+		got := [...]int{gateway.associations.Count(""), gateway.clusters.Count(""), gateway.revocations.Count("")}
+		if got != [...]int{want, want, want} {
+			t.Errorf("%s: got %v associations, clusters and revocations, want %d of each", when, got, want)
+		}
+	}
+	check("before", 0)
+	a := &Association{
+		ID: "a-12345678901234567", ClusterID: cluster.ID, Account: two, Region: region, Cluster: "prod", Namespace: "ns", ServiceAccount: "sa", Role: role,
+		Tags: []directory.Tag{{Key: "team", Value: "secret project"}}, RequestToken: "token",
+	}
+	put := func() error {
+		return w.store.Update(t.Context(), func(tx *store.Tx) error {
+			return w.associations.Put(tx, associationKey(cluster.ID, "ns", "sa"), a)
+		})
+	}
+	must(t, put())
+	check("associated", 1)
+	told, err := gateway.Association(cluster.ID, "ns", "sa")
+	must(t, err)
+	if told.Tags != nil || told.RequestToken != "" || told.ID != a.ID {
+		t.Errorf("the association is told as %+v, want it without tags and request token", told)
+	}
+	if _, ok, _ := gateway.revocations.Get(pod.key()); !ok {
+		t.Error("what was revoked before is not told")
+	}
+	c, err := gateway.ClusterByID(cluster.ID)
+	must(t, err)
+	if len(c.Keys) != 0 || len(c.Issuers) != 0 {
+		t.Errorf("the cluster is told with %d keys and %d issuers, want its name alone", len(c.Keys), len(c.Issuers))
+	}
+	_, err = w.TagCluster(t.Context(), two, "other", []directory.Tag{{Key: "a", Value: "b"}}, nil)
+	must(t, err)
+	_, err = w.Revoke(t.Context(), two, "somebody", Target{ByNode, other.ID + "/node"})
+	must(t, err)
+	check("something in the other cluster", 1)
+
+	must(t, w.store.Update(t.Context(), func(tx *store.Tx) error {
+		return w.associations.Delete(tx, associationKey(cluster.ID, "ns", "sa"))
+	}))
+	check("no longer associated", 0)
+	must(t, put())
+	check("associated again", 1)
+	_, err = w.DeregisterCluster(t.Context(), two, "prod")
+	must(t, err)
+	gateway.caughtUp(t, w)
+	if _, err := gateway.ClusterByID(cluster.ID); err == nil {
+		t.Error("a cluster that is deregistered is still there")
+	}
+}
