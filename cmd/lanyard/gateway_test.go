@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -361,6 +362,12 @@ func (s *site) outages(t *testing.T, g *process, asRole []string) {
 		list, err := s.send("administrator", rest("lanyard", http.MethodGet, "/lanyard/v1/gateways", ""))
 		return err == nil && strings.Contains(list, `"name":"gw-1"`) && told.MatchString(list)
 	}, "the server does not list the gateway")
+	status := exec.Command("lanyard", "status")
+	status.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+s.endpoint, "AWS_CA_BUNDLE="+s.file("server/ca.pem"),
+		"AWS_ACCESS_KEY_ID="+s.callers["administrator"].keyID, "AWS_SECRET_ACCESS_KEY="+s.callers["administrator"].secret)
+	if text, err := status.CombinedOutput(); err != nil || !strings.Contains(string(text), "\ngateway     gw-1 was heard from at ") {
+		t.Errorf("lanyard status: %v, says %q, want the gateway in it", err, text)
+	}
 	g.kill()
 	if _, err := audit.Verify(s.file("audit")); err != nil {
 		t.Errorf("the audit log after kill -9: %v", err)

@@ -1,19 +1,23 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/openlanyard/lanyard/dev"
 )
 
 func newStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Say whether the server answers, who one is there, and how its clusters are",
+		Short: "Say whether the server answers, who one is there, and how its clusters and gateways are",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := newClient(cmd)
@@ -65,6 +69,30 @@ func (c *client) status(cmd *cobra.Command) error {
 			return fmt.Errorf("cluster %s: %w", name, err)
 		}
 		if err := printf(cmd, "cluster     %s is %s\n", name, described.Cluster.Status); err != nil {
+			return err
+		}
+	}
+	return c.gateways(cmd)
+}
+
+// gateways shows the gateways of one's account, to who may know.
+func (c *client) gateways(cmd *cobra.Command) error {
+	var list struct {
+		Gateways []struct {
+			Name   string
+			SeenAt float64
+		}
+	}
+	err := c.call(cmd.Context(), "lanyard", http.MethodGet, "/lanyard/v1/gateways", nil, &list)
+	var refused *dev.Answer
+	if errors.As(err, &refused) && refused.Status == http.StatusForbidden {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("gateways: %w", err)
+	}
+	for _, g := range list.Gateways {
+		if err := printf(cmd, "gateway     %s was heard from at %s\n", g.Name, time.UnixMilli(int64(g.SeenAt*1000)).UTC().Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}
