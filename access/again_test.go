@@ -3,7 +3,6 @@ package access
 import (
 	"testing"
 	"time"
-	"time"
 
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
