@@ -26,7 +26,7 @@ type signingKeyResponse struct {
 var scopeRegion = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
 // getSigningKey answers what a gateway verifies a long-term key's requests with, in the secret's place: good for S3 alone, in
-// one region, on the day that it is for clocks not further apart than signatures may be.
+// one region and for one day. A presigned URL is used up to seven days after its day, so the days before are answered as well.
 func (d *door) getSigningKey(_ context.Context, c *api.Call) (any, error) {
 	in, err := api.Decode[signingKeyRequest](c)
 	if err != nil {
@@ -37,8 +37,8 @@ func (d *door) getSigningKey(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !isToday(in.Date, c.Started) || !scopeRegion.MatchString(in.Region) {
-		return nil, fault.New(fault.Invalid, "date %.20q and region %.100q: today's date as YYYYMMDD (it is %s) and a region's name are accepted",
+	if !isRecent(in.Date, c.Started) || !scopeRegion.MatchString(in.Region) {
+		return nil, fault.New(fault.Invalid, "date %.20q and region %.100q: a date of the last seven days as YYYYMMDD (it is %s) and a region's name are accepted",
 			in.Date, in.Region, c.Started.UTC().Format(dateForm))
 	}
 	if !private(c.Request) {
@@ -68,12 +68,11 @@ func (d *door) ownKey(c *api.Call, id string) (*directory.AccessKey, error) {
 
 const dateForm = "20060102"
 
-// isToday reports whether it is the date anywhere within the skew that signatures may have.
-func isToday(date string, now time.Time) bool {
-	for _, at := range [...]time.Time{now.Add(-sigv4.MaxSkew), now.Add(sigv4.MaxSkew)} {
-		if at.UTC().Format(dateForm) == date {
-			return true
-		}
-	}
-	return false
+// presigned is how long a presigned URL may be good.
+const presigned = 7 * 24 * time.Hour
+
+// isRecent reports whether a signature of the date can be good now, for clocks not further apart than they may be.
+func isRecent(date string, now time.Time) bool {
+	day, err := time.Parse(dateForm, date)
+	return err == nil && !day.After(now.Add(sigv4.MaxSkew)) && day.Add(24*time.Hour).After(now.Add(-presigned-sigv4.MaxSkew))
 }

@@ -36,6 +36,7 @@ type gatewayVerb struct {
 	account, name            string
 	listen, cert, key        string
 	insecure                 bool
+	domains                  []string
 	upstream, upstreamKey    string
 	upstreamRegion           string
 	auditDir, debugListen    string
@@ -68,6 +69,7 @@ func newGateway() *cobra.Command {
 	f.StringVar(&v.cert, "tls-cert", "", "certificate file. It is read again when it changes")
 	f.StringVar(&v.key, "tls-key", "", "key file of --tls-cert")
 	f.BoolVar(&v.insecure, "insecure-http", false, "speak HTTP on an address that is not loopback: only inside a service mesh that encrypts")
+	f.StringSliceVar(&v.domains, "domain", nil, "name below which a host names a bucket (virtual-host style); repeatable; none: path style alone")
 	f.StringVar(&v.upstream, "upstream", "", "URL of the object store: scheme and host (required)")
 	f.StringVar(&v.upstreamKey, "upstream-key-file", "", "file of the object store's access key (required)")
 	f.StringVar(&v.upstreamRegion, "upstream-region", "us-east-1", "region that the object store wants in signatures")
@@ -265,6 +267,7 @@ func (p *follower) serve(ctx context.Context, v *gatewayVerb, upstream gateway.U
 	}
 	g, err := gateway.New(gateway.Config{
 		Account: v.account, Region: v.control.region, Access: a, Audit: p.audit, Upstream: upstream, Principals: rates, Logger: p.log,
+		Domains: v.domains,
 	})
 	if err != nil {
 		return fault.New(fault.Invalid, "%w", err)
