@@ -103,7 +103,7 @@ func newSite(t *testing.T) *site {
 	s.callers["administrator"] = caller{keyID: id, secret: secret}
 	s.gate = world{callers: s.callers, wire: s.wire}
 	s.cluster = s.join("administrator", dev.Account)
-	s.must(os.WriteFile(s.file("upstream.env"), []byte("AWS_ACCESS_KEY_ID="+upstreamID+"\nAWS_SECRET_ACCESS_KEY='"+upstreamSecret+"'\n"), 0o600))
+	writeKeyFile(t, s.file("upstream.env"), upstreamID, upstreamSecret)
 	return s
 }
 

@@ -66,12 +66,8 @@ func TestRotationWithAGateway(t *testing.T) {
 		}
 	})
 	folder := t.TempDir()
-	for name, pair := range map[string][2]string{"key": {key.ID, string(key.Secret)}, "upstream": {upstreamID, upstreamSecret}} {
-		text := "AWS_ACCESS_KEY_ID=" + pair[0] + "\nAWS_SECRET_ACCESS_KEY='" + pair[1] + "'\n"
-		if err := os.WriteFile(folder+"/"+name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeKeyFile(t, folder+"/key", key.ID, string(key.Secret))
+	writeKeyFile(t, folder+"/upstream", upstreamID, upstreamSecret)
 	g, err := startLanyard(folder, os.Environ(), func(p *process) bool { return strings.Contains(p.err.String(), `"msg":"ready"`) },
 		"gateway", "--server", "http://"+listener.Addr().String(), "--key-file", "key", "--account", dev.Account, "--listen", "127.0.0.1:0",
 		"--upstream", startBucket(t).URL, "--upstream-key-file", "upstream", "--audit-dir", folder+"/audit")
@@ -124,6 +120,13 @@ func TestRotationWithAGateway(t *testing.T) {
 		t.Errorf("stopping the gateway: %v\n%s", err, g.err.String())
 	}
 	t.Logf("%d sessions were used", used.Load())
+}
+
+func writeKeyFile(t *testing.T, file, id, secret string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte("AWS_ACCESS_KEY_ID="+id+"\nAWS_SECRET_ACCESS_KEY='"+secret+"'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // useFreshSession mints a session of the role as it would be minted now, and uses it once.
