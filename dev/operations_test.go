@@ -174,6 +174,13 @@ func TestCopiesAndTags(t *testing.T) {
 	if got := tagsOf(copied); got != "" {
 		t.Errorf("after they were deleted the tags are %q", got)
 	}
+	// So the gateway asks for a caller who may not copy tags.
+	if _, err := c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: copied, CopySource: from, TaggingDirective: types.TaggingDirectiveReplace}); err != nil {
+		t.Error(err)
+	}
+	if got := tagsOf(copied); got != "" {
+		t.Errorf("the copy that was to have none has the tags %q", got)
+	}
 	_, err = c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: copied, CopySource: aws.String("pay-bucket/missing")})
 	if code := codeOf(err); code != "NoSuchKey" {
 		t.Errorf("a copy of nothing: %v, want NoSuchKey", err)

@@ -295,6 +295,9 @@ func (g *Gateway) authorize(r *http.Request, p *directory.Principal, c *call) (p
 func (g *Gateway) ask(ctx context.Context, p *directory.Principal, c *call, needs []need) (policy.Decision, []decided, error) {
 	var first policy.Decision
 	var also []decided
+	if len(needs) == 0 { // nobody said what it takes
+		return first, nil, codes[fault.Denied].refusal()
+	}
 	for i, n := range needs {
 		tags, err := g.existing(ctx, p, n.tags)
 		if err != nil {
