@@ -117,6 +117,40 @@ func TestCopyIsOnRecord(t *testing.T) {
 	}
 }
 
+// Every operation is on record by its name, with what it touches, as CloudTrail sorts it.
+func TestOperationsAreOnRecord(t *testing.T) {
+	folder := t.TempDir() + "/audit"
+	w := newWorld(t)
+	w.config.Audit = runAudit(t, folder)
+	w.serve(t)
+	all, cases := w.session(t, ours, everything), append(operationCases, moreCases...)
+	for _, c := range cases {
+		w.upstream.respond(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.answer) })
+		w.send(t, all, c.in)
+	}
+	events := readEvents(t, folder)
+	if len(events) != len(cases) {
+		t.Fatalf("%d events for %d requests", len(events), len(cases))
+	}
+	for i, e := range events {
+		c := cases[i]
+		category := "Data"
+		if row(c.operation).management {
+			category = "Management"
+		}
+		parameters, _ := e.RequestParameters.(map[string]any)
+		if e.EventName != c.operation || e.EventCategory != category || e.ErrorCode != "" || e.ReadOnly != (c.in.method == "GET" || c.in.method == "HEAD") {
+			t.Errorf("%s is on record as %s %s, error %q, read only %v", c.name, e.EventCategory, e.EventName, e.ErrorCode, e.ReadOnly)
+		}
+		if named := parameters["bucketName"] == "pay"; named != (c.operation != "ListBuckets") {
+			t.Errorf("%s has the parameters %v", c.name, parameters)
+		}
+		if level := row(c.operation).level; (parameters["key"] != nil) != (level == object) {
+			t.Errorf("%s has the parameters %v", c.name, parameters)
+		}
+	}
+}
+
 // What a batch deletes is on record key by key, what it is refused in part.
 func TestBatchIsOnRecord(t *testing.T) {
 	folder := t.TempDir() + "/audit"
