@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/podtoken"
@@ -18,14 +19,17 @@ import (
 // PodSession is how long a pod's session lasts, whatever the role's own limit, as at EKS.
 const PodSession = 6 * time.Hour
 
-// Grant is what a token led to. After a refusal it holds what was known by then, for the audit; Token is nil until the
-// token was verified.
+// Grant is what a token or a signature led to. After a refusal it holds what was known by then, for the audit; Token is nil
+// until the token was verified, and for who signed.
 type Grant struct {
 	Cluster     *registry.Cluster
 	Token       *podtoken.Token
 	Association *registry.Association
-	Role        *directory.Role
-	Decision    policy.Decision
+	Role        *directory.Role      // the association's first, where that has two
+	Target      *directory.Role      // the association's second, which the first has become; nil: none
+	First       *directory.Principal // the first role's session, on the way to the second role; nil: none
+	Decision    policy.Decision      // of the trust policy that was asked last
+	Own         *policy.Decision     // of the caller's own policies, where they were asked last
 	Session     *session.Session
 	Credentials session.Credentials
 	Stale       bool // the answer comes from a copy that could not be brought up to date
@@ -51,6 +55,9 @@ func (b *Broker) ForPod(ctx context.Context, caller *directory.Principal, cluste
 	}
 	if err = b.associate(g, caller); err == nil {
 		err = b.grantPod(ctx, g)
+	}
+	if err == nil && g.Target != nil {
+		err = b.passOn(ctx, g)
 	}
 	if err != nil && g.Stale {
 		return g, notKnown(err)
@@ -101,7 +108,7 @@ func bound(caller *directory.Principal, cluster *registry.Cluster, t *podtoken.T
 	return nil
 }
 
-// associate finds the token's association and its role, after the store's barrier: nothing acknowledged before the
+// associate finds the token's association and its roles, after the store's barrier: nothing acknowledged before the
 // question is missed. The cluster is looked up again, for it may be gone by now, or bound to its nodes.
 func (b *Broker) associate(g *Grant, caller *directory.Principal) error {
 	present, err := b.Registry.ClusterByID(g.Cluster.ID)
@@ -116,41 +123,83 @@ func (b *Broker) associate(g *Grant, caller *directory.Principal) error {
 		return err
 	}
 	g.Role, err = b.Directory.RoleByARN(g.Association.Role)
+	if target := g.Association.Target; err == nil && target != (arn.ARN{}) {
+		g.Target, err = b.Directory.RoleByARN(target)
+	}
 	if fault.Is(err, fault.NotFound) {
 		return unauthorized()
 	}
 	return err
 }
 
-// grantPod asks the role's trust policy and mints.
+// grantPod asks the trust policy of the association's role and mints.
 func (b *Broker) grantPod(ctx context.Context, g *Grant) error {
-	name := sessionName(g.Cluster.Name, g.Token.Pod.Name)
+	name, a := sessionName(g.Cluster.Name, g.Token.Pod.Name), g.Association
 	cluster := g.Cluster.ARN().String()
-	tags := podTags(g.Cluster.Name, cluster, g.Token)
+	actions := []string{"sts:AssumeRole", "sts:TagSession"}
+	var tags []session.Tag
+	if a.DisableTags {
+		actions = actions[:1]
+	} else {
+		tags = podTags(g.Cluster.Name, cluster, g.Token)
+	}
 	question := policy.Question{
 		Resource:  g.Role.ARN().String(),
 		Principal: policy.Principal{Kind: policy.Service, Names: []string{registry.Service}},
 		Context:   append(podContext(g.Cluster.Account, cluster, name, tags), policy.Clock(b.now())...),
 	}
 	trust := []*policy.Document{g.Role.Trust}
-	for _, action := range []string{"sts:AssumeRole", "sts:TagSession"} {
-		question.Action = action
+	for _, question.Action = range actions {
 		g.Decision = policy.Evaluate(&question, trust)
 		if g.Decision.Effect != policy.Allow {
 			return unauthorized()
 		}
 	}
-	now := b.now()
+	now, target := b.now(), ""
+	var policies []string
+	switch {
+	case g.Target != nil:
+		target = g.Target.ID
+	case a.Policy != "":
+		policies = []string{a.Policy}
+	}
 	g.Session = &session.Session{
-		Account: g.Role.Account, RoleID: g.Role.ID, RoleName: g.Role.Name, Name: name, Tags: tags,
+		Account: g.Role.Account, RoleID: g.Role.ID, RoleName: g.Role.Name, Name: name, Tags: tags, Policies: policies,
 		Issued: now, Expires: now.Add(PodSession),
 		Origin: &session.Origin{
 			Cluster: g.Cluster.ID, Namespace: g.Token.Namespace, ServiceAccount: g.Token.ServiceAccount,
 			PodName: g.Token.Pod.Name, PodUID: g.Token.Pod.UID, NodeName: g.Token.Node.Name, NodeUID: g.Token.Node.UID,
-			Association: g.Association.ID, Digest: session.Digest(g.Role.ID, "", "", false),
+			Association: a.ID, Digest: session.Digest(g.Role.ID, target, a.Policy, a.DisableTags),
 		},
 	}
 	var err error
+	g.Credentials, err = b.mint(ctx, g.Session)
+	return err
+}
+
+// passOn lets the session of the association's role become the target role, as if the pod had asked for that itself. The
+// pod gets only what comes of it; the association's policy narrows that and not the way to it, as at EKS.
+func (b *Broker) passOn(ctx context.Context, g *Grant) error {
+	name := g.Session.Name
+	var err error
+	if g.First, err = directory.SessionPrincipal(g.Role, g.Session); err != nil {
+		return err
+	}
+	g.Session, g.Credentials = nil, session.Credentials{}
+	made, err := b.assume(g, g.First, g.Target, &Assumption{
+		SessionName: name, ExternalID: g.Association.ExternalID(), Policies: Narrowing{Policy: g.Association.Policy},
+		Context: policy.Context{
+			{Key: "aws:RequestedRegion", Values: []string{b.Registry.Region()}},
+			{Key: "aws:SecureTransport", Values: []string{"true"}}, // it never leaves the process
+		},
+	})
+	if fault.Is(err, fault.Denied) {
+		return unauthorized()
+	}
+	if err != nil {
+		return err
+	}
+	g.Session = made
 	g.Credentials, err = b.mint(ctx, g.Session)
 	return err
 }
@@ -173,15 +222,7 @@ func podTags(name, clusterARN string, t *podtoken.Token) []session.Tag {
 
 // podContext is what a trust policy can ask about a pod's request.
 func podContext(account, clusterARN, name string, tags []session.Tag) policy.Context {
-	keys, values := make([]string, len(tags)), make([]string, len(tags))
-	ctx := make(policy.Context, 0, len(tags)+8)
-	for i, t := range tags {
-		keys[i], values[i] = t.Key, t.Value
-		ctx = append(ctx, policy.Entry{Key: "aws:RequestTag/" + t.Key, Values: values[i : i+1]})
-	}
-	return append(ctx,
-		policy.Entry{Key: "aws:TagKeys", Values: keys},
-		policy.Entry{Key: "sts:TransitiveTagKeys", Values: keys},
+	return append(appendTags(make(policy.Context, 0, len(tags)+8), tags),
 		policy.Entry{Key: "aws:SourceAccount", Values: []string{account}},
 		policy.Entry{Key: "aws:SourceArn", Values: []string{clusterARN}},
 		policy.Entry{Key: "sts:RoleSessionName", Values: []string{name}},

@@ -20,6 +20,7 @@ type WebIdentity struct {
 	SessionName string // 2 to 64 of [\w+=,.@-]
 	Token       string
 	Duration    time.Duration // 0: one hour; 15 min to the role's longest
+	Policies    Narrowing
 }
 
 var sessionNames = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
@@ -169,16 +170,19 @@ func (b *Broker) grantWebIdentity(ctx context.Context, g *Grant, in WebIdentity)
 	if g.Decision.Effect != policy.Allow {
 		return notAuthorized()
 	}
+	policies, err := in.Policies.documents()
+	if err != nil {
+		return err
+	}
 	now := b.now()
 	g.Session = &session.Session{
-		Account: g.Role.Account, RoleID: g.Role.ID, RoleName: g.Role.Name, Name: in.SessionName,
+		Account: g.Role.Account, RoleID: g.Role.ID, RoleName: g.Role.Name, Name: in.SessionName, Policies: policies,
 		Issued: now, Expires: now.Add(in.Duration),
 		Origin: &session.Origin{
 			Cluster: g.Cluster.ID, Namespace: g.Token.Namespace, ServiceAccount: g.Token.ServiceAccount,
 			PodName: g.Token.Pod.Name, PodUID: g.Token.Pod.UID, NodeName: g.Token.Node.Name, NodeUID: g.Token.Node.UID,
 		},
 	}
-	var err error
 	g.Credentials, err = b.mint(ctx, g.Session)
 	return err
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
-	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/store"
 )
@@ -23,6 +22,9 @@ type Association struct {
 	Cluster                   string // the cluster's name
 	Namespace, ServiceAccount string
 	Role                      arn.ARN
+	Target                    arn.ARN // the role that Role's session becomes in turn; zero: none
+	Policy                    string  // a session policy; "" is none
+	DisableTags               bool    // sessions without tags
 	Tags                      []directory.Tag
 	Created, Modified         time.Time
 	RequestToken              string
@@ -30,6 +32,14 @@ type Association struct {
 
 // ARN returns the association's name.
 func (a *Association) ARN() arn.ARN { return arn.Association(a.Region, a.Account, a.Cluster, a.ID) }
+
+// ExternalID is what the target role's trust policy may ask for as sts:ExternalId; "" without a target role.
+func (a *Association) ExternalID() string {
+	if a.Target == (arn.ARN{}) {
+		return ""
+	}
+	return strings.Join([]string{a.Region, a.Account, a.Cluster, a.Namespace, a.ServiceAccount}, "/")
+}
 
 // Service is the principal that a role must trust to be associated.
 const Service = "pods.eks.amazonaws.com"
@@ -54,6 +64,9 @@ type NewAssociation struct {
 	Account, Cluster          string // the cluster's name
 	Namespace, ServiceAccount string
 	Role                      string // an ARN
+	Target                    string // an ARN; "" is none
+	Policy                    string
+	DisableTags               bool
 	Tags                      []directory.Tag
 	RequestToken              string // a call repeated with it answers the same association
 }
@@ -69,8 +82,15 @@ func (r *Registry) CreateAssociation(ctx context.Context, in NewAssociation) (*A
 	if len(in.RequestToken) > 256 {
 		return nil, fault.New(fault.Invalid, "clientRequestToken: at most 256 characters are accepted, got %d", len(in.RequestToken))
 	}
+	target, err := targetRole(in.Target)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPolicy(in.Policy, in.DisableTags); err != nil {
+		return nil, err
+	}
 	var made *Association
-	err := r.store.Update(ctx, func(tx *store.Tx) error {
+	err = r.store.Update(ctx, func(tx *store.Tx) error {
 		cluster, err := r.readCluster(tx, in.Account, in.Cluster)
 		if err != nil {
 			return err
@@ -81,7 +101,7 @@ func (r *Registry) CreateAssociation(ctx context.Context, in NewAssociation) (*A
 			made = former
 			return err
 		}
-		role, err := r.roleToAssociate(in.Account, in.Role)
+		role, err := r.roleToAssociate(in.Account, in.Role, in.DisableTags)
 		if err != nil {
 			return err
 		}
@@ -99,7 +119,8 @@ func (r *Registry) CreateAssociation(ctx context.Context, in NewAssociation) (*A
 		now := r.now()
 		made = &Association{
 			ID: "a-" + randomText(17, lowerAlnum), ClusterID: cluster.ID, Account: in.Account, Region: r.region, Cluster: cluster.Name,
-			Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Role: role.ARN(), Tags: in.Tags, Created: now, Modified: now,
+			Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Role: role.ARN(),
+			Target: target, Policy: in.Policy, DisableTags: in.DisableTags, Tags: in.Tags, Created: now, Modified: now,
 			RequestToken: in.RequestToken,
 		}
 		return r.associations.Put(tx, key, made)
@@ -117,20 +138,55 @@ func (r *Registry) repeated(tx *store.Tx, cluster *Cluster, in NewAssociation) (
 		return nil, err
 	}
 	a := found[0]
-	if a.Namespace != in.Namespace || a.ServiceAccount != in.ServiceAccount || a.Role.String() != in.Role || !slices.Equal(a.Tags, in.Tags) {
+	target, err := targetRole(in.Target)
+	if err != nil {
+		return nil, err
+	}
+	if a.Namespace != in.Namespace || a.ServiceAccount != in.ServiceAccount || a.Role.String() != in.Role || a.Target != target ||
+		a.Policy != in.Policy || a.DisableTags != in.DisableTags || !slices.Equal(a.Tags, in.Tags) {
 		return nil, fault.New(fault.Invalid, "clientRequestToken %q was used with other parameters, for association %s", in.RequestToken, a.ID)
 	}
 	return a, nil
 }
 
-// UpdateAssociation gives the association another role. Sessions in flight go on.
-func (r *Registry) UpdateAssociation(ctx context.Context, account, cluster, id, role string) (*Association, error) {
-	return r.updateAssociation(ctx, account, cluster, id, func(a *Association) error {
-		found, err := r.roleToAssociate(account, role)
-		if err != nil {
+// AssociationChange is what UpdateAssociation takes. What is nil stays as it is.
+type AssociationChange struct {
+	Role        *string // an ARN
+	Target      *string // an ARN; "" takes the target role away
+	Policy      *string // "" takes the policy away
+	DisableTags *bool
+}
+
+// UpdateAssociation changes what the association grants. Sessions in flight go on.
+func (r *Registry) UpdateAssociation(ctx context.Context, account, cluster, id string, change AssociationChange) (*Association, error) {
+	return r.updateAssociation(ctx, account, cluster, id, func(a *Association) (err error) {
+		role := a.Role.String()
+		if change.Role != nil {
+			role = *change.Role
+		}
+		if change.Target != nil {
+			if a.Target, err = targetRole(*change.Target); err != nil {
+				return err
+			}
+		}
+		if change.Policy != nil {
+			a.Policy = *change.Policy
+		}
+		tagged := !a.DisableTags
+		if change.DisableTags != nil {
+			a.DisableTags = *change.DisableTags
+		}
+		if err := checkPolicy(a.Policy, a.DisableTags); err != nil {
 			return err
 		}
-		a.Role, a.Modified = found.ARN(), r.now()
+		if change.Role != nil || !a.DisableTags && !tagged {
+			found, err := r.roleToAssociate(account, role, a.DisableTags)
+			if err != nil {
+				return err
+			}
+			a.Role = found.ARN()
+		}
+		a.Modified = r.now()
 		return nil
 	})
 }
@@ -261,41 +317,13 @@ func (r *Registry) Digest(a *Association) ([32]byte, error) {
 	if err != nil {
 		return [32]byte{}, err
 	}
-	return session.Digest(role.ID, "", "", false), nil
-}
-
-// roleToAssociate returns the role after EKS's checks: it is of the cluster's account, exists, and trusts the service.
-func (r *Registry) roleToAssociate(account, name string) (*directory.Role, error) {
-	parsed, err := arn.Parse(name)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "roleArn: %w", err)
+	target := ""
+	if a.Target != (arn.ARN{}) {
+		second, err := r.directory.RoleByARN(a.Target)
+		if err != nil {
+			return [32]byte{}, err
+		}
+		target = second.ID
 	}
-	if _, _, ok := parsed.RoleName(); !ok {
-		return nil, fault.New(fault.Invalid, "roleArn %q: the ARN of an IAM role is accepted", name)
-	}
-	if parsed.Account != account {
-		return nil, fault.New(fault.CrossAccount, "Cross-account pass role is not allowed.")
-	}
-	role, err := r.directory.RoleByARN(parsed)
-	if fault.Is(err, fault.NotFound) {
-		return nil, fault.New(fault.Invalid, "Role provided in the request does not exist.")
-	}
-	if err != nil {
-		return nil, err
-	}
-	service := policy.Principal{Kind: policy.Service, Names: []string{Service}}
-	if !role.Trust.Names(service, "sts:AssumeRole") || !role.Trust.Names(service, "sts:TagSession") {
-		return nil, fault.New(fault.Invalid, "Trust policy of the role provided is invalid.")
-	}
-	return role, nil
-}
-
-func checkNames(namespace, serviceAccount string) error {
-	if len(namespace) > 63 || !namespaceName.MatchString(namespace) {
-		return fault.New(fault.Invalid, "The parameter namespace contains invalid characters. It should conform to the regular expression %s and have at most 63 characters: %q", namespacePattern, namespace)
-	}
-	if len(serviceAccount) > 253 || !serviceAccountName.MatchString(serviceAccount) {
-		return fault.New(fault.Invalid, "The parameter serviceAccount contains invalid characters. It should conform to the regular expression %s and have at most 253 characters: %q", serviceAccountPattern, serviceAccount)
-	}
-	return nil
+	return session.Digest(role.ID, target, a.Policy, a.DisableTags), nil
 }

@@ -197,6 +197,8 @@ func TestAssociationsAreListedInPages(t *testing.T) {
 	}
 }
 
+func toRole(name string) AssociationChange { return AssociationChange{Role: &name} }
+
 func TestUpdateTagAndDeleteAssociation(t *testing.T) {
 	w := fresh(t)
 	c, other := w.join(t, one, "prod"), w.join(t, one, "test")
@@ -204,16 +206,16 @@ func TestUpdateTagAndDeleteAssociation(t *testing.T) {
 	second := w.role(t, one, "second")
 	w.clock.pass(time.Minute)
 
-	changed, err := w.UpdateAssociation(t.Context(), one, "prod", a.ID, second)
+	changed, err := w.UpdateAssociation(t.Context(), one, "prod", a.ID, toRole(second))
 	must(t, err)
 	want := *a
 	want.Role.Resource, want.Modified = "role/second", w.clock.now()
 	if diff := cmp.Diff(&want, changed); diff != "" {
 		t.Errorf("UpdateAssociation (-want +got):\n%s", diff)
 	}
-	_, err = w.UpdateAssociation(t.Context(), one, "prod", a.ID, second+"s")
+	_, err = w.UpdateAssociation(t.Context(), one, "prod", a.ID, toRole(second+"s"))
 	wants(t, "to a role that does not exist", err, fault.Invalid)
-	_, err = w.UpdateAssociation(t.Context(), one, "prod", a.ID, strings.Replace(second, one, two, 1))
+	_, err = w.UpdateAssociation(t.Context(), one, "prod", a.ID, toRole(strings.Replace(second, one, two, 1)))
 	wants(t, "to a role of another account", err, fault.CrossAccount)
 
 	_, err = w.TagAssociation(t.Context(), one, "prod", a.ID, []directory.Tag{{Key: "b", Value: "1"}, {Key: "a", Value: "1"}}, nil)
@@ -240,7 +242,7 @@ func TestUpdateTagAndDeleteAssociation(t *testing.T) {
 	}
 	for name, call := range map[string]func() error{
 		"AssociationByID":   func() error { _, err := w.AssociationByID(one, "prod", a.ID); return err },
-		"UpdateAssociation": func() error { _, err := w.UpdateAssociation(t.Context(), one, "prod", a.ID, second); return err },
+		"UpdateAssociation": func() error { _, err := w.UpdateAssociation(t.Context(), one, "prod", a.ID, toRole(second)); return err },
 		"DeleteAssociation": func() error { _, err := w.DeleteAssociation(t.Context(), one, "prod", a.ID); return err },
 		"TagAssociation":    func() error { _, err := w.TagAssociation(t.Context(), one, "prod", a.ID, nil, nil); return err },
 	} {

@@ -180,7 +180,7 @@ func TestAnotherAccountsClusterIsNotFound(t *testing.T) {
 			"TagCluster":      func() error { _, err := w.TagCluster(t.Context(), account, "prod", nil, nil); return err },
 			"TagAssociation":  func() error { _, err := w.TagAssociation(t.Context(), account, "prod", a.ID, nil, nil); return err },
 			"UpdateAssociation": func() error {
-				_, err := w.UpdateAssociation(t.Context(), account, "prod", a.ID, a.Role.String())
+				_, err := w.UpdateAssociation(t.Context(), account, "prod", a.ID, toRole(a.Role.String()))
 				return err
 			},
 			"DeleteAssociation": func() error { _, err := w.DeleteAssociation(t.Context(), account, "prod", a.ID); return err },

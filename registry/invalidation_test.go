@@ -56,7 +56,7 @@ func endings() []ending {
 			return err
 		}, []Invalidation{{ByServiceAccount, "ns/new"}}, nil},
 		{"changed", func(w *world, ctx context.Context, c *Cluster, a *Association) error {
-			_, err := w.UpdateAssociation(ctx, one, c.Name, a.ID, "arn:aws:iam::"+one+":role/second")
+			_, err := w.UpdateAssociation(ctx, one, c.Name, a.ID, toRole("arn:aws:iam::"+one+":role/second"))
 			return err
 		}, []Invalidation{{ByServiceAccount, "ns/sa"}}, nil},
 		{"tagged", func(w *world, ctx context.Context, c *Cluster, a *Association) error {

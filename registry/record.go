@@ -112,6 +112,9 @@ type associationV1 struct {
 	Namespace      string            `json:"namespace"`
 	ServiceAccount string            `json:"serviceAccount"`
 	Role           string            `json:"role"`
+	Target         string            `json:"targetRole,omitempty"`
+	Policy         string            `json:"policy,omitempty"`
+	DisableTags    bool              `json:"disableTags,omitempty"`
 	Tags           []directory.TagV1 `json:"tags,omitempty"`
 	Created        time.Time         `json:"created"`
 	Modified       time.Time         `json:"modified"`
@@ -121,10 +124,15 @@ type associationV1 struct {
 var associationCodec = store.Codec[*Association]{
 	Version: 1,
 	Encode: func(_ *store.Sealer, _ string, a *Association) ([]byte, error) {
-		return json.Marshal(associationV1{
-			a.ID, a.ClusterID, a.Account, a.Region, a.Cluster, a.Namespace, a.ServiceAccount, a.Role.String(), directory.EncodeTags(a.Tags),
-			a.Created, a.Modified, a.RequestToken,
-		})
+		r := associationV1{
+			ID: a.ID, ClusterID: a.ClusterID, Account: a.Account, Region: a.Region, Cluster: a.Cluster, Namespace: a.Namespace,
+			ServiceAccount: a.ServiceAccount, Role: a.Role.String(), Policy: a.Policy, DisableTags: a.DisableTags,
+			Tags: directory.EncodeTags(a.Tags), Created: a.Created, Modified: a.Modified, RequestToken: a.RequestToken,
+		}
+		if a.Target != (arn.ARN{}) {
+			r.Target = a.Target.String()
+		}
+		return json.Marshal(r)
 	},
 	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Association, error) {
 		var r associationV1
@@ -132,9 +140,14 @@ var associationCodec = store.Codec[*Association]{
 			return nil, err
 		}
 		role, err := arn.Parse(r.Role)
+		if err != nil {
+			return nil, err
+		}
+		target, err := targetRole(r.Target)
 		return &Association{
-			r.ID, r.ClusterID, r.Account, r.Region, r.Cluster, r.Namespace, r.ServiceAccount, role, directory.DecodeTags(r.Tags),
-			r.Created, r.Modified, r.RequestToken,
+			ID: r.ID, ClusterID: r.ClusterID, Account: r.Account, Region: r.Region, Cluster: r.Cluster, Namespace: r.Namespace,
+			ServiceAccount: r.ServiceAccount, Role: role, Target: target, Policy: r.Policy, DisableTags: r.DisableTags,
+			Tags: directory.DecodeTags(r.Tags), Created: r.Created, Modified: r.Modified, RequestToken: r.RequestToken,
 		}, err
 	},
 }

@@ -29,7 +29,7 @@ func TestDeletingEndsASessionAndCreatingAgainHealsIt(t *testing.T) {
 
 	again := w.associate(t, c, "ns", "sa", role)
 	wants(t, "created again", w.Honours(s), accepted)
-	_, err := w.UpdateAssociation(t.Context(), one, "prod", again.ID, second)
+	_, err := w.UpdateAssociation(t.Context(), one, "prod", again.ID, toRole(second))
 	must(t, err)
 	wants(t, "the new one changed to another role", w.Honours(s), fault.ExpiredCredentials)
 	inFlight := w.podSession(t, again)

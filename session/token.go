@@ -57,8 +57,7 @@ func Mint(s *Session, account, server Key) (Credentials, error) {
 	token := s.appendTo(make([]byte, headerSize, 1024))
 	size := len(token) - headerSize
 	if size > maxPacked {
-		return Credentials{}, fault.New(fault.Limit,
-			"The packed session takes %d%% of the allotted %d bytes: use fewer or shorter tags and session policies", percent(size), maxPacked)
+		return Credentials{}, tooLarge(s, percent(size))
 	}
 	var random [saltSize + 10]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -82,6 +81,14 @@ func Mint(s *Session, account, server Key) (Credentials, error) {
 	return Credentials{
 		AccessKeyID: keyID, SecretAccessKey: secret, SessionToken: string(strict.AppendEncode(text[:0], token)), Expires: s.Expires,
 	}, nil
+}
+
+// tooLarge says in STS's words what may be left out.
+func tooLarge(s *Session, percent int) error {
+	if len(s.Policies) > 0 {
+		return fault.New(fault.Limit, "Packed policy consumes %d%% of allotted space, please use smaller policy.", percent)
+	}
+	return fault.New(fault.Limit, "Packed size of session tags consumes %d%% of allotted space.", percent)
 }
 
 // mintable refuses what would not survive the packed form, and keys that were never filled in: all of it a defect of

@@ -21,6 +21,9 @@ type association struct {
 	CreatedAt          api.Epoch         `json:"createdAt"`
 	ModifiedAt         api.Epoch         `json:"modifiedAt"`
 	DisableSessionTags bool              `json:"disableSessionTags"`
+	TargetRoleARN      string            `json:"targetRoleArn,omitempty"`
+	ExternalID         string            `json:"externalId,omitempty"`
+	Policy             string            `json:"policy,omitempty"`
 }
 
 type associationResponse struct {
@@ -28,11 +31,16 @@ type associationResponse struct {
 }
 
 func fromAssociation(a *registry.Association) associationResponse {
-	return associationResponse{association{
+	out := association{
 		ClusterName: a.Cluster, Namespace: a.Namespace, ServiceAccount: a.ServiceAccount, RoleARN: a.Role.String(),
 		AssociationARN: a.ARN().String(), AssociationID: a.ID, Tags: fromTags(a.Tags),
 		CreatedAt: api.Epoch(a.Created), ModifiedAt: api.Epoch(a.Modified),
-	}}
+		DisableSessionTags: a.DisableTags, ExternalID: a.ExternalID(), Policy: a.Policy,
+	}
+	if a.Target != (arn.ARN{}) {
+		out.TargetRoleARN = a.Target.String()
+	}
+	return associationResponse{out}
 }
 
 type associationSummary struct {
@@ -43,29 +51,15 @@ type associationSummary struct {
 	AssociationID  string `json:"associationId"`
 }
 
-// refuseUnhonoured refuses, by name, the members that the broker does not honour yet, since nothing is stored that is not
-// enforced.
-func refuseUnhonoured(targetRoleARN, policy *string, disableSessionTags *bool) error {
-	switch {
-	case targetRoleARN != nil && *targetRoleARN != "":
-		return fault.New(fault.Invalid, "The parameter targetRoleArn is not supported yet: leave it out.")
-	case policy != nil && *policy != "":
-		return fault.New(fault.Invalid, "The parameter policy is not supported yet: leave it out.")
-	case disableSessionTags != nil && *disableSessionTags:
-		return fault.New(fault.Invalid, "The parameter disableSessionTags is not supported yet: leave it out or give false.")
-	}
-	return nil
-}
-
 type createRequest struct {
 	Namespace          string            `json:"namespace"`
 	ServiceAccount     string            `json:"serviceAccount"`
 	RoleARN            string            `json:"roleArn"`
 	ClientRequestToken string            `json:"clientRequestToken"`
 	Tags               map[string]string `json:"tags"`
-	TargetRoleARN      *string           `json:"targetRoleArn"`
-	Policy             *string           `json:"policy"`
-	DisableSessionTags *bool             `json:"disableSessionTags"`
+	TargetRoleARN      string            `json:"targetRoleArn"`
+	Policy             string            `json:"policy"`
+	DisableSessionTags bool              `json:"disableSessionTags"`
 }
 
 func (d *door) createAssociation(ctx context.Context, c *api.Call) (any, error) {
@@ -76,6 +70,7 @@ func (d *door) createAssociation(ctx context.Context, c *api.Call) (any, error) 
 	name := c.Labels["name"]
 	c.Event.RequestParameters = map[string]any{
 		"name": name, "namespace": in.Namespace, "serviceAccount": in.ServiceAccount, "roleArn": in.RoleARN, "tags": in.Tags,
+		"targetRoleArn": in.TargetRoleARN, "policy": in.Policy, "disableSessionTags": in.DisableSessionTags,
 	}
 	clusterARN := arn.Cluster(c.Region(), c.Caller.Account, name).String()
 	if err := c.Authorize("eks:CreatePodIdentityAssociation", clusterARN); err != nil {
@@ -87,14 +82,12 @@ func (d *door) createAssociation(ctx context.Context, c *api.Call) (any, error) 
 	if err := required("namespace", in.Namespace, "serviceAccount", in.ServiceAccount, "roleArn", in.RoleARN); err != nil {
 		return nil, err
 	}
-	if err := refuseUnhonoured(in.TargetRoleARN, in.Policy, in.DisableSessionTags); err != nil {
-		return nil, err
-	}
 	if err := authorizePassRole(c, in.RoleARN); err != nil {
 		return nil, err
 	}
 	made, err := d.registry.CreateAssociation(ctx, registry.NewAssociation{
 		Account: c.Caller.Account, Cluster: name, Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Role: in.RoleARN,
+		Target: in.TargetRoleARN, Policy: in.Policy, DisableTags: in.DisableSessionTags,
 		Tags: toTags(in.Tags), RequestToken: in.ClientRequestToken,
 	})
 	if err != nil {
@@ -117,31 +110,55 @@ func (d *door) updateAssociation(ctx context.Context, c *api.Call) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if in.RoleARN != nil {
-		c.Event.RequestParameters = map[string]any{"roleArn": *in.RoleARN}
-	}
+	c.Event.RequestParameters = in.shown()
 	name, id, err := d.authorizeAssociation(c, "eks:UpdatePodIdentityAssociation")
 	if err != nil {
 		return nil, err
 	}
-	if err := refuseUnhonoured(in.TargetRoleARN, in.Policy, in.DisableSessionTags); err != nil {
-		return nil, err
-	}
-	if in.RoleARN == nil {
+	if in == (updateRequest{}) {
 		found, err := d.registry.AssociationByID(c.Caller.Account, name, id)
 		if err != nil {
 			return nil, err
 		}
 		return fromAssociation(found), nil // what it asks for is so already
 	}
-	if err := authorizePassRole(c, *in.RoleARN); err != nil {
+	if err := d.authorizeChange(c, name, id, in.RoleARN); err != nil {
 		return nil, err
 	}
-	changed, err := d.registry.UpdateAssociation(ctx, c.Caller.Account, name, id, *in.RoleARN)
+	changed, err := d.registry.UpdateAssociation(ctx, c.Caller.Account, name, id, registry.AssociationChange{
+		Role: in.RoleARN, Target: in.TargetRoleARN, Policy: in.Policy, DisableTags: in.DisableSessionTags,
+	})
 	if err != nil {
 		return nil, err
 	}
 	return fromAssociation(changed), nil
+}
+
+// shown are the members that the request has.
+func (in *updateRequest) shown() map[string]any {
+	all := map[string]any{}
+	for name, text := range map[string]*string{"roleArn": in.RoleARN, "targetRoleArn": in.TargetRoleARN, "policy": in.Policy} {
+		if text != nil {
+			all[name] = *text
+		}
+	}
+	if in.DisableSessionTags != nil {
+		all["disableSessionTags"] = *in.DisableSessionTags
+	}
+	return all
+}
+
+// authorizeChange asks whether the caller may hand over the role that the association will have. A change that leaves the
+// role alone hands it over too: to who gets more from it, or something else.
+func (d *door) authorizeChange(c *api.Call, cluster, id string, role *string) error {
+	if role != nil {
+		return authorizePassRole(c, *role)
+	}
+	found, err := d.registry.AssociationByID(c.Caller.Account, cluster, id)
+	if err != nil {
+		return err
+	}
+	return authorizePassRole(c, found.Role.String())
 }
 
 func (d *door) describeAssociation(_ context.Context, c *api.Call) (any, error) {

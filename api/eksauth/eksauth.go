@@ -5,13 +5,16 @@ package eksauth
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/broker"
+	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/registry"
+	"github.com/openlanyard/lanyard/session"
 )
 
 // Errors is EKS Auth's table of codes. Agents drop a pod's credentials on ResourceNotFoundException,
@@ -63,8 +66,8 @@ func (d *door) assumeRole(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	assumed := arn.AssumedRole(grant.Session.Account, grant.Session.RoleName, grant.Session.Name).String()
-	c.More = []*audit.Event{assumeRoleRecord(c, grant, assumed)}
+	assumed, _ := api.Assumed(grant.Session)
+	c.More = records(c, grant)
 	return answer(grant, assumed), nil
 }
 
@@ -86,39 +89,59 @@ func note(c *api.Call, g *broker.Grant) {
 	if g.Decision.Statement != nil {
 		c.Note("decision/trust", api.Reason(g.Decision))
 	}
+	if g.Own != nil { // there is a target role, and it was asked about
+		c.Note("decision/identity", api.Reason(*g.Own))
+	}
 	if g.Stale {
 		c.Note("stale", true)
 	}
 }
 
-// assumeRoleRecord is the second record of the same decision: the role assumed by the service, with the session's tags.
-func assumeRoleRecord(c *api.Call, g *broker.Grant, assumed string) *audit.Event {
-	s, role := g.Session, g.Role.ARN().String()
-	tags, keys := make([]audit.Tag, len(s.Tags)), make([]string, len(s.Tags))
-	for i, t := range s.Tags {
-		tags[i], keys[i] = audit.Tag{Key: t.Key, Value: t.Value}, t.Key
+// records are the further records of the same decision: the role assumed by the service, with the session's tags, and the
+// target role assumed by that session, which both accounts are told.
+func records(c *api.Call, g *broker.Grant) []*audit.Event {
+	if g.Target == nil {
+		return []*audit.Event{byService(c, g.Role, g.Session)}
+	}
+	onward := assumeRoleRecord(c, g.Target, g.Session, g.First.Session)
+	onward.UserIdentity, onward.RecipientAccountID = api.Identity(g.First), g.First.Account
+	onward.UserIdentity.InvokedBy = registry.Service
+	parameters, _ := onward.RequestParameters.(audit.Object)
+	onward.RequestParameters = parameters.Set("externalId", g.Association.ExternalID())
+	all := []*audit.Event{byService(c, g.Role, g.First.Session), onward}
+	if g.Target.Account != g.Role.Account {
+		all = append(all, api.ForRoleAccount(onward, g.First, g.Target))
+	}
+	return all
+}
+
+func byService(c *api.Call, role *directory.Role, s *session.Session) *audit.Event {
+	e := assumeRoleRecord(c, role, s, nil)
+	e.UserIdentity, e.RecipientAccountID = audit.UserIdentity{Type: "AWSService", InvokedBy: registry.Service}, s.Account
+	return e
+}
+
+// assumeRoleRecord is the record of a session that was made for a pod, as yet without who made it.
+func assumeRoleRecord(c *api.Call, role *directory.Role, s, former *session.Session) *audit.Event {
+	parameters := append(make(audit.Object, 0, 8),
+		audit.Member{Name: "durationSeconds", Value: int(s.Expires.Sub(s.Issued) / time.Second)},
+		audit.Member{Name: "roleArn", Value: role.ARN().String()},
+		audit.Member{Name: "roleSessionName", Value: s.Name},
+	)
+	tags, transitive, incoming := api.SessionTags(s, former)
+	if len(incoming) > 0 {
+		parameters = append(parameters, audit.Member{Name: "incomingTransitiveTags", Value: incoming})
+	}
+	if len(s.Policies) > 0 {
+		parameters = append(parameters, audit.Member{Name: "policy", Value: s.Policies[0]})
+	}
+	if len(tags) > 0 {
+		parameters = append(parameters,
+			audit.Member{Name: "tags", Value: tags}, audit.Member{Name: "transitiveTagKeys", Value: transitive})
 	}
 	return &audit.Event{
 		EventVersion: "1.08", EventTime: c.Started, EventSource: "sts.amazonaws.com", EventName: "AssumeRole", AWSRegion: c.Region(),
-		UserIdentity:    audit.UserIdentity{Type: "AWSService", InvokedBy: registry.Service},
 		SourceIPAddress: registry.Service, UserAgent: registry.Service, RequestID: c.ID, ReadOnly: true, ManagementEvent: true,
-		RecipientAccountID: s.Account,
-		RequestParameters: audit.Object{
-			{Name: "durationSeconds", Value: int(broker.PodSession.Seconds())},
-			{Name: "roleArn", Value: role},
-			{Name: "roleSessionName", Value: s.Name},
-			{Name: "tags", Value: tags},
-			{Name: "transitiveTagKeys", Value: keys},
-		},
-		ResponseElements: audit.Object{
-			{Name: "assumedRoleUser", Value: audit.Object{
-				{Name: "arn", Value: assumed}, {Name: "assumedRoleId", Value: s.RoleID + ":" + s.Name},
-			}},
-			{Name: "credentials", Value: audit.Object{
-				{Name: "accessKeyId", Value: s.AccessKeyID}, {Name: "expiration", Value: s.Expires}, {Name: "sessionToken", Value: audit.Hidden},
-			}},
-			{Name: "packedPolicySize", Value: s.PackedPercent()},
-		},
-		Resources: []audit.Resource{{AccountID: s.Account, Type: "AWS::IAM::Role", ARN: role}},
+		RequestParameters: parameters, ResponseElements: api.AssumedElements(s), Resources: api.AssumedResource(role),
 	}
 }

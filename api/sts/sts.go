@@ -1,19 +1,16 @@
-// Package sts is the door that speaks STS's wire: who am I, and a role by web identity
+// Package sts is the door that speaks STS's wire: who am I, and a role by what the caller may or by web identity
 // (https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html).
 package sts
 
 import (
 	"context"
 	"net/http"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/openlanyard/lanyard/api"
-	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/broker"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/session"
 )
 
 // Errors is STS's table of codes.
@@ -38,6 +35,7 @@ func New(b *broker.Broker) *api.Door {
 	d := &door{broker: b}
 	return api.Query("sts", "sts.amazonaws.com", "2011-06-15", Errors, []api.Operation{
 		{Name: "GetCallerIdentity", ReadOnly: true, Presigned: true, Serve: getCallerIdentity},
+		{Name: "AssumeRole", ReadOnly: true, Serve: d.assumeRole},
 		// Not Reserved: who asks is nobody yet, and a role that this replica misses may keep a place for half a second.
 		{Name: "AssumeRoleWithWebIdentity", ReadOnly: true, Unsigned: true, Serve: d.assumeRoleWithWebIdentity},
 	})
@@ -76,6 +74,10 @@ type credentials struct {
 	Expiration      api.Instant `xml:"Expiration"`
 }
 
+func fromCredentials(c session.Credentials) credentials {
+	return credentials{c.AccessKeyID, c.SecretAccessKey, c.SessionToken, api.Instant(c.Expires)}
+}
+
 func (d *door) assumeRoleWithWebIdentity(ctx context.Context, c *api.Call) (any, error) {
 	c.Open() // the token and the role's trust policy decide
 	c.Shown = &api.Shown{}
@@ -85,18 +87,19 @@ func (d *door) assumeRoleWithWebIdentity(ctx context.Context, c *api.Call) (any,
 	}
 	c.Event.RequestParameters = map[string]any{"roleArn": in[0], "roleSessionName": in[1]}
 	c.Shown.Token = in[2]
-	if err := refuseUnhonoured(c); err != nil {
+	if err := refuse(c, "ProviderId"); err != nil {
 		return nil, err
 	}
-	seconds, given, err := c.Number("DurationSeconds")
+	policies, err := narrowing(c)
 	if err != nil {
 		return nil, err
 	}
-	if given && seconds <= 0 {
-		return nil, fault.New(fault.Invalid, "durationSeconds %d: 900 to 43200 are accepted", seconds)
+	length, err := duration(c)
+	if err != nil {
+		return nil, err
 	}
 	grant, err := d.broker.ForWebIdentity(ctx, broker.WebIdentity{
-		Role: in[0], SessionName: in[1], Token: in[2], Duration: time.Duration(seconds) * time.Second,
+		Role: in[0], SessionName: in[1], Token: in[2], Duration: length, Policies: policies,
 	})
 	c.Shown.Verified = grant.Token != nil
 	identify(c, grant)
@@ -104,36 +107,12 @@ func (d *door) assumeRoleWithWebIdentity(ctx context.Context, c *api.Call) (any,
 		return nil, err
 	}
 	s := grant.Session
-	assumed := assumedRole{arn.AssumedRole(s.Account, s.RoleName, s.Name).String(), s.RoleID + ":" + s.Name}
-	c.Event.ResponseElements = map[string]any{
-		"assumedRoleUser": map[string]any{"arn": assumed.ARN, "assumedRoleId": assumed.ID},
-		"credentials":     map[string]any{"accessKeyId": s.AccessKeyID, "sessionToken": audit.Hidden, "expiration": s.Expires},
-	}
+	name, id := api.Assumed(s)
+	c.Event.ResponseElements = api.AssumedElements(s)
 	return webIdentityResult{
-		Subject: grant.Token.Subject, Audience: grant.Token.Audience, Provider: grant.Cluster.ARN().String(), AssumedRoleUser: assumed,
-		Credentials: credentials{
-			grant.Credentials.AccessKeyID, grant.Credentials.SecretAccessKey, grant.Credentials.SessionToken, api.Instant(grant.Credentials.Expires),
-		},
-		PackedPolicySize: s.PackedPercent(),
+		Subject: grant.Token.Subject, Audience: grant.Token.Audience, Provider: grant.Cluster.ARN().String(),
+		AssumedRoleUser: assumedRole{name, id}, Credentials: fromCredentials(grant.Credentials), PackedPolicySize: s.PackedPercent(),
 	}, nil
-}
-
-// refuseUnhonoured refuses, by name, what would narrow the session, since nothing enforces it yet. Of a list, no spelling
-// of a member is let through.
-func refuseUnhonoured(c *api.Call) error {
-	var given []string
-	for key, values := range c.Form {
-		switch {
-		case strings.HasPrefix(key, "PolicyArns"):
-			given = append(given, "PolicyArns")
-		case (key == "Policy" || key == "ProviderId") && values[0] != "":
-			given = append(given, key)
-		}
-	}
-	if len(given) == 0 {
-		return nil
-	}
-	return fault.New(fault.Unsupported, "The parameter %s is not supported yet: leave it out.", slices.Min(given))
 }
 
 // identify says in the record who showed the token, once that is verified.
