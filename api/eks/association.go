@@ -68,9 +68,17 @@ func (d *door) createAssociation(ctx context.Context, c *api.Call) (any, error) 
 		return nil, err
 	}
 	name := c.Labels["name"]
-	c.Event.RequestParameters = map[string]any{
+	parameters := map[string]any{
 		"name": name, "namespace": in.Namespace, "serviceAccount": in.ServiceAccount, "roleArn": in.RoleARN, "tags": in.Tags,
-		"targetRoleArn": in.TargetRoleARN, "policy": in.Policy, "disableSessionTags": in.DisableSessionTags,
+	}
+	c.Event.RequestParameters = parameters
+	for member, text := range map[string]string{"targetRoleArn": in.TargetRoleARN, "policy": in.Policy} {
+		if text != "" {
+			parameters[member] = text
+		}
+	}
+	if in.DisableSessionTags {
+		parameters["disableSessionTags"] = true
 	}
 	clusterARN := arn.Cluster(c.Region(), c.Caller.Account, name).String()
 	if err := c.Authorize("eks:CreatePodIdentityAssociation", clusterARN); err != nil {
