@@ -51,7 +51,7 @@ func (w *world) caller(t testing.TB, account, role string, edit func(*session.Se
 	return p
 }
 
-// allow gives a role its only identity policy; "" takes it away.
+// allow gives a role its only identity policy, or takes it away with "".
 func (w *world) allow(t testing.TB, account, role, document string) {
 	t.Helper()
 	if document == "" {
@@ -81,6 +81,14 @@ func withTags(tags ...session.Tag) func(*session.Session) {
 // TestWhoMayAssumeARole is STS's rule: the role's trust policy always, the caller's own too, unless the role is of the same
 // account and its trust policy names the caller itself. Beside each allowance stands what takes it away.
 func TestWhoMayAssumeARole(t *testing.T) {
+	w := fresh(t)
+	w.role(t, one, "me", "")
+	for _, account := range []string{one, two} {
+		_, err := w.Directory.CreateRole(t.Context(), directory.NewRole{
+			Account: account, Name: "there", Trust: podTrust, Tags: []directory.Tag{{Key: "env", Value: "test"}},
+		})
+		must(t, err)
+	}
 	me, mine := "arn:aws:iam::"+one+":role/me", "arn:aws:sts::"+one+":assumed-role/me/me"
 	blue, green := session.Tag{Key: "team", Value: "blue", Transitive: true}, session.Tag{Key: "shift", Value: "late"}
 	external := func(id string) func(*Assumption) { return func(in *Assumption) { in.ExternalID = id } }
@@ -157,14 +165,13 @@ func TestWhoMayAssumeARole(t *testing.T) {
 		{"another tag of the role", one, trusts(root(one), ""), strings.Replace(may(assumeAll), `"*"}`, `"*"`+when(`"StringEquals":{"aws:ResourceTag/env":"prod"}`)+`}`, 1), nil, nil, fault.Denied, "sts:AssumeRole"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := fresh(t)
-			w.role(t, one, "me", "")
-			if c.own != "" {
-				w.allow(t, one, "me", c.own)
+			own := c.own
+			if own == "" {
+				own = may(`"s3:*"`)
 			}
-			r, err := w.Directory.CreateRole(t.Context(), directory.NewRole{
-				Account: c.account, Name: "there", Trust: c.trust, Tags: []directory.Tag{{Key: "env", Value: "test"}},
-			})
+			w.allow(t, one, "me", own)
+			must(t, w.Directory.UpdateTrust(t.Context(), c.account, "there", c.trust))
+			r, err := w.Directory.Role(c.account, "there")
 			must(t, err)
 			g, err := w.assumeRole(t, w.caller(t, one, "me", c.session), r.ARN().String(), c.in)
 			wants(t, "ForCaller", g, err, c.want)

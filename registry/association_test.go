@@ -241,8 +241,11 @@ func TestUpdateTagAndDeleteAssociation(t *testing.T) {
 		t.Errorf("DeleteAssociation: got %+v, %v", gone, err)
 	}
 	for name, call := range map[string]func() error{
-		"AssociationByID":   func() error { _, err := w.AssociationByID(one, "prod", a.ID); return err },
-		"UpdateAssociation": func() error { _, err := w.UpdateAssociation(t.Context(), one, "prod", a.ID, toRole(second)); return err },
+		"AssociationByID": func() error { _, err := w.AssociationByID(one, "prod", a.ID); return err },
+		"UpdateAssociation": func() error {
+			_, err := w.UpdateAssociation(t.Context(), one, "prod", a.ID, toRole(second))
+			return err
+		},
 		"DeleteAssociation": func() error { _, err := w.DeleteAssociation(t.Context(), one, "prod", a.ID); return err },
 		"TagAssociation":    func() error { _, err := w.TagAssociation(t.Context(), one, "prod", a.ID, nil, nil); return err },
 	} {

@@ -27,6 +27,7 @@ func TestRecordsSurviveARestart(t *testing.T) {
 	must(t, err)
 	_, err = w.CreateAssociation(t.Context(), NewAssociation{
 		Account: one, Cluster: "prod", Namespace: "ns", ServiceAccount: "sa", Role: w.role(t, one, "app"), RequestToken: "u",
+		Target: targetName, Policy: narrow, DisableTags: true,
 		Tags: []directory.Tag{{Key: "a", Value: ""}},
 	})
 	must(t, err)
