@@ -13,6 +13,8 @@ import (
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -41,6 +43,7 @@ type Config struct {
 
 	Logger     *slog.Logger          // nil: silent. Neither tokens nor credentials are ever logged
 	Registerer prometheus.Registerer // nil: metrics are counted and not shown
+	Traces     trace.TracerProvider  // nil: no traces
 	Now        func() time.Time      // nil: time.Now
 }
 
@@ -54,6 +57,7 @@ type Agent struct {
 	now       func() time.Time
 
 	metrics  *metrics
+	tracer   trace.Tracer
 	upstream *upstream
 	watcher  watcher
 	gate     *gate
@@ -94,6 +98,7 @@ func New(cfg Config) (*Agent, error) {
 		log:       cfg.Logger,
 		now:       cfg.Now,
 		metrics:   m,
+		tracer:    cfg.Traces.Tracer("github.com/openlanyard/lanyard/agent"),
 		upstream: &upstream{
 			url:    cfg.Endpoint + "/clusters/" + cfg.Cluster + "/assume-role-for-pod-identity",
 			region: cfg.Region,
@@ -178,6 +183,9 @@ func (c *Config) complete() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Traces == nil {
+		c.Traces = noop.NewTracerProvider()
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -59,6 +59,7 @@ type fakeUpstream struct {
 	exchange func(w http.ResponseWriter, token string) bool // answers itself: true
 	sts      func(w http.ResponseWriter) bool
 	stream   func(w http.ResponseWriter, r *http.Request, asked string) // nil: the server has none
+	seen     func(*http.Request)                                        // is shown each question to EKS Auth
 	forms    []map[string][]string
 	stale    map[string]bool // access keys that are refused
 }
@@ -148,6 +149,9 @@ func (f *fakeUpstream) webIdentity(w http.ResponseWriter, r *http.Request) {
 
 func (f *fakeUpstream) assume(w http.ResponseWriter, r *http.Request) {
 	n := f.calls.Add(1)
+	if f.seen != nil {
+		f.seen(r)
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the agent gave up

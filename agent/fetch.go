@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/openlanyard/lanyard/fault"
 )
 
@@ -78,6 +81,8 @@ func (a *Agent) miss(ctx context.Context, k key, t podToken, addr netip.Addr) (a
 // tells that the token is worth nothing any more ends what is held for it. What was invalidated during the call is asked
 // for once more, and kept only if that was not.
 func (a *Agent) ask(ctx context.Context, k key, t podToken) (answer, error) {
+	ctx, span := a.tracer.Start(ctx, "AssumeRoleForPodIdentity", trace.WithSpanKind(trace.SpanKindClient))
+	defer span.End()
 	for again := true; ; again = false {
 		since, start := a.changes.now(), a.now()
 		e, err := a.exchange(ctx, k, t)
@@ -85,6 +90,7 @@ func (a *Agent) ask(ctx context.Context, k key, t podToken) (answer, error) {
 		a.pause.learn(err, a.now())
 		if err != nil {
 			a.failed(k, err)
+			span.SetStatus(codes.Error, code(fault.Of(err)))
 			return answer{}, err
 		}
 		a.metrics.evicted.Add(float64(a.cache.put(e)))

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/openlanyard/lanyard/fault"
 )
 
@@ -83,7 +85,10 @@ func (a *Agent) answer(r *http.Request, now time.Time) (answer, outcome, error) 
 	}
 	t.expires = a.upstream.wall.local(t.expires)
 	a.metrics.cacheMiss.Inc()
-	found, err := a.miss(r.Context(), k, t, peerAddress(r.RemoteAddr))
+	// What is held is answered without a trace: there is nothing on the way. A parent that a pod names is not believed.
+	ctx, span := a.tracer.Start(r.Context(), "GET "+Path, trace.WithSpanKind(trace.SpanKindServer))
+	defer span.End()
+	found, err := a.miss(ctx, k, t, peerAddress(r.RemoteAddr))
 	return found, miss, err
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -107,6 +109,7 @@ func (u *upstream) call(ctx context.Context, self aws.Credentials, token string)
 	// Asking twice does no harm: an idle connection that the server has just closed is replaced, not reported. Without a
 	// value the header is not sent.
 	r.Header["Idempotency-Key"] = []string{}
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(r.Header)) // nothing without a trace
 	status, header, answer, err := send(u.client, u.answers, r)
 	if err != nil {
 		return credentials{}, fault.Hide(fault.Unavailable, err, "EKS Auth cannot be reached: try again")

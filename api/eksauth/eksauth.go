@@ -60,7 +60,9 @@ func (d *door) assumeRole(ctx context.Context, c *api.Call) (any, error) {
 		return nil, fault.New(fault.Invalid, "The parameter token is required.")
 	}
 	c.Shown = &api.Shown{Token: token}
+	ctx, span := api.Span(ctx, "broker.ForPod")
 	grant, err := d.broker.ForPod(ctx, c.Caller, name, token)
+	span.End()
 	c.Shown.Verified = grant.Token != nil
 	note(c, grant)
 	if err != nil {

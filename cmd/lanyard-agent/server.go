@@ -134,6 +134,11 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	traces, err := newTraces(ctx)
+	if err != nil {
+		return err
+	}
+	cfg.Traces = provider(traces)
 	a, err := agent.New(cfg)
 	if err != nil {
 		return err
@@ -199,9 +204,13 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	case <-ctx.Done():
 		log.InfoContext(running, "stopping")
 	}
-	limit, cancel := context.WithTimeout(running, drain)
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	err = errors.Join(err, front.shutdown(limit))
 	stop()
-	return errors.Join(err, <-done, back.shutdown(limit))
+	err = errors.Join(err, <-done, back.shutdown(limit))
+	if traces != nil {
+		err = errors.Join(err, traces.Shutdown(limit)) // sends what is left
+	}
+	return err
 }

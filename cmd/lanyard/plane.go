@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -42,6 +43,7 @@ type plane struct {
 	broker    *broker.Broker
 	rates     *limit.Rates // of principals, at every door
 	addresses *limit.Rates // what one source address may ask
+	traces    *traces
 
 	region  string
 	log     *slog.Logger
@@ -110,11 +112,15 @@ func tuneCollector() {
 func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	keepFilesPrivate()
 	tuneCollector()
+	traces, err := newTraces(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("setting up traces: %w", err)
+	}
 	st, err := store.Open(ctx, store.Config{Dir: cfg.State, MasterKey: cfg.MasterKey, Logger: cfg.Log})
 	if err != nil {
 		return nil, err
 	}
-	p := &plane{store: st, region: cfg.Region, log: cfg.Log, metrics: cfg.Metrics, failed: make(chan error, 8)}
+	p := &plane{store: st, traces: traces, region: cfg.Region, log: cfg.Log, metrics: cfg.Metrics, failed: make(chan error, 8)}
 	p.directory = directory.New(st, nil)
 	p.keyring = keyring.New(st, cfg.Log, nil)
 	p.registry = registry.New(st, p.directory, registry.Config{Region: cfg.Region, Log: cfg.Log})
@@ -163,20 +169,20 @@ func (p *plane) close() error {
 	p.tasks.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(p.putAuditHead(ctx), p.audit.Close(), p.store.Close())
+	return errors.Join(p.putAuditHead(ctx), p.audit.Close(), p.store.Close(), p.traces.close())
 }
 
 // frame hangs the doors of the server, and those beside them.
-func (p *plane) frame(fallback string, beside ...*api.Door) *api.Frame {
+func (p *plane) frame(fallback string, beside ...*api.Door) http.Handler {
 	doors := append([]*api.Door{
 		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.store, p.directory, p.keyring, p.registry),
 	}, beside...)
-	return api.New(api.Config{
+	return p.traces.wrap(api.New(api.Config{
 		Region: p.region, Access: p.access, Audit: p.audit, Log: p.log, Metrics: p.metrics, Ready: p.store.Ready,
 		Addresses:  p.addresses,
 		Principals: p.rates,
 		Gate:       limit.NewGate(atOnce, keptForPods),
-	}, fallback, doors...)
+	}, fallback, doors...))
 }
 
 // keepAuditHead keeps the head of the audit's chain in the state each second that it changed, and once more at the end: an
