@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// gcPercent collects garbage at half of what lives: the agent stands on every node, so its memory counts more than a little
+// gcPercent collects garbage at less than half of what lives: the agent stands on every node, so its memory counts more than a little
 // of its time.
-const gcPercent = 50
+const gcPercent = 40
 
 func main() {
 	if os.Getenv("GOGC") == "" {

@@ -163,7 +163,7 @@ func newOTLPSpan(s sdktrace.ReadOnlySpan) otlpSpan {
 func otlpAttributes(list []attribute.KeyValue) []otlpAttribute {
 	out := make([]otlpAttribute, len(list))
 	for i, a := range list {
-		out[i].Key, out[i].Value.Text = string(a.Key), a.Value.Emit()
+		out[i].Key, out[i].Value.Text = string(a.Key), a.Value.String()
 	}
 	return out
 }
