@@ -91,6 +91,9 @@ func (i *identity) renew(ctx context.Context) error {
 	default:
 		return nil
 	}
+	if !i.due() { // another attempt has just ended
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // nobody waits for it
 	defer cancel()
 	return i.attempt(ctx)
