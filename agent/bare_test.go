@@ -60,8 +60,9 @@ func TestABareEKSAuthIsEnough(t *testing.T) {
 		synctest.Wait()
 		for hour := range 12 {
 			w := r.wantStatus(t, day("a"), http.StatusOK)
-			if got, least := expiration(t, w), clock().Add(time.Hour); !got.Equal(least) {
-				t.Errorf("after %d hours Expiration is %v, want %v", hour, got, least)
+			// A renewal may have prepared the answer up to a minute ago.
+			if got, most := expiration(t, w), clock().Add(time.Hour); got.After(most) || got.Before(most.Add(-fresh)) {
+				t.Errorf("after %d hours Expiration is %v, want %v", hour, got, most)
 			}
 			time.Sleep(time.Hour)
 		}
