@@ -106,11 +106,16 @@ func (w *wire) open(s *Store, viewer string, allowed func() error) func(context.
 	}
 }
 
-func (w *wire) close() {
+// close cuts the way, waits until the feed on it has ended, and lets no other one begin.
+func (w *wire) close(t testing.TB) {
+	t.Helper()
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.closed = true
 	w.cut()
+	w.mu.Unlock()
+	if err := <-w.ended; err == nil {
+		t.Error("a feed that is cut is an error")
+	}
 }
 
 // isOpened waits until the way was opened so often.
@@ -283,8 +288,7 @@ func TestAFollowerComesBack(t *testing.T) {
 	source.put(t, "goes", &note{Owner: "me"})
 	source.put(t, "stays", &note{Owner: "me"})
 	mine, way := follow(t, source, "me")
-	way.close()
-	<-way.ended
+	way.close(t)
 	source.remove(t, "goes")
 	source.put(t, "comes", &note{Owner: "me"})
 	if err := mine.Ready(); err != nil {
@@ -309,8 +313,7 @@ func TestAFollowersAgeGrowsWhileItIsCut(t *testing.T) {
 	if age := mine.Age(); age != 0 {
 		t.Errorf("following: got age %v, want 0", age)
 	}
-	way.close()
-	<-way.ended
+	way.close(t)
 	at.past.Add(int64(time.Minute))
 	if age := mine.Age(); age != time.Minute {
 		t.Errorf("cut for a minute: got age %v", age)

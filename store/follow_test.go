@@ -123,8 +123,7 @@ func TestAFollowerUnderLoad(t *testing.T) {
 		})
 	}
 	for n := range 5 {
-		way.close()
-		<-way.ended
+		way.close(t)
 		way.mend()
 		way.isOpened(t, n+2)
 	}

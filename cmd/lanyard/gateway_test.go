@@ -84,7 +84,6 @@ type site struct {
 	cluster *dev.Practice
 	gate    world // the same callers, at the gateway
 	bucket  *httptest.Server
-	chains  int // audit folders
 }
 
 func newSite(t *testing.T) *site {
