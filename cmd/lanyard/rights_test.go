@@ -11,6 +11,7 @@ import (
 	"github.com/openlanyard/lanyard/api/eks"
 	"github.com/openlanyard/lanyard/api/iam"
 	"github.com/openlanyard/lanyard/api/lanyard"
+	"github.com/openlanyard/lanyard/api/sts"
 	"github.com/openlanyard/lanyard/dev"
 )
 
@@ -32,7 +33,19 @@ func iamCall(action, member string, more []string) request {
 	return form("iam", action, values)
 }
 
+// assume is a call for the role `open`, which trusts its account.
+func assume(more ...string) request {
+	values := url.Values{"RoleArn": {"arn:aws:iam::" + dev.Account + ":role/open"}, "RoleSessionName": {"me"}}
+	for i := 0; i < len(more); i += 2 {
+		values.Set(more[i], more[i+1])
+	}
+	return form("sts", "AssumeRole", values)
+}
+
 const (
+	trustsAccount = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + dev.Account + `"},` +
+		`"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}}`
+
 	associations = "/clusters/dev/pod-identity-associations"
 	anything     = `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`
 	revocations  = "/lanyard/v1/revocations"
@@ -61,6 +74,7 @@ var managementCalls = []struct {
 	{"ListPodIdentityAssociations", rest("eks", "GET", associations, ""), []string{"eks:ListPodIdentityAssociations"}},
 	{"DescribePodIdentityAssociation", rest("eks", "GET", associations+"/a-none", ""), []string{"eks:DescribePodIdentityAssociation"}},
 	{"UpdatePodIdentityAssociation", rest("eks", "POST", associations+"/a-none", `{`+bareRole+`}`), []string{"eks:UpdatePodIdentityAssociation", "iam:PassRole"}},
+	{"UpdatePodIdentityAssociation", rest("eks", "POST", associations+"/ASSOCIATION", `{"targetRoleArn":""}`), []string{"eks:UpdatePodIdentityAssociation", "iam:PassRole"}},
 	{"DeletePodIdentityAssociation", rest("eks", "DELETE", associations+"/a-none", ""), []string{"eks:DeletePodIdentityAssociation"}},
 	{"TagResource", rest("eks", "POST", clusterTags, `{"tags":{"a":"b"}}`), []string{"eks:TagResource"}},
 	{"UntagResource", rest("eks", "DELETE", clusterTags+"?tagKeys=a", ""), []string{"eks:UntagResource"}},
@@ -91,6 +105,10 @@ var managementCalls = []struct {
 	{"ListUserPolicies", user("ListUserPolicies"), []string{"iam:ListUserPolicies"}},
 	{"DeleteUserPolicy", user("DeleteUserPolicy", "PolicyName", "p"), []string{"iam:DeleteUserPolicy"}},
 
+	// A pod's session hands on its tags.
+	{"AssumeRole", assume(), []string{"sts:AssumeRole", "sts:TagSession"}},
+	{"AssumeRole", assume("SourceIdentity", "me"), []string{"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"}},
+
 	{"CreateAccount", rest("lanyard", "POST", "/lanyard/v1/accounts", `{"name":"new"}`), []string{"lanyard:CreateAccount"}},
 	{"PutClusterKeys", rest("lanyard", "PUT", "/lanyard/v1/clusters/dev/keys", `{"issuers":[],"jwks":{"keys":[]}}`), []string{"lanyard:PutClusterKeys"}},
 	{"UpdateCluster", rest("lanyard", "PATCH", "/lanyard/v1/clusters/dev", `{"nodeBinding":true}`), []string{"lanyard:UpdateCluster"}},
@@ -113,7 +131,11 @@ func TestEveryCallNeedsItsRights(t *testing.T) {
 	if err := w.makeRole("bare", ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.makeAssociation("dev", "shop/bare", "bare"); err != nil {
+	association, err := w.makeAssociation("dev", "shop/bare", "bare")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.send("administrator", role("CreateRole", "RoleName", "open", "AssumeRolePolicyDocument", trustsAccount)); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.become("pod", "shop/bare", nil); err != nil {
@@ -121,6 +143,7 @@ func TestEveryCallNeedsItsRights(t *testing.T) {
 	}
 	for _, c := range managementCalls {
 		t.Run(c.request.service+"/"+strings.ReplaceAll(strings.Join(c.rights, "+"), ":", "."), func(t *testing.T) {
+			c.request.path = strings.Replace(c.request.path, "ASSOCIATION", association, 1)
 			w.refused(t, c.request, c.rights[0])
 			for _, missing := range c.rights {
 				w.allowPod(t, fmt.Sprintf(`"NotAction":%q`, missing))
@@ -141,12 +164,14 @@ func TestEveryCallNeedsItsRights(t *testing.T) {
 // TestEveryCallIsInTheTable holds the table against the doors' own.
 func TestEveryCallIsInTheTable(t *testing.T) {
 	listed := map[string]bool{
-		"lanyard ActivateCluster": true, // signed with a cluster's activation pair alone: no policy allows it
+		"lanyard ActivateCluster":       true, // signed with a cluster's activation pair alone: no policy allows it
+		"sts GetCallerIdentity":         true, // needs no right
+		"sts AssumeRoleWithWebIdentity": true, // unsigned
 	}
 	for _, c := range managementCalls {
 		listed[c.request.service+" "+c.operation] = true
 	}
-	for _, door := range []*api.Door{eks.New(nil), iam.New(nil), lanyard.New(nil, nil, nil, nil)} {
+	for _, door := range []*api.Door{eks.New(nil), iam.New(nil), lanyard.New(nil, nil, nil, nil), sts.New(nil)} {
 		if len(door.Operations) == 0 {
 			t.Errorf("%s has no operations", door.Service)
 		}
