@@ -52,6 +52,13 @@ var cliEKS = []cliCase{
 		update := "eks update-pod-identity-association --cluster-name dev --association-id " + id + " --role-arn "
 		c.equal("role", c.ok(update+otherRoleARN+" --output text --query association.roleArn"), otherRoleARN)
 		c.refused("InvalidParameterException", "Role provided in the request does not exist.", update+absentARN)
+		granted := " --output text --query association.[targetRoleArn,externalId,policy,disableSessionTags]"
+		change := "eks update-pod-identity-association --cluster-name dev --association-id " + id
+		c.equal("a target role", c.ok(change+" --target-role-arn "+roleARN+granted),
+			roleARN+"\tus-east-1/111122223333/dev/"+awsCLI+"/reporter\tNone\tFalse")
+		c.refused("InvalidParameterException", "disableSessionTags must be set to true", change+" --policy", readPolicy)
+		c.contains("a policy", c.ok(change+" --disable-session-tags --policy", readPolicy), "s3:GetObject")
+		c.equal("all taken away", c.ok(change+" --no-disable-session-tags"+granted+" --target-role-arn= --policy="), "None\tNone\tNone\tFalse")
 	}},
 	{"TagResource, UntagResource, ListTagsForResource", func(c cli) {
 		_, arn := c.associated()
@@ -64,10 +71,10 @@ var cliEKS = []cliCase{
 	{"associations that are refused", func(c cli) {
 		create := "eks create-pod-identity-association --cluster-name dev --service-account bad --namespace "
 		for words, message := range map[string]string{
-			create + awsCLI + " --role-arn " + absentARN:                                 "Role provided in the request does not exist.",
-			create + "Not_A_Namespace --role-arn " + roleARN:                             "namespace contains invalid characters",
-			create + awsCLI + " --target-role-arn " + roleARN + " --role-arn " + roleARN: "targetRoleArn",
-			create + awsCLI + " --disable-session-tags --role-arn " + roleARN:            "disableSessionTags",
+			create + awsCLI + " --role-arn " + absentARN:                          "Role provided in the request does not exist.",
+			create + "Not_A_Namespace --role-arn " + roleARN:                      "namespace contains invalid characters",
+			create + awsCLI + " --target-role-arn reporter --role-arn " + roleARN: "targetRoleArn",
+			create + awsCLI + " --policy {} --role-arn " + roleARN:                "disableSessionTags must be set to true",
 		} {
 			c.refused("InvalidParameterException", message, words)
 		}
@@ -116,6 +123,16 @@ var cliIAM = []cliCase{
 		c.ok("iam tag-role --role-name "+cliRole+" --tags", "Key=b,Value=two words: ü")
 		c.ok("iam untag-role --tag-keys a --role-name " + cliRole)
 		c.equal("tags", c.ok("iam list-role-tags --output text --query Tags[].[Key,Value] --role-name "+cliRole), "b\ttwo words: ü")
+	}},
+	{"AssumeRole", func(c cli) {
+		c.ok("iam update-assume-role-policy --role-name "+cliRole+" --policy-document", trustAccount)
+		arn := "arn:aws:iam::111122223333:role/" + cliRole
+		assume := "sts assume-role --role-session-name cli --role-arn " + arn + " --output text --query [AssumedRoleUser.Arn,SourceIdentity]"
+		c.equal("session", c.ok(assume+" --tags Key=team,Value=blue --transitive-tag-keys team --source-identity ann --duration-seconds 900 --external-id x-7 --policy", readPolicy),
+			"arn:aws:sts::111122223333:assumed-role/"+cliRole+"/cli\tann")
+		c.refused("MalformedPolicyDocument", "", assume+" --policy {}")
+		c.refused("AccessDenied", "not authorized to perform: sts:AssumeRole on resource: "+roleARN, strings.Replace(assume, arn, roleARN, 1))
+		c.refused("ValidationError", "durationSeconds", assume+" --duration-seconds 899")
 	}},
 	{"DeleteRole", func(c cli) {
 		c.ok("iam delete-role --role-name " + cliRole)

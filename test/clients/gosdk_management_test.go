@@ -4,13 +4,17 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
 
 const (
@@ -114,6 +118,24 @@ var goEKS = []goCase{
 		_, err = c.eks().UpdatePodIdentityAssociation(c, in)
 		typed[*types.InvalidParameterException](c, "an absent role", err)
 		c.refused("an absent role", err, "InvalidParameterException", "Role provided in the request does not exist.")
+		change := &eks.UpdatePodIdentityAssociationInput{ClusterName: devCluster, AssociationId: id, TargetRoleArn: aws.String(roleARN)}
+		got, err = c.eks().UpdatePodIdentityAssociation(c, change)
+		if c.good("a target role", err) {
+			c.equal("target role", aws.ToString(got.Association.TargetRoleArn), roleARN)
+			c.equal("external id", aws.ToString(got.Association.ExternalId), "us-east-1/111122223333/dev/"+golang+"/reporter")
+		}
+		change.Policy = aws.String(readPolicy)
+		_, err = c.eks().UpdatePodIdentityAssociation(c, change)
+		c.refused("a policy beside tags", err, "InvalidParameterException", "When policy is specified, disableSessionTags must be set to true")
+		change.DisableSessionTags = aws.Bool(true)
+		if got, err = c.eks().UpdatePodIdentityAssociation(c, change); c.good("a policy", err) {
+			c.equal("policy", aws.ToString(got.Association.Policy), readPolicy)
+		}
+		change.TargetRoleArn, change.Policy, change.DisableSessionTags = aws.String(""), aws.String(""), aws.Bool(false)
+		if got, err = c.eks().UpdatePodIdentityAssociation(c, change); c.good("all taken away", err) {
+			c.equal("what is left", []any{got.Association.TargetRoleArn, got.Association.ExternalId, got.Association.Policy, aws.ToBool(got.Association.DisableSessionTags)},
+				[]any{(*string)(nil), (*string)(nil), (*string)(nil), false})
+		}
 	}},
 	{"TagResource, UntagResource, ListTagsForResource", func(c *goClient) {
 		_, arn := c.associated()
@@ -134,8 +156,8 @@ var goEKS = []goCase{
 		for message, change := range map[string]func(*eks.CreatePodIdentityAssociationInput){
 			"Role provided in the request does not exist.": func(in *eks.CreatePodIdentityAssociationInput) { in.RoleArn = aws.String(absentARN) },
 			"namespace contains invalid characters":        func(in *eks.CreatePodIdentityAssociationInput) { in.Namespace = aws.String("Not_A_Namespace") },
-			"targetRoleArn":                                func(in *eks.CreatePodIdentityAssociationInput) { in.TargetRoleArn = aws.String(roleARN) },
-			"disableSessionTags":                           func(in *eks.CreatePodIdentityAssociationInput) { in.DisableSessionTags = aws.Bool(true) },
+			"targetRoleArn":                                func(in *eks.CreatePodIdentityAssociationInput) { in.TargetRoleArn = aws.String("reporter") },
+			"disableSessionTags must be set to true":       func(in *eks.CreatePodIdentityAssociationInput) { in.Policy = aws.String(readPolicy) },
 		} {
 			in := goAssociation()
 			in.ServiceAccount = aws.String("bad")
@@ -265,6 +287,39 @@ var goIAM = []goCase{
 			c.wrong("want one tag")
 		}
 	}},
+	{"AssumeRole", func(c *goClient) {
+		_, err := c.iam().UpdateAssumeRolePolicy(c, &iam.UpdateAssumeRolePolicyInput{RoleName: goRole, PolicyDocument: aws.String(trustAccount)})
+		c.good("UpdateAssumeRolePolicy", err)
+		in := &sts.AssumeRoleInput{
+			RoleArn: aws.String("arn:aws:iam::111122223333:role/" + *goRole), RoleSessionName: aws.String("go"), Policy: aws.String(readPolicy),
+			Tags:              []ststypes.Tag{{Key: aws.String("team"), Value: aws.String("blue")}},
+			TransitiveTagKeys: []string{"team"}, SourceIdentity: aws.String("ann"), ExternalId: aws.String("x-7"), DurationSeconds: aws.Int32(900),
+		}
+		got, err := c.sts().AssumeRole(c, in)
+		if c.good("AssumeRole", err) {
+			c.equal("source identity", aws.ToString(got.SourceIdentity), "ann")
+			own := c.aws.Copy()
+			own.Credentials = credentials.NewStaticCredentialsProvider(*got.Credentials.AccessKeyId, *got.Credentials.SecretAccessKey, *got.Credentials.SessionToken)
+			who, err := sts.NewFromConfig(own).GetCallerIdentity(c, nil)
+			if c.good("GetCallerIdentity", err) {
+				c.equal("arn", aws.ToString(who.Arn), "arn:aws:sts::111122223333:assumed-role/"+*goRole+"/go")
+			}
+			_, err = iam.NewFromConfig(own).GetRole(c, &iam.GetRoleInput{RoleName: goRole})
+			c.refused("what the session policy leaves out", err, "AccessDenied", "iam:GetRole")
+		}
+		in.Policy = aws.String("{}")
+		_, err = c.sts().AssumeRole(c, in)
+		typed[*ststypes.MalformedPolicyDocumentException](c, "no policy", err)
+		in.Policy, in.Tags[0].Value = nil, aws.String("x")
+		for i := range 49 {
+			in.Tags = append(in.Tags, ststypes.Tag{Key: aws.String("k" + strconv.Itoa(i)), Value: aws.String(strings.Repeat("v", 256))})
+		}
+		_, err = c.sts().AssumeRole(c, in)
+		typed[*ststypes.PackedPolicyTooLargeException](c, "tags that do not fit", err)
+		in.Tags, in.TransitiveTagKeys, in.RoleArn = nil, nil, aws.String(roleARN)
+		_, err = c.sts().AssumeRole(c, in)
+		c.refused("a role for pods", err, "AccessDenied", "not authorized to perform: sts:AssumeRole on resource: "+roleARN)
+	}},
 	{"DeleteRole", func(c *goClient) {
 		_, err := c.iam().DeleteRole(c, &iam.DeleteRoleInput{RoleName: goRole})
 		c.good("DeleteRole", err)
@@ -286,6 +341,8 @@ var goIAM = []goCase{
 }
 
 func (c *goClient) iam() *iam.Client { return iam.NewFromConfig(c.aws) }
+
+func (c *goClient) sts() *sts.Client { return sts.NewFromConfig(c.aws) }
 
 // document compares a policy as IAM sends it, which is URL-encoded: the SDK for Go leaves it so.
 func (c *goClient) document(what string, got *string, want string) {

@@ -12,7 +12,9 @@ import (
 
 // The role of the pods: it may do everything with buckets of its own name, but for one folder.
 const (
-	role  = "clients-pod"
+	role         = "clients-pod"
+	trustAccount = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"111122223333"},` +
+		`"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}]}`
 	trust = `{"Version":"2012-10-17","Statement":[{"Sid":"AllowEksAuthToAssumeRoleForPodIdentity","Effect":"Allow",` +
 		`"Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
 	permissions = `{"Version":"2012-10-17","Statement":[` +

@@ -54,6 +54,7 @@ var tried = map[string][]string{
 		"UpdateAssumeRolePolicy",
 		"PutRolePolicy, GetRolePolicy, ListRolePolicies, DeleteRolePolicy",
 		"TagRole, UntagRole, ListRoleTags",
+		"AssumeRole",
 		"DeleteRole",
 		"GetUser",
 		"operations not served",

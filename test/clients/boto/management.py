@@ -72,6 +72,13 @@ def association_update():
     equal(got["roleArn"], other)
     refused("InvalidParameterException", "Role provided in the request does not exist.", eks.update_pod_identity_association,
             clusterName="dev", associationId=found["associationId"], roleArn="arn:aws:iam::111122223333:role/absent")
+    change = {"clusterName": "dev", "associationId": found["associationId"]}
+    got = eks.update_pod_identity_association(**change, targetRoleArn=ROLE_ARN)["association"]
+    equal((got["targetRoleArn"], got["externalId"]), (ROLE_ARN, "us-east-1/111122223333/dev/boto3/reporter"))
+    got = eks.update_pod_identity_association(**change, policy=json.dumps(POLICY), disableSessionTags=True)["association"]
+    equal((got["targetRoleArn"], json.loads(got["policy"]), got["disableSessionTags"]), (ROLE_ARN, POLICY, True))
+    got = eks.update_pod_identity_association(**change, targetRoleArn="", policy="", disableSessionTags=False)["association"]
+    equal(("targetRoleArn" in got, "externalId" in got, "policy" in got, got["disableSessionTags"]), (False, False, False, False))
 
 
 def association_tags():
@@ -92,8 +99,8 @@ def association_bad():
     for change, message in (
         ({"roleArn": "arn:aws:iam::111122223333:role/absent"}, "Role provided in the request does not exist."),
         ({"namespace": "Not_A_Namespace"}, "namespace contains invalid characters"),
-        ({"targetRoleArn": ROLE_ARN}, "targetRoleArn"),
-        ({"disableSessionTags": True}, "disableSessionTags"),
+        ({"targetRoleArn": "reporter"}, "targetRoleArn"),
+        ({"policy": json.dumps(POLICY)}, "disableSessionTags must be set to true"),
     ):
         refused("InvalidParameterException", message, eks.create_pod_identity_association, **{**new, **change})
     refused("ResourceNotFoundException", "absent", eks.create_pod_identity_association, **{**new, "clusterName": "absent"})
@@ -155,6 +162,19 @@ def role_tags():
     equal(iam.list_role_tags(RoleName=NAME)["Tags"], [{"Key": "b", "Value": "two words: ü"}])
 
 
+def assume_role():
+    account = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "111122223333"},
+               "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]}]}
+    client("iam").update_assume_role_policy(RoleName=NAME, PolicyDocument=json.dumps(account))
+    sts, ask = client("sts"), {"RoleArn": f"arn:aws:iam::111122223333:role/{NAME}", "RoleSessionName": "boto3"}
+    got = sts.assume_role(**ask, Tags=[{"Key": "team", "Value": "blue"}], TransitiveTagKeys=["team"], SourceIdentity="ann",
+                          DurationSeconds=900, ExternalId="x-7", Policy=json.dumps(POLICY))
+    equal((got["AssumedRoleUser"]["Arn"], got["SourceIdentity"]), (f"arn:aws:sts::111122223333:assumed-role/{NAME}/boto3", "ann"))
+    refused("MalformedPolicyDocument", "", sts.assume_role, **ask, Policy="{}")
+    refused("ValidationError", "MaxSessionDuration", sts.assume_role, **ask, DurationSeconds=3601)
+    refused("AccessDenied", "not authorized to perform: sts:AssumeRole", sts.assume_role, **{**ask, "RoleArn": ROLE_ARN})
+
+
 def role_delete():
     iam = client("iam")
     iam.delete_role(RoleName=NAME)
@@ -188,6 +208,7 @@ IAM = [
     ("UpdateAssumeRolePolicy", role_trust),
     ("PutRolePolicy, GetRolePolicy, ListRolePolicies, DeleteRolePolicy", role_policies),
     ("TagRole, UntagRole, ListRoleTags", role_tags),
+    ("AssumeRole", assume_role),
     ("DeleteRole", role_delete),
     ("GetUser", get_user),
     ("operations not served", iam_unknown),
