@@ -91,7 +91,8 @@ func (a *Access) identify(ctx context.Context, sig *sigv4.Signature, now time.Ti
 		if err != nil {
 			return nil, "", err
 		}
-		return directory.UserPrincipal(user, key.ID), string(key.Secret), nil
+		p, err := a.Directory.UserPrincipal(user, key.ID)
+		return p, string(key.Secret), err
 	case strings.HasPrefix(sig.KeyID, "ACTV"):
 		return a.byActivation(sig.KeyID, now)
 	}
@@ -118,7 +119,7 @@ func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*director
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := o.as(role)
+	p, err := o.as(a.Directory, role)
 	return p, s.Secret(), err
 }
 

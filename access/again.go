@@ -23,7 +23,7 @@ func (a *Access) Again(p *directory.Principal) (*directory.Principal, error) {
 		if err != nil {
 			return nil, err
 		}
-		return directory.SessionPrincipal(role, p.Session)
+		return a.Directory.SessionPrincipal(role, p.Session)
 	case p.User != nil:
 		key, user, err := a.Directory.AccessKey(p.KeyID)
 		if fault.Is(err, fault.NotFound) || err == nil && !key.Active {
@@ -32,7 +32,7 @@ func (a *Access) Again(p *directory.Principal) (*directory.Principal, error) {
 		if err != nil {
 			return nil, err
 		}
-		return directory.UserPrincipal(user, key.ID), nil
+		return a.Directory.UserPrincipal(user, key.ID)
 	}
 	return nil, unknownKey() // an activation pair is good for one operation
 }

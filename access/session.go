@@ -23,12 +23,12 @@ type opened struct {
 
 func newOpened(s *session.Session) *opened { return &opened{session: s} }
 
-// as returns the session's holder as the role is now. A role that was changed is another *directory.Role.
-func (o *opened) as(role *directory.Role) (*directory.Principal, error) {
-	if p := o.last.Load(); p != nil && p.Role == role {
+// as returns the session's holder as the role and its policies are now.
+func (o *opened) as(dir *directory.Directory, role *directory.Role) (*directory.Principal, error) {
+	if p := o.last.Load(); p != nil && dir.IsCurrent(p, role) {
 		return p, nil
 	}
-	p, err := directory.SessionPrincipal(role, o.session)
+	p, err := dir.SessionPrincipal(role, o.session)
 	if err == nil {
 		o.last.Store(p)
 	}

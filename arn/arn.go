@@ -71,6 +71,11 @@ func User(account, path, name string) ARN {
 	return ARN{Service: "iam", Account: account, Resource: "user" + path + name}
 }
 
+// Policy returns a managed policy's name; path begins and ends with a slash.
+func Policy(account, path, name string) ARN {
+	return ARN{Service: "iam", Account: account, Resource: "policy" + path + name}
+}
+
 // AssumedRole returns the name of a role session. As at STS, the role's path is not part of it.
 func AssumedRole(account, role, session string) ARN {
 	return ARN{Service: "sts", Account: account, Resource: "assumed-role/" + role + "/" + session}
@@ -88,9 +93,14 @@ func Association(region, account, cluster, id string) ARN {
 }
 
 // RoleName splits a role's ARN into its path and name; ok is false for an ARN of anything else.
-func (a ARN) RoleName() (path, name string, ok bool) {
-	rest, isRole := strings.CutPrefix(a.Resource, "role/")
-	if a.Service != "iam" || a.Region != "" || a.Account == "" || !isRole {
+func (a ARN) RoleName() (path, name string, ok bool) { return a.iamName("role/") }
+
+// PolicyName splits a managed policy's ARN into its path and name; ok is false for an ARN of anything else.
+func (a ARN) PolicyName() (path, name string, ok bool) { return a.iamName("policy/") }
+
+func (a ARN) iamName(kind string) (path, name string, ok bool) {
+	rest, ofKind := strings.CutPrefix(a.Resource, kind)
+	if a.Service != "iam" || a.Region != "" || a.Account == "" || !ofKind {
 		return "", "", false
 	}
 	i := strings.LastIndexByte(rest, '/')

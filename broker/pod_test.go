@@ -96,7 +96,8 @@ func TestForPodRefuses(t *testing.T) {
 	must(t, err)
 	_, administrator, err := w.Directory.AccessKey(key.ID)
 	must(t, err)
-	admin := directory.UserPrincipal(administrator, key.ID)
+	admin, err := w.Directory.UserPrincipal(administrator, key.ID)
+	must(t, err)
 	nodeless := *agent
 	nodeless.Session = &session.Session{Origin: &session.Origin{Cluster: prod.ID}}
 

@@ -172,7 +172,7 @@ func (w *world) agent(t testing.TB, c cluster, node string) *directory.Principal
 	must(t, err)
 	s, err := session.Open(w.Keyring.Ring(), g.Credentials.AccessKeyID, g.Credentials.SessionToken)
 	must(t, err)
-	p, err := directory.SessionPrincipal(role, s)
+	p, err := w.Directory.SessionPrincipal(role, s)
 	must(t, err)
 	return p
 }

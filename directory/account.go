@@ -106,7 +106,7 @@ func (d *Directory) putAdministrator(tx *store.Tx, account string, admin *policy
 	if ok {
 		user = former.clone()
 	}
-	user.Inline = []InlinePolicy{{Name: Administrator, Document: admin}}
+	user.Inline, user.Attached = []InlinePolicy{{Name: Administrator, Document: admin}}, nil
 	if err := d.users.Put(tx, nameKey(account, user.Name), user.sealed()); err != nil {
 		return nil, err
 	}

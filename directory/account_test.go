@@ -94,7 +94,7 @@ func TestTheAdministratorMayDoEverythingInItsAccount(t *testing.T) {
 		t.Errorf("AccessKey: got %+v of %+v", got, user)
 	}
 	question := &policy.Question{Action: "iam:DeleteRole", Resource: "arn:aws:iam::111122223333:role/x"}
-	if d := policy.Evaluate(question, user.Permissions()); d.Effect != policy.Allow {
+	if d := policy.Evaluate(question, w.userMay(t, user)); d.Effect != policy.Allow {
 		t.Errorf("the administrator's permissions: got %v, want Allow", d.Effect)
 	}
 	if _, _, err := w.AccessKey(key.ID + "A"); !fault.Is(err, fault.NotFound) {
@@ -121,7 +121,7 @@ func TestRecoverAdministrator(t *testing.T) {
 		t.Errorf("the user's id: got %s, want %s as before", user.ID, before.ID)
 	}
 	question := &policy.Question{Action: "iam:PutRolePolicy", Resource: "arn:aws:iam::111122223333:role/x"}
-	if d := policy.Evaluate(question, user.Permissions()); d.Effect != policy.Allow {
+	if d := policy.Evaluate(question, w.userMay(t, user)); d.Effect != policy.Allow {
 		t.Errorf("the recovered administrator's permissions: got %v by %v, want Allow", d.Effect, d.Statement)
 	}
 	if _, _, err := w.AccessKey(other.ID); err != nil {

@@ -80,6 +80,13 @@ func mergeTags(have, add []Tag) ([]Tag, error) {
 	return merged, nil
 }
 
+// withoutTags returns the tags but those with the keys, whatever their case.
+func withoutTags(have []Tag, keys []string) []Tag {
+	return slices.DeleteFunc(have, func(t Tag) bool {
+		return slices.ContainsFunc(keys, func(k string) bool { return strings.EqualFold(k, t.Key) })
+	})
+}
+
 // CheckTag holds a tag against AWS's rules for keys and values.
 func CheckTag(t Tag) error {
 	switch {

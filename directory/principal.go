@@ -24,24 +24,34 @@ type Principal struct {
 
 	Layers policy.Layers // what the principal may do
 
-	context policy.Context // of a session, which signs many requests
+	context       policy.Context // of a session, which signs many requests
+	policyChanges uint64         // the directory's, before Layers were read
 }
 
 // UserPrincipal is a user by one of its keys.
-func UserPrincipal(u *User, keyID string) *Principal {
+func (d *Directory) UserPrincipal(u *User, keyID string) (*Principal, error) {
+	permissions, err := d.UserPermissions(u)
+	if err != nil {
+		return nil, err
+	}
 	return &Principal{
 		Account: u.Account, ARN: u.ARN().String(), ID: u.ID, KeyID: keyID, User: u,
-		Layers: policy.Layers{Identity: u.Permissions()},
-	}
+		Layers: policy.Layers{Identity: permissions},
+	}, nil
 }
 
 // SessionPrincipal is a role by one of its sessions. The role's permissions are those of now, not those of the time
 // when the session was minted.
-func SessionPrincipal(r *Role, s *session.Session) (*Principal, error) {
+func (d *Directory) SessionPrincipal(r *Role, s *session.Session) (*Principal, error) {
+	changes := d.policyChanges.Load() // first: what changes from here on makes the principal stale
+	permissions, err := d.RolePermissions(r)
+	if err != nil {
+		return nil, err
+	}
 	p := &Principal{
 		Account: r.Account, ARN: arn.AssumedRole(r.Account, r.Name, s.Name).String(), ID: r.ID + ":" + s.Name,
 		KeyID: s.AccessKeyID, Role: r, Session: s,
-		Layers: policy.Layers{Identity: r.Permissions()},
+		Layers: policy.Layers{Identity: permissions}, policyChanges: changes,
 	}
 	for _, text := range s.Policies {
 		doc, err := policy.Parse(policy.Session, text)
@@ -52,6 +62,12 @@ func SessionPrincipal(r *Role, s *session.Session) (*Principal, error) {
 	}
 	p.context = slices.Clip(p.conditions())
 	return p, nil
+}
+
+// IsCurrent reports whether a principal that SessionPrincipal made is what it would make of the role now. A role that was
+// changed is another *Role; its managed policies change without it, which the count of all such changes tells.
+func (d *Directory) IsCurrent(p *Principal, r *Role) bool {
+	return p.Role == r && (len(r.Attached) == 0 || p.policyChanges == d.policyChanges.Load())
 }
 
 // RateKey names who a request counts for where principals have a bound. It is not a session's ARN: its holder may have

@@ -18,7 +18,9 @@ func TestPrincipals(t *testing.T) {
 	_, user, err := w.AccessKey(key.ID)
 	must(t, err)
 	issued := time.Date(2026, 11, 23, 3, 0, 0, 0, time.FixedZone("", 3600))
-	byRole, err := SessionPrincipal(role, &session.Session{
+	byUser, err := w.UserPrincipal(user, key.ID)
+	must(t, err)
+	byRole, err := w.SessionPrincipal(role, &session.Session{
 		Account: one, RoleID: role.ID, Name: "s1", AccessKeyID: "ASIAX", Issued: issued, SourceIdentity: "bob",
 		Tags: []session.Tag{{Key: "env", Value: "session"}},
 	})
@@ -38,7 +40,7 @@ func TestPrincipals(t *testing.T) {
 		context policy.Context
 	}{
 		{
-			"a user", UserPrincipal(user, key.ID), "arn:aws:iam::111122223333:user/administrator", user.ID,
+			"a user", byUser, "arn:aws:iam::111122223333:user/administrator", user.ID,
 			[]string{"arn:aws:iam::111122223333:user/administrator"},
 			values("aws:PrincipalAccount", one, "aws:userid", user.ID, "aws:PrincipalArn", "arn:aws:iam::111122223333:user/administrator",
 				"aws:PrincipalType", "User", "aws:username", "administrator"),
@@ -72,10 +74,16 @@ func TestPrincipals(t *testing.T) {
 
 // A session's name and key are its holder's choice or change with each fetch: they give nobody another bound.
 func TestRateKeyIsWhoAsks(t *testing.T) {
+	w := fresh(t)
 	role := &Role{Account: one, ID: "AROAX", Name: "app"}
 	pod := func(uid string) *session.Origin { return &session.Origin{Cluster: "c1", PodUID: uid, NodeUID: "n1"} }
 	of := func(r *Role, name string, origin *session.Origin) *Principal {
-		p, err := SessionPrincipal(r, &session.Session{Account: one, RoleID: r.ID, Name: name, AccessKeyID: "ASIA" + name, Origin: origin})
+		p, err := w.SessionPrincipal(r, &session.Session{Account: one, RoleID: r.ID, Name: name, AccessKeyID: "ASIA" + name, Origin: origin})
+		must(t, err)
+		return p
+	}
+	ann := func(key string) *Principal {
+		p, err := w.UserPrincipal(&User{Account: one, Name: "ann", Path: "/"}, key)
 		must(t, err)
 		return p
 	}
@@ -91,14 +99,13 @@ func TestRateKeyIsWhoAsks(t *testing.T) {
 		{"another role of the pod", of(&Role{Account: one, ID: "AROAY", Name: "app"}, "a", pod("p1")), false},
 		{"a node of the pod's name", of(role, "a", &session.Origin{Cluster: "c1", NodeUID: "p1"}), false},
 		{"no origin", of(role, "a", nil), false},
-		{"a user", UserPrincipal(&User{Account: one, Name: "ann", Path: "/"}, "AKIA1"), false},
+		{"a user", ann("AKIA1"), false},
 	} {
 		if same := test.other.RateKey() == first.RateKey(); same != test.same {
 			t.Errorf("%s: the same bound is %v, want %v", test.name, same, test.same)
 		}
 	}
-	ann := &User{Account: one, Name: "ann", Path: "/"}
-	if a, b := UserPrincipal(ann, "AKIA1").RateKey(), UserPrincipal(ann, "AKIA2").RateKey(); a != b {
+	if a, b := ann("AKIA1").RateKey(), ann("AKIA2").RateKey(); a != b {
 		t.Errorf("a user's two keys have the bounds of %s and %s, want one", a, b)
 	}
 }
@@ -120,13 +127,13 @@ func TestASessionPolicyNarrowsAndOneThatDoesNotParseIsRefused(t *testing.T) {
 		{"one that does not", []string{listAll, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`}, policy.ImplicitDeny},
 		{"one that denies", []string{denyAll}, policy.Deny},
 	} {
-		p, err := SessionPrincipal(role, &session.Session{Account: one, Name: "s", Policies: test.policies})
+		p, err := w.SessionPrincipal(role, &session.Session{Account: one, Name: "s", Policies: test.policies})
 		must(t, err)
 		if got := p.Layers.Evaluate(question).Effect; got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
-	if _, err := SessionPrincipal(role, &session.Session{Policies: []string{"{"}}); !fault.Is(err, fault.MalformedPolicy) {
+	if _, err := w.SessionPrincipal(role, &session.Session{Policies: []string{"{"}}); !fault.Is(err, fault.MalformedPolicy) {
 		t.Errorf("a policy that does not parse: got %v, want MalformedPolicy", err)
 	}
 }

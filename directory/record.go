@@ -40,6 +40,13 @@ type TagV1 struct {
 	Value string `json:"value"`
 }
 
+// userV2 is V1 and attachments. A program that knows V1 alone must not take such a user for one without: a Deny may be
+// attached.
+type userV2 struct {
+	userV1
+	Attached []string `json:"attached,omitempty"`
+}
+
 type userV1 struct {
 	Account string     `json:"account"`
 	Path    string     `json:"path"`
@@ -51,12 +58,13 @@ type userV1 struct {
 }
 
 var userCodec = store.Codec[*User]{
-	Version: 1,
+	Version: 2,
 	Encode: func(_ *store.Sealer, _ string, u *User) ([]byte, error) {
-		return json.Marshal(userV1{u.Account, u.Path, u.Name, u.ID, u.Created, encodeInline(u.Inline), EncodeTags(u.Tags)})
+		v1 := userV1{u.Account, u.Path, u.Name, u.ID, u.Created, encodeInline(u.Inline), EncodeTags(u.Tags)}
+		return json.Marshal(userV2{v1, u.Attached})
 	},
 	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*User, error) {
-		var r userV1
+		var r userV2 // of V1: without attachments
 		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, err
 		}
@@ -66,6 +74,7 @@ var userCodec = store.Codec[*User]{
 		}
 		return (&User{
 			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Created: r.Created, Inline: inline, Tags: DecodeTags(r.Tags),
+			Attached: r.Attached,
 		}).sealed(), nil
 	},
 }
@@ -98,6 +107,12 @@ var accessKeyCodec = store.Codec[*AccessKey]{
 	},
 }
 
+// roleV2 is V1 and attachments, as userV2 is.
+type roleV2 struct {
+	roleV1
+	Attached []string `json:"attached,omitempty"`
+}
+
 type roleV1 struct {
 	Account     string     `json:"account"`
 	Path        string     `json:"path"`
@@ -113,16 +128,17 @@ type roleV1 struct {
 }
 
 var roleCodec = store.Codec[*Role]{
-	Version: 1,
+	Version: 2,
 	Encode: func(_ *store.Sealer, _ string, r *Role) ([]byte, error) {
-		return json.Marshal(roleV1{
+		v1 := roleV1{
 			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Description: r.Description, Created: r.Created,
 			MaxSession: int(r.MaxSession.Seconds()), Trust: r.Trust.Text(), Inline: encodeInline(r.Inline), Tags: EncodeTags(r.Tags),
 			Cluster: r.Cluster,
-		})
+		}
+		return json.Marshal(roleV2{v1, r.Attached})
 	},
 	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Role, error) {
-		var r roleV1
+		var r roleV2 // of V1: without attachments
 		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, err
 		}
@@ -137,8 +153,59 @@ var roleCodec = store.Codec[*Role]{
 		return (&Role{
 			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Description: r.Description, Created: r.Created,
 			MaxSession: time.Duration(r.MaxSession) * time.Second, Trust: trust, Inline: inline, Tags: DecodeTags(r.Tags),
-			Cluster: r.Cluster,
+			Cluster: r.Cluster, Attached: r.Attached,
 		}).sealed(), nil
+	},
+}
+
+type policyV1 struct {
+	Account     string            `json:"account"`
+	Path        string            `json:"path"`
+	Name        string            `json:"name"`
+	ID          string            `json:"id"`
+	Description string            `json:"description,omitempty"`
+	Created     time.Time         `json:"created"`
+	Versions    []policyVersionV1 `json:"versions"`
+	Default     int               `json:"default"`
+	Made        int               `json:"made"`
+	Tags        []TagV1           `json:"tags,omitempty"`
+}
+
+type policyVersionV1 struct {
+	Number   int       `json:"number"`
+	Document string    `json:"document"`
+	Created  time.Time `json:"created"`
+}
+
+var policyCodec = store.Codec[*ManagedPolicy]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, p *ManagedPolicy) ([]byte, error) {
+		var versions []policyVersionV1
+		for _, v := range p.Versions {
+			versions = append(versions, policyVersionV1{v.Number, v.Document.Text(), v.Created})
+		}
+		return json.Marshal(policyV1{
+			p.Account, p.Path, p.Name, p.ID, p.Description, p.Created, versions, p.Default, p.Made, EncodeTags(p.Tags),
+		})
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*ManagedPolicy, error) {
+		var r policyV1
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, err
+		}
+		p := &ManagedPolicy{
+			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Description: r.Description, Created: r.Created,
+			Default: r.Default, Made: r.Made, Tags: DecodeTags(r.Tags),
+		}
+		for _, v := range r.Versions {
+			doc, err := policy.Parse(policy.Identity, v.Document)
+			if err != nil {
+				return nil, err
+			}
+			p.Versions = append(p.Versions, PolicyVersion{v.Number, doc, v.Created})
+		}
+		_, err := p.Version(p.Default)
+		return p, err
 	},
 }
 

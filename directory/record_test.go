@@ -53,17 +53,17 @@ func TestRecordsOfAnUnknownVersionAreRefused(t *testing.T) {
 	st, err := store.Open(t.Context(), store.Config{Dir: dir, MasterKey: key})
 	must(t, err)
 	later := store.Codec[string]{
-		Version: 2,
+		Version: 3,
 		Encode:  func(_ *store.Sealer, _ string, v string) ([]byte, error) { return []byte(v), nil },
 		Decode:  func(_ *store.Sealer, _ string, _ int, data []byte) (string, error) { return string(data), nil },
 	}
 	tables := map[string]*store.Table[string]{}
-	for _, name := range []string{"account", "user", "accesskey", "role"} {
+	for _, name := range []string{"account", "user", "accesskey", "role", "policy"} {
 		tables[name] = store.NewTable(st, name, later)
 	}
 	must(t, st.Start(t.Context()))
 	must(t, st.Update(t.Context(), func(tx *store.Tx) error {
-		for name, key := range map[string]string{"account": one, "user": one + "/ann", "accesskey": "AKIAX", "role": one + "/app"} {
+		for name, key := range map[string]string{"account": one, "user": one + "/ann", "accesskey": "AKIAX", "role": one + "/app", "policy": one + "/p"} {
 			if err := tables[name].Put(tx, key, "{}"); err != nil {
 				return err
 			}
@@ -77,13 +77,16 @@ func TestRecordsOfAnUnknownVersionAreRefused(t *testing.T) {
 		t.Errorf("Ready: got %v, want Unavailable with a key", err)
 	}
 	for name, read := range map[string]func() error{
-		"Account":     func() error { _, err := w.Account(one); return err },
-		"Accounts":    func() error { _, err := w.Accounts(); return err },
-		"User":        func() error { _, err := w.User(one, "ann"); return err },
-		"AccessKey":   func() error { _, _, err := w.AccessKey("AKIAX"); return err },
-		"Role":        func() error { _, err := w.Role(one, "app"); return err },
-		"UpdateTrust": func() error { return w.UpdateTrust(t.Context(), one, "app", podTrust) },
-		"DeleteRole":  func() error { return w.DeleteRole(t.Context(), one, "app") },
+		"Account":             func() error { _, err := w.Account(one); return err },
+		"Accounts":            func() error { _, err := w.Accounts(); return err },
+		"User":                func() error { _, err := w.User(one, "ann"); return err },
+		"AccessKey":           func() error { _, _, err := w.AccessKey("AKIAX"); return err },
+		"Role":                func() error { _, err := w.Role(one, "app"); return err },
+		"UpdateTrust":         func() error { return w.UpdateTrust(t.Context(), one, "app", podTrust) },
+		"ManagedPolicy":       func() error { _, err := w.ManagedPolicy(one, policyARN("p")); return err },
+		"DeleteManagedPolicy": func() error { return w.DeleteManagedPolicy(t.Context(), one, policyARN("p")) },
+		"AttachRolePolicy":    func() error { return w.AttachRolePolicy(t.Context(), one, "app", policyARN("p")) },
+		"DeleteRole":          func() error { return w.DeleteRole(t.Context(), one, "app") },
 		"CreateRole": func() error {
 			_, err := w.CreateRole(t.Context(), NewRole{Account: one, Name: "app", Trust: podTrust})
 			return err

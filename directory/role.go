@@ -21,17 +21,15 @@ type Role struct {
 	MaxSession          time.Duration    // 1 h to 12 h; does not bound pod sessions, as at AWS
 	Trust               *policy.Document // who may become it
 	Inline              []InlinePolicy   // by name
+	Attached            []string         // ids of managed policies, in the order of their attachment
 	Tags                []Tag            // by key
 	Cluster             string           // id of the cluster whose own role this is; such a role changes only with its cluster
 
-	permissions []*policy.Document
+	inline []*policy.Document
 }
 
 // ARN returns the role's name.
 func (r *Role) ARN() arn.ARN { return arn.Role(r.Account, r.Path, r.Name) }
-
-// Permissions returns what the role's policies say now, ready for policy.Evaluate.
-func (r *Role) Permissions() []*policy.Document { return r.permissions }
 
 // Policy returns the inline policy with the name.
 func (r *Role) Policy(name string) (InlinePolicy, error) {
@@ -40,13 +38,13 @@ func (r *Role) Policy(name string) (InlinePolicy, error) {
 
 func (r *Role) clone() *Role {
 	c := *r
-	c.Inline, c.Tags = slices.Clone(r.Inline), slices.Clone(r.Tags)
+	c.Inline, c.Attached, c.Tags = slices.Clone(r.Inline), slices.Clone(r.Attached), slices.Clone(r.Tags)
 	return &c
 }
 
 // sealed finishes a role before it is stored or served.
 func (r *Role) sealed() *Role {
-	r.permissions = documents(r.Inline)
+	r.inline = documents(r.Inline)
 	return r
 }
 
@@ -175,23 +173,7 @@ func (d *Directory) RoleByID(id string) (*Role, error) {
 // Roles returns the account's roles whose path begins with pathPrefix, by name, at most limit of them after the name
 // `after`.
 func (d *Directory) Roles(account, pathPrefix, after string, limit int) ([]*Role, error) {
-	if after != "" {
-		after = nameKey(account, after)
-	}
-	entries, err := d.roles.List(account+"/", after, 0)
-	if err != nil {
-		return nil, err
-	}
-	var roles []*Role
-	for _, e := range entries {
-		if len(roles) == limit && limit > 0 {
-			break
-		}
-		if len(e.Value.Path) >= len(pathPrefix) && e.Value.Path[:len(pathPrefix)] == pathPrefix {
-			roles = append(roles, e.Value)
-		}
-	}
-	return roles, nil
+	return page(d.roles, account, after, limit, func(r *Role) bool { return strings.HasPrefix(r.Path, pathPrefix) })
 }
 
 // RoleUpdate names what UpdateRole changes; nil keeps.
@@ -263,22 +245,23 @@ func (d *Directory) TagRole(ctx context.Context, account, role string, tags []Ta
 // UntagRole removes tags by key, whatever its case; keys that are absent are no error.
 func (d *Directory) UntagRole(ctx context.Context, account, role string, keys []string) error {
 	_, err := d.updateRole(ctx, account, role, func(r *Role) error {
-		r.Tags = slices.DeleteFunc(r.Tags, func(t Tag) bool {
-			return slices.ContainsFunc(keys, func(k string) bool { return strings.EqualFold(k, t.Key) })
-		})
+		r.Tags = withoutTags(r.Tags, keys)
 		return nil
 	})
 	return err
 }
 
-// DeleteRole removes a role that has no inline policies left. Its sessions end with it.
+// DeleteRole removes a role that has no policies left, inline or attached. Its sessions end with it.
 func (d *Directory) DeleteRole(ctx context.Context, account, name string) error {
 	return d.store.Update(ctx, func(tx *store.Tx) error {
 		r, err := d.readOwnRole(tx, account, name)
 		if err != nil {
 			return err
 		}
-		if len(r.Inline) > 0 {
+		switch {
+		case len(r.Attached) > 0:
+			return fault.New(fault.InUse, "Cannot delete entity, must detach all policies first.")
+		case len(r.Inline) > 0:
 			return fault.New(fault.InUse, "Cannot delete entity, must delete policies first.")
 		}
 		return d.roles.Delete(tx, nameKey(account, name))
@@ -288,17 +271,24 @@ func (d *Directory) DeleteRole(ctx context.Context, account, name string) error 
 func (d *Directory) updateRole(ctx context.Context, account, name string, change func(*Role) error) (*Role, error) {
 	var changed *Role
 	err := d.store.Update(ctx, func(tx *store.Tx) error {
-		former, err := d.readOwnRole(tx, account, name)
-		if err != nil {
-			return err
-		}
-		changed = former.clone()
-		if err := change(changed); err != nil {
-			return err
-		}
-		return d.roles.Put(tx, nameKey(account, name), changed.sealed())
+		return d.changeRole(tx, account, name, func(r *Role) error {
+			changed = r
+			return change(r)
+		})
 	})
 	return changed, err
+}
+
+func (d *Directory) changeRole(tx *store.Tx, account, name string, change func(*Role) error) error {
+	former, err := d.readOwnRole(tx, account, name)
+	if err != nil {
+		return err
+	}
+	r := former.clone()
+	if err := change(r); err != nil {
+		return err
+	}
+	return d.roles.Put(tx, nameKey(account, name), r.sealed())
 }
 
 // readOwnRole reads a role that its account may change: one made by the system for a cluster is not.

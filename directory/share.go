@@ -6,10 +6,13 @@ import (
 	"github.com/openlanyard/lanyard/store"
 )
 
-// share says what a gateway of an account is told: the account's users, roles and access keys, of these no secret. Of a
+// share says what a gateway of an account is told: the account's users, roles, policies and access keys, of these no secret. Of a
 // role of another account, where an association ties it to this one, it is told the name and the id.
 func (d *Directory) share() {
 	store.Share(d.users, store.Rule[*User]{See: func(viewer, _ string, u *User) (*User, bool) { return u, u.Account == viewer }})
+	store.Share(d.policies, store.Rule[*ManagedPolicy]{See: func(viewer, _ string, p *ManagedPolicy) (*ManagedPolicy, bool) {
+		return p, p.Account == viewer
+	}})
 	store.Share(d.keys, store.Rule[*AccessKey]{See: func(viewer, _ string, k *AccessKey) (*AccessKey, bool) {
 		if k.Account != viewer {
 			return nil, false

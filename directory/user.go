@@ -20,16 +20,14 @@ type User struct {
 	ID                  string // AIDA and 17 characters
 	Created             time.Time
 	Inline              []InlinePolicy // by name
+	Attached            []string       // ids of managed policies, in the order of their attachment
 	Tags                []Tag          // by key
 
-	permissions []*policy.Document
+	inline []*policy.Document
 }
 
 // ARN returns the user's name.
 func (u *User) ARN() arn.ARN { return arn.User(u.Account, u.Path, u.Name) }
-
-// Permissions returns what the user's policies say, ready for policy.Evaluate.
-func (u *User) Permissions() []*policy.Document { return u.permissions }
 
 // Policy returns the inline policy with the name.
 func (u *User) Policy(name string) (InlinePolicy, error) {
@@ -38,13 +36,13 @@ func (u *User) Policy(name string) (InlinePolicy, error) {
 
 func (u *User) clone() *User {
 	c := *u
-	c.Inline, c.Tags = slices.Clone(u.Inline), slices.Clone(u.Tags)
+	c.Inline, c.Attached, c.Tags = slices.Clone(u.Inline), slices.Clone(u.Attached), slices.Clone(u.Tags)
 	return &c
 }
 
 // sealed finishes a user before it is stored or served.
 func (u *User) sealed() *User {
-	u.permissions = documents(u.Inline)
+	u.inline = documents(u.Inline)
 	return u
 }
 
@@ -127,20 +125,22 @@ func (d *Directory) DeleteUserPolicy(ctx context.Context, account, user, name st
 }
 
 func (d *Directory) updateUser(ctx context.Context, account, name string, change func(*User) error) error {
-	return d.store.Update(ctx, func(tx *store.Tx) error {
-		former, ok, err := d.users.Read(tx, nameKey(account, name))
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return noUser(name)
-		}
-		u := former.clone()
-		if err := change(u); err != nil {
-			return err
-		}
-		return d.users.Put(tx, nameKey(account, name), u.sealed())
-	})
+	return d.store.Update(ctx, func(tx *store.Tx) error { return d.changeUser(tx, account, name, change) })
+}
+
+func (d *Directory) changeUser(tx *store.Tx, account, name string, change func(*User) error) error {
+	former, ok, err := d.users.Read(tx, nameKey(account, name))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return noUser(name)
+	}
+	u := former.clone()
+	if err := change(u); err != nil {
+		return err
+	}
+	return d.users.Put(tx, nameKey(account, name), u.sealed())
 }
 
 func noUser(name string) error {

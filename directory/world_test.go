@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/store"
 )
 
@@ -68,6 +69,21 @@ func (w *world) create(t testing.TB, in NewRole) *Role {
 	return r
 }
 
+// roleMay and userMay return permissions, which must be readable.
+func (w *world) roleMay(t testing.TB, r *Role) []*policy.Document {
+	t.Helper()
+	docs, err := w.RolePermissions(r)
+	must(t, err)
+	return docs
+}
+
+func (w *world) userMay(t testing.TB, u *User) []*policy.Document {
+	t.Helper()
+	docs, err := w.UserPermissions(u)
+	must(t, err)
+	return docs
+}
+
 // account makes an account, which must succeed.
 func (w *world) account(t testing.TB, id string) *AccessKey {
 	t.Helper()
@@ -99,3 +115,13 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// managed makes a policy of the first account, which must succeed, and returns its ARN.
+func (w *world) managed(t testing.TB, name, text string) string {
+	t.Helper()
+	p, err := w.CreateManagedPolicy(t.Context(), NewManagedPolicy{Account: one, Name: name, Text: text})
+	must(t, err)
+	return p.ARN().String()
+}
+
+func policyARN(name string) string { return "arn:aws:iam::" + one + ":policy/" + name }

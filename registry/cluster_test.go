@@ -128,6 +128,8 @@ func TestAClusterBringsItsTwoRoles(t *testing.T) {
 	} {
 		role, err := w.directory.Role(one, test.role)
 		must(t, err)
+		permissions, err := w.directory.RolePermissions(role)
+		must(t, err)
 		for _, permission := range []struct {
 			action, resource string
 			want             policy.Effect
@@ -136,7 +138,7 @@ func TestAClusterBringsItsTwoRoles(t *testing.T) {
 			{test.otherAction, c.ARN().String(), policy.ImplicitDeny},
 			{test.action, c.ARN().String() + "2", policy.ImplicitDeny},
 		} {
-			got := policy.Evaluate(&policy.Question{Action: permission.action, Resource: permission.resource}, role.Permissions()).Effect
+			got := policy.Evaluate(&policy.Question{Action: permission.action, Resource: permission.resource}, permissions).Effect
 			if got != permission.want {
 				t.Errorf("%s: %s on %s: got %v, want %v", test.role, permission.action, permission.resource, got, permission.want)
 			}
