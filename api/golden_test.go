@@ -311,6 +311,7 @@ var (
 		"association": regexp.MustCompile(`\ba-[a-z0-9]{17}\b`),
 		"cluster":     regexp.MustCompile(`\b[0-9a-f]{32}\b`),
 		"role":        regexp.MustCompile(`\bAROA[A-Z2-7]{17}\b`),
+		"policy":      regexp.MustCompile(`\bANPA[A-Z2-7]{17}\b`),
 		"user":        regexp.MustCompile(`\bAIDA[A-Z2-7]{17}\b`),
 		"key":         regexp.MustCompile(`\bAKIA[A-Z2-7]{16}\b`),
 		"session":     regexp.MustCompile(`\bASIA[A-Z2-7]{16}\b`),
@@ -335,7 +336,7 @@ func (s *story) normalised(got answer) string {
 	for _, name := range []string{"{dev}", "{other dev}", "{account}", "{other}", "{management}", "{epoch}"} {
 		body = strings.ReplaceAll(body, s.values[name], name)
 	}
-	for _, kind := range []string{"association", "cluster", "role", "user", "key", "session", "activation"} {
+	for _, kind := range []string{"association", "cluster", "role", "policy", "user", "key", "session", "activation"} {
 		body = ids[kind].ReplaceAllStringFunc(body, func(value string) string {
 			if s.names[value] == "" {
 				s.counts[kind]++

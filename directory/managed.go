@@ -139,12 +139,12 @@ func (d *Directory) ManagedPolicy(account, name string) (*ManagedPolicy, error) 
 	return named(p, ok, name, err)
 }
 
-// awsPolicies is what the ARNs of the policies begin with that AWS keeps for all accounts.
-const awsPolicies = "arn:aws:iam::aws:policy/"
+// AWSPolicies is what the ARNs of the policies begin with that AWS keeps for all accounts.
+const AWSPolicies = "arn:aws:iam::aws:policy/"
 
 // policyKey returns the key that a policy of the account has by its ARN.
 func policyKey(account, name string) (string, error) {
-	if strings.HasPrefix(name, awsPolicies) {
+	if strings.HasPrefix(name, AWSPolicies) {
 		return "", fault.New(fault.NotFound,
 			"Policy %.2048s does not exist or is not attachable. There are no AWS managed policies here: create a policy of the account with what it has to allow.", name)
 	}

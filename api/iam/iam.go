@@ -1,5 +1,5 @@
-// Package iam is the door that speaks IAM's wire: roles, their inline policies and tags, and users as far as
-// administrators' tools ask for them (https://docs.aws.amazon.com/IAM/latest/APIReference/welcome.html).
+// Package iam is the door that speaks IAM's wire: roles with their inline policies and tags, managed policies, and users as
+// far as administrators' tools ask for them (https://docs.aws.amazon.com/IAM/latest/APIReference/welcome.html).
 package iam
 
 import (
@@ -47,6 +47,8 @@ func New(dir *directory.Directory) *api.Door {
 		{Name: "ListRolePolicies", ReadOnly: true, Serve: d.listRolePolicies},
 		{Name: "DeleteRolePolicy", Serve: d.deleteRolePolicy},
 		{Name: "ListAttachedRolePolicies", ReadOnly: true, Serve: d.listAttachedRolePolicies},
+		{Name: "AttachRolePolicy", Serve: d.attachRolePolicy},
+		{Name: "DetachRolePolicy", Serve: d.detachRolePolicy},
 		{Name: "ListInstanceProfilesForRole", ReadOnly: true, Serve: d.listInstanceProfilesForRole},
 		{Name: "TagRole", Serve: d.tagRole},
 		{Name: "UntagRole", Serve: d.untagRole},
@@ -56,6 +58,22 @@ func New(dir *directory.Directory) *api.Door {
 		{Name: "GetUserPolicy", ReadOnly: true, Serve: d.getUserPolicy},
 		{Name: "ListUserPolicies", ReadOnly: true, Serve: d.listUserPolicies},
 		{Name: "DeleteUserPolicy", Serve: d.deleteUserPolicy},
+		{Name: "ListAttachedUserPolicies", ReadOnly: true, Serve: d.listAttachedUserPolicies},
+		{Name: "AttachUserPolicy", Serve: d.attachUserPolicy},
+		{Name: "DetachUserPolicy", Serve: d.detachUserPolicy},
+		{Name: "CreatePolicy", Serve: d.createPolicy},
+		{Name: "GetPolicy", ReadOnly: true, Serve: d.getPolicy},
+		{Name: "ListPolicies", ReadOnly: true, Serve: d.listPolicies},
+		{Name: "DeletePolicy", Serve: d.deletePolicy},
+		{Name: "CreatePolicyVersion", Serve: d.createPolicyVersion},
+		{Name: "GetPolicyVersion", ReadOnly: true, Serve: d.getPolicyVersion},
+		{Name: "ListPolicyVersions", ReadOnly: true, Serve: d.listPolicyVersions},
+		{Name: "DeletePolicyVersion", Serve: d.deletePolicyVersion},
+		{Name: "SetDefaultPolicyVersion", Serve: d.setDefaultPolicyVersion},
+		{Name: "TagPolicy", Serve: d.tagPolicy},
+		{Name: "UntagPolicy", Serve: d.untagPolicy},
+		{Name: "ListPolicyTags", ReadOnly: true, Serve: d.listPolicyTags},
+		{Name: "ListEntitiesForPolicy", ReadOnly: true, Serve: d.listEntitiesForPolicy},
 	})
 }
 
@@ -113,8 +131,9 @@ func escaped(document string) string {
 // noted are the parameters that a record shows, as it spells them.
 var noted = map[string]string{
 	"AssumeRolePolicyDocument": "assumeRolePolicyDocument", "Description": "description", "MaxSessionDuration": "maxSessionDuration",
-	"Path": "path", "PathPrefix": "pathPrefix", "PolicyDocument": "policyDocument", "PolicyName": "policyName",
-	"RoleName": "roleName", "UserName": "userName",
+	"Path": "path", "PathPrefix": "pathPrefix", "PolicyArn": "policyArn", "PolicyDocument": "policyDocument", "PolicyName": "policyName",
+	"RoleName": "roleName", "SetAsDefault": "setAsDefault", "UserName": "userName", "VersionId": "versionId",
+	"EntityFilter": "entityFilter", "OnlyAttached": "onlyAttached", "PolicyUsageFilter": "policyUsageFilter", "Scope": "scope",
 }
 
 // noteParameters puts what a call asks for into its record. It comes before the decision: the record of a denial has to

@@ -6,6 +6,7 @@ import (
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/policy"
 )
 
 func (d *door) putRolePolicy(ctx context.Context, c *api.Call) (any, error) {
@@ -53,22 +54,12 @@ type policyNamesResult struct {
 
 // policyNames is the page of names, which are sorted, that the call asks for.
 func policyNames(c *api.Call, inline []directory.InlinePolicy) (any, error) {
-	n, err := c.MaxItems()
-	if err != nil {
-		return nil, err
-	}
-	var out policyNamesResult
-	for _, p := range inline {
-		if p.Name <= c.Form.Get("Marker") {
-			continue
-		}
-		if len(out.PolicyNames.Members) == n {
-			out.Page = api.Page{IsTruncated: true, Marker: out.PolicyNames.Members[n-1]}
-			break
-		}
+	shown, page, err := paged(c, inline, func(p directory.InlinePolicy) string { return p.Name })
+	out := policyNamesResult{Page: page}
+	for _, p := range shown {
 		out.PolicyNames.Members = append(out.PolicyNames.Members, p.Name)
 	}
-	return out, nil
+	return out, err
 }
 
 func (d *door) listRolePolicies(_ context.Context, c *api.Call) (any, error) {
@@ -93,21 +84,6 @@ func (d *door) deleteRolePolicy(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	return nil, d.directory.DeleteRolePolicy(ctx, c.Caller.Account, role, name)
-}
-
-type attachedPoliciesResult struct {
-	AttachedPolicies struct{} `xml:"AttachedPolicies"`
-	api.Page
-}
-
-// listAttachedRolePolicies is always empty: there are no managed policies yet. Tools ask before they delete a role.
-func (d *door) listAttachedRolePolicies(_ context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizeRole(c, "iam:ListAttachedRolePolicies")
-	if err != nil {
-		return nil, err
-	}
-	_, err = d.directory.Role(c.Caller.Account, name)
-	return attachedPoliciesResult{}, err
 }
 
 type instanceProfilesResult struct {
@@ -217,7 +193,7 @@ func (d *door) deleteUserPolicy(ctx context.Context, c *api.Call) (any, error) {
 }
 
 // authorizeUser asks for an action on the user that the call names, as authorizeRole does for roles.
-func (d *door) authorizeUser(c *api.Call, action string) (name string, err error) {
+func (d *door) authorizeUser(c *api.Call, action string, extra ...policy.Entry) (name string, err error) {
 	noteParameters(c)
 	if name, err = c.Text("UserName"); err != nil {
 		return "", err
@@ -226,5 +202,5 @@ func (d *door) authorizeUser(c *api.Call, action string) (name string, err error
 	if u, err := d.directory.User(c.Caller.Account, name); err == nil {
 		resource = u.ARN()
 	}
-	return name, c.Authorize(action, resource.String())
+	return name, c.Authorize(action, resource.String(), extra...)
 }

@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"regexp"
 	"time"
 
 	"github.com/openlanyard/lanyard/api"
@@ -110,13 +109,11 @@ type rolesResult struct {
 	api.Page
 }
 
-var pathPrefix = regexp.MustCompile(`^/[!-~]{0,511}$`)
-
 func (d *door) listRoles(_ context.Context, c *api.Call) (any, error) {
 	noteParameters(c)
-	prefix := c.Form.Get("PathPrefix")
-	if prefix != "" && !pathPrefix.MatchString(prefix) {
-		return nil, fault.New(fault.Invalid, "1 validation error detected: Value '%.100s' at 'pathPrefix' failed to satisfy constraint: at most 512 characters that begin with / are accepted", prefix)
+	prefix, err := pathPrefixOf(c)
+	if err != nil {
+		return nil, err
 	}
 	if err := c.Authorize("iam:ListRoles", "arn:aws:iam::"+c.Caller.Account+":role"+orSlash(prefix)); err != nil {
 		return nil, err
@@ -224,13 +221,20 @@ func (d *door) untagRole(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case len(keys) == 0:
-		return nil, missing("tagKeys")
-	case len(keys) > maxTags:
-		return nil, tooMany("tagKeys", len(keys))
+	if err := checkTagKeys(keys); err != nil {
+		return nil, err
 	}
 	return nil, d.directory.UntagRole(ctx, c.Caller.Account, name, keys)
+}
+
+func checkTagKeys(keys []string) error {
+	switch {
+	case len(keys) == 0:
+		return missing("tagKeys")
+	case len(keys) > maxTags:
+		return tooMany("tagKeys", len(keys))
+	}
+	return nil
 }
 
 func tagKeys(c *api.Call) []string {
@@ -241,7 +245,7 @@ func tagKeys(c *api.Call) []string {
 	return keys
 }
 
-type roleTagsResult struct {
+type tagsResult struct {
 	Tags tags `xml:"Tags"`
 	api.Page
 }
@@ -255,7 +259,7 @@ func (d *door) listRoleTags(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out roleTagsResult
+	var out tagsResult
 	if all := fromTags(found.Tags); all != nil {
 		out.Tags = *all
 	}

@@ -1,0 +1,58 @@
+package iam
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/fault"
+)
+
+// paged returns the page of a list that the call asks for. The list is in the order of the markers.
+func paged[T any](c *api.Call, all []T, marker func(T) string) ([]T, api.Page, error) {
+	n, err := c.MaxItems()
+	if err != nil {
+		return nil, api.Page{}, err
+	}
+	last := c.Form.Get("Marker")
+	all = slices.Clone(all)
+	all = slices.DeleteFunc(all, func(v T) bool { return last != "" && marker(v) <= last })
+	if len(all) <= n {
+		return all, api.Page{}, nil
+	}
+	return all[:n], api.Page{IsTruncated: true, Marker: marker(all[n-1])}, nil
+}
+
+var pathPrefix = regexp.MustCompile(`^/[!-~]{0,511}$`)
+
+// pathPrefixOf reads the parameter PathPrefix; every path begins with the empty one.
+func pathPrefixOf(c *api.Call) (string, error) {
+	prefix := c.Form.Get("PathPrefix")
+	if prefix != "" && !pathPrefix.MatchString(prefix) {
+		return "", fault.New(fault.Invalid, "1 validation error detected: Value '%.100s' at 'pathPrefix' failed to satisfy constraint: at most 512 characters that begin with / are accepted", prefix)
+	}
+	return prefix, nil
+}
+
+// oneOf reads an optional parameter that has one of the values.
+func oneOf(c *api.Call, name string, values ...string) (string, error) {
+	v := c.Form.Get(name)
+	if v != "" && !slices.Contains(values, v) {
+		return "", fault.New(fault.Invalid, "1 validation error detected: Value '%.100s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]",
+			v, strings.ToLower(name[:1])+name[1:], strings.Join(values, ", "))
+	}
+	return v, nil
+}
+
+func isTrue(c *api.Call, name string) (bool, error) {
+	v, err := oneOf(c, name, "true", "false")
+	return v == "true", err
+}
+
+// boundaries is the use of a policy as a permissions boundary, which none has here.
+const boundaries = "PermissionsBoundary"
+
+func usageFilter(c *api.Call) (string, error) {
+	return oneOf(c, "PolicyUsageFilter", "PermissionsPolicy", boundaries)
+}
