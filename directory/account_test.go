@@ -109,6 +109,7 @@ func TestRecoverAdministrator(t *testing.T) {
 	must(t, err)
 	must(t, w.PutUserPolicy(t.Context(), one, Administrator, "mine", denyAll))
 	must(t, w.DeleteUserPolicy(t.Context(), one, Administrator, Administrator))
+	must(t, w.AttachUserPolicy(t.Context(), one, Administrator, w.managed(t, "deny", denyAll)))
 
 	second, err := w.RecoverAdministrator(t.Context(), one)
 	must(t, err)

@@ -22,6 +22,13 @@ func TestRecordsSurviveARestart(t *testing.T) {
 		Account: one, Path: "/team/", Name: "App", Description: "dé", MaxSession: 90 * time.Minute, Tags: []Tag{{"a", "b"}, {"c", ""}},
 	})
 	must(t, w.PutRolePolicy(t.Context(), one, "App", "list", listAll))
+	name := w.managed(t, "deny", denyAll)
+	_, _, err := w.CreatePolicyVersion(t.Context(), one, name, listAll, true)
+	must(t, err)
+	must(t, w.DeletePolicyVersion(t.Context(), one, name, 1))
+	must(t, w.TagPolicy(t.Context(), one, name, []Tag{{"a", "b"}}))
+	must(t, w.AttachRolePolicy(t.Context(), one, "App", name))
+	must(t, w.AttachUserPolicy(t.Context(), one, Administrator, name))
 	must(t, w.store.Update(t.Context(), func(tx *store.Tx) error {
 		return w.PutClusterRole(tx, ClusterRole{Account: one, Name: "agent", Cluster: "c1", Trust: podTrust, Permissions: listAll})
 	}))
@@ -34,7 +41,13 @@ func TestRecordsSurviveARestart(t *testing.T) {
 		must(t, err)
 		agent, err := w.Role(one, "agent")
 		must(t, err)
-		return []any{account, k, string(k.Secret), user, app, agent}
+		managed, err := w.ManagedPolicy(one, name)
+		must(t, err)
+		roles, users := w.AttachedTo(managed)
+		if len(roles) != 1 || len(users) != 1 || len(w.roleMay(t, app)) != 2 || len(w.userMay(t, user)) != 3 {
+			t.Errorf("attached: got %v and %v, want one each", roles, users)
+		}
+		return []any{account, k, string(k.Secret), user, app, agent, managed}
 	}
 	before := all(w)
 	must(t, w.store.Close())

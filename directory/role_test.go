@@ -142,9 +142,6 @@ func TestRolePolicies(t *testing.T) {
 	w.create(t, NewRole{Account: one, Name: "app"})
 	before, err := w.Role(one, "app")
 	must(t, err)
-	sized := func(n int) string {
-		return listAll[:len(listAll)-1] + strings.Repeat(" ", 3000) + `,"Id":"` + strings.Repeat("x", n-len(listAll)-len(`,"Id":""`)) + `"}`
-	}
 	for _, test := range []struct {
 		name, role, policy, text string
 		want                     fault.Kind
