@@ -56,3 +56,18 @@ func TestRoleName(t *testing.T) {
 		}
 	}
 }
+
+func TestPolicyName(t *testing.T) {
+	a := arn.Policy("111122223333", "/a/b/", "read")
+	if got := a.String(); got != "arn:aws:iam::111122223333:policy/a/b/read" {
+		t.Errorf("Policy: got %s", got)
+	}
+	if path, name, ok := a.PolicyName(); path != "/a/b/" || name != "read" || !ok {
+		t.Errorf("PolicyName of %s = %q, %q, %v", a, path, name, ok)
+	}
+	for _, other := range []arn.ARN{arn.Role("111122223333", "/", "read"), {Service: "s3", Resource: "policy/read"}, {Service: "iam", Resource: "policy/read"}} {
+		if _, _, ok := other.PolicyName(); ok {
+			t.Errorf("PolicyName of %s: ok, want not", other)
+		}
+	}
+}

@@ -25,6 +25,10 @@ func role(action string, more ...string) request { return iamCall(action, "RoleN
 
 func user(action string, more ...string) request { return iamCall(action, "UserName", more) }
 
+func managed(action string, more ...string) request {
+	return iamCall(action, "PolicyArn", append([]string{"PolicyArn", policyNone}, more...))
+}
+
 func iamCall(action, member string, more []string) request {
 	values := url.Values{member: {"administrator"}} // as a role: none
 	for i := 0; i < len(more); i += 2 {
@@ -49,6 +53,7 @@ const (
 	associations = "/clusters/dev/pod-identity-associations"
 	anything     = `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`
 	revocations  = "/lanyard/v1/revocations"
+	policyNone   = "arn:aws:iam::" + dev.Account + ":policy/none"
 )
 
 var (
@@ -95,6 +100,8 @@ var managementCalls = []struct {
 	{"ListRolePolicies", role("ListRolePolicies"), []string{"iam:ListRolePolicies"}},
 	{"DeleteRolePolicy", role("DeleteRolePolicy", "PolicyName", "p"), []string{"iam:DeleteRolePolicy"}},
 	{"ListAttachedRolePolicies", role("ListAttachedRolePolicies"), []string{"iam:ListAttachedRolePolicies"}},
+	{"AttachRolePolicy", role("AttachRolePolicy", "PolicyArn", policyNone), []string{"iam:AttachRolePolicy"}},
+	{"DetachRolePolicy", role("DetachRolePolicy", "PolicyArn", policyNone), []string{"iam:DetachRolePolicy"}},
 	{"ListInstanceProfilesForRole", role("ListInstanceProfilesForRole"), []string{"iam:ListInstanceProfilesForRole"}},
 	{"TagRole", role("TagRole", "Tags.member.1.Key", "a", "Tags.member.1.Value", "b"), []string{"iam:TagRole"}},
 	{"UntagRole", role("UntagRole", "TagKeys.member.1", "a"), []string{"iam:UntagRole"}},
@@ -104,6 +111,25 @@ var managementCalls = []struct {
 	{"GetUserPolicy", user("GetUserPolicy", "PolicyName", "p"), []string{"iam:GetUserPolicy"}},
 	{"ListUserPolicies", user("ListUserPolicies"), []string{"iam:ListUserPolicies"}},
 	{"DeleteUserPolicy", user("DeleteUserPolicy", "PolicyName", "p"), []string{"iam:DeleteUserPolicy"}},
+	{"ListAttachedUserPolicies", user("ListAttachedUserPolicies"), []string{"iam:ListAttachedUserPolicies"}},
+	{"AttachUserPolicy", user("AttachUserPolicy", "PolicyArn", policyNone), []string{"iam:AttachUserPolicy"}},
+	{"DetachUserPolicy", user("DetachUserPolicy", "PolicyArn", policyNone), []string{"iam:DetachUserPolicy"}},
+	{"CreatePolicy", form("iam", "CreatePolicy", url.Values{"PolicyName": {"new"}, "PolicyDocument": {anything}}), []string{"iam:CreatePolicy"}},
+	{"CreatePolicy", form("iam", "CreatePolicy", url.Values{
+		"PolicyName": {"tagged"}, "PolicyDocument": {anything}, "Tags.member.1.Key": {"a"}, "Tags.member.1.Value": {"b"},
+	}), []string{"iam:CreatePolicy", "iam:TagPolicy"}},
+	{"GetPolicy", managed("GetPolicy"), []string{"iam:GetPolicy"}},
+	{"ListPolicies", form("iam", "ListPolicies", url.Values{}), []string{"iam:ListPolicies"}},
+	{"DeletePolicy", managed("DeletePolicy"), []string{"iam:DeletePolicy"}},
+	{"CreatePolicyVersion", managed("CreatePolicyVersion", "PolicyDocument", anything), []string{"iam:CreatePolicyVersion"}},
+	{"GetPolicyVersion", managed("GetPolicyVersion", "VersionId", "v1"), []string{"iam:GetPolicyVersion"}},
+	{"ListPolicyVersions", managed("ListPolicyVersions"), []string{"iam:ListPolicyVersions"}},
+	{"DeletePolicyVersion", managed("DeletePolicyVersion", "VersionId", "v1"), []string{"iam:DeletePolicyVersion"}},
+	{"SetDefaultPolicyVersion", managed("SetDefaultPolicyVersion", "VersionId", "v1"), []string{"iam:SetDefaultPolicyVersion"}},
+	{"TagPolicy", managed("TagPolicy", "Tags.member.1.Key", "a", "Tags.member.1.Value", "b"), []string{"iam:TagPolicy"}},
+	{"UntagPolicy", managed("UntagPolicy", "TagKeys.member.1", "a"), []string{"iam:UntagPolicy"}},
+	{"ListPolicyTags", managed("ListPolicyTags"), []string{"iam:ListPolicyTags"}},
+	{"ListEntitiesForPolicy", managed("ListEntitiesForPolicy"), []string{"iam:ListEntitiesForPolicy"}},
 
 	// A pod's session hands on its tags.
 	{"AssumeRole", assume(), []string{"sts:AssumeRole", "sts:TagSession"}},
