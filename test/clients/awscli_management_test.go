@@ -119,6 +119,31 @@ var cliIAM = []cliCase{
 		c.ok("iam delete-role-policy" + at)
 		c.refused("NoSuchEntity", "read", "iam get-role-policy"+at)
 	}},
+	{"managed policies: create, attach, versions, detach, delete", func(c cli) {
+		arn := "arn:aws:iam::111122223333:policy/team/" + cliRole
+		create := "iam create-policy --output text --query Policy.[Arn,DefaultVersionId] --path /team/ --tags Key=a,Value=1 --policy-name " + cliRole + " --policy-document"
+		c.equal("policy", c.ok(create, readPolicy), arn+"\tv1")
+		c.refused("EntityAlreadyExists", cliRole, create, readPolicy)
+		c.refused("MalformedPolicyDocument", "", "iam create-policy --policy-name aws-cli-bad --policy-document", "{")
+		named, attached := " --policy-arn "+arn, " --role-name "+cliRole+" --policy-arn "+arn
+		c.ok("iam attach-role-policy" + attached)
+		c.equal("attached", c.ok("iam list-attached-role-policies --output text --query AttachedPolicies[].PolicyArn --role-name "+cliRole), arn)
+		c.equal("entities", c.ok("iam list-entities-for-policy --output text --query PolicyRoles[].RoleName"+named), cliRole)
+		c.equal("count", c.ok("iam get-policy --output text --query Policy.AttachmentCount"+named), "1")
+		c.contains("policies", c.ok("iam list-policies --scope Local --only-attached --page-size 1 --output text --query Policies[].Arn"), arn)
+		c.ok("iam create-policy-version --set-as-default"+named+" --policy-document", strings.Replace(readPolicy, "Allow", "Deny", 1))
+		c.equal("versions", c.ok("iam list-policy-versions --output text --query Versions[].[VersionId,IsDefaultVersion]"+named), "v2\tTrue\nv1\tFalse")
+		c.equal("document", c.ok("iam get-policy-version --version-id v2 --output text --query PolicyVersion.Document.Statement[0].Effect"+named), "Deny")
+		c.refused("DeleteConflict", "attached", "iam delete-policy"+named)
+		c.refused("DeleteConflict", "detach", "iam delete-role --role-name "+cliRole)
+		c.refused("NoSuchEntity", "no AWS managed policies", "iam attach-role-policy --policy-arn arn:aws:iam::aws:policy/ReadOnlyAccess --role-name "+cliRole)
+		c.ok("iam detach-role-policy" + attached)
+		c.refused("NoSuchEntity", cliRole, "iam detach-role-policy"+attached)
+		c.refused("DeleteConflict", "version", "iam delete-policy"+named)
+		c.ok("iam delete-policy-version --version-id v1" + named)
+		c.ok("iam delete-policy" + named)
+		c.refused("NoSuchEntity", cliRole, "iam get-policy"+named)
+	}},
 	{"TagRole, UntagRole, ListRoleTags", func(c cli) {
 		c.ok("iam tag-role --role-name "+cliRole+" --tags", "Key=b,Value=two words: ü")
 		c.ok("iam untag-role --tag-keys a --role-name " + cliRole)

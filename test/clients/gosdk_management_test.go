@@ -275,6 +275,7 @@ var goIAM = []goCase{
 		_, err = c.iam().GetRolePolicy(c, &iam.GetRolePolicyInput{RoleName: goRole, PolicyName: name})
 		typed[*iamtypes.NoSuchEntityException](c, "GetRolePolicy after it", err)
 	}},
+	{"managed policies: create, attach, versions, detach, delete", goManaged},
 	{"TagRole, UntagRole, ListRoleTags", func(c *goClient) {
 		_, err := c.iam().TagRole(c, &iam.TagRoleInput{RoleName: goRole, Tags: []iamtypes.Tag{{Key: aws.String("b"), Value: aws.String("two words: ü")}}})
 		c.good("TagRole", err)
@@ -338,6 +339,55 @@ var goIAM = []goCase{
 		_, err := c.iam().ListGroups(c, nil)
 		c.refused("ListGroups", err, "InvalidAction", "ListGroups")
 	}},
+}
+
+func goManaged(c *goClient) {
+	in := &iam.CreatePolicyInput{PolicyName: goRole, Path: aws.String("/team/"), PolicyDocument: aws.String(readPolicy)}
+	made, err := c.iam().CreatePolicy(c, in)
+	if !c.good("CreatePolicy", err) {
+		return
+	}
+	arn := made.Policy.Arn
+	c.equal("arn", aws.ToString(arn), "arn:aws:iam::111122223333:policy/team/"+*goRole)
+	_, err = c.iam().CreatePolicy(c, in)
+	typed[*iamtypes.EntityAlreadyExistsException](c, "the same again", err)
+	attach := &iam.AttachRolePolicyInput{RoleName: goRole, PolicyArn: arn}
+	_, err = c.iam().AttachRolePolicy(c, attach)
+	c.good("AttachRolePolicy", err)
+	attached, err := c.iam().ListAttachedRolePolicies(c, &iam.ListAttachedRolePoliciesInput{RoleName: goRole})
+	if c.good("ListAttachedRolePolicies", err) && len(attached.AttachedPolicies) == 1 {
+		c.equal("attached", aws.ToString(attached.AttachedPolicies[0].PolicyArn), *arn)
+	} else {
+		c.wrong("want one policy")
+	}
+	deny := strings.Replace(readPolicy, "Allow", "Deny", 1)
+	second, err := c.iam().CreatePolicyVersion(c, &iam.CreatePolicyVersionInput{PolicyArn: arn, PolicyDocument: &deny, SetAsDefault: true})
+	if c.good("CreatePolicyVersion", err) {
+		c.equal("version", aws.ToString(second.PolicyVersion.VersionId), "v2")
+	}
+	got, err := c.iam().GetPolicyVersion(c, &iam.GetPolicyVersionInput{PolicyArn: arn, VersionId: aws.String("v2")})
+	if c.good("GetPolicyVersion", err) {
+		c.document("document", got.PolicyVersion.Document, deny)
+		c.equal("default", got.PolicyVersion.IsDefaultVersion, true)
+	}
+	shown, err := c.iam().GetPolicy(c, &iam.GetPolicyInput{PolicyArn: arn})
+	if c.good("GetPolicy", err) {
+		c.equal("attachments", aws.ToInt32(shown.Policy.AttachmentCount), 1)
+		c.equal("updated", shown.Policy.UpdateDate.IsZero(), false)
+	}
+	_, err = c.iam().DeletePolicy(c, &iam.DeletePolicyInput{PolicyArn: arn})
+	typed[*iamtypes.DeleteConflictException](c, "DeletePolicy while attached", err)
+	detach := &iam.DetachRolePolicyInput{RoleName: goRole, PolicyArn: arn}
+	_, err = c.iam().DetachRolePolicy(c, detach)
+	c.good("DetachRolePolicy", err)
+	_, err = c.iam().DetachRolePolicy(c, detach)
+	typed[*iamtypes.NoSuchEntityException](c, "DetachRolePolicy again", err)
+	_, err = c.iam().DeletePolicyVersion(c, &iam.DeletePolicyVersionInput{PolicyArn: arn, VersionId: aws.String("v1")})
+	c.good("DeletePolicyVersion", err)
+	_, err = c.iam().DeletePolicy(c, &iam.DeletePolicyInput{PolicyArn: arn})
+	c.good("DeletePolicy", err)
+	_, err = c.iam().AttachRolePolicy(c, attach)
+	typed[*iamtypes.NoSuchEntityException](c, "AttachRolePolicy after it", err)
 }
 
 func (c *goClient) iam() *iam.Client { return iam.NewFromConfig(c.aws) }

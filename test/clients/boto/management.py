@@ -155,6 +155,29 @@ def role_policies():
     refused("NoSuchEntity", "read", iam.get_role_policy, RoleName=NAME, PolicyName="read")
 
 
+def managed():
+    iam = client("iam")
+    arn = iam.create_policy(PolicyName=NAME, Path="/team/", PolicyDocument=json.dumps(POLICY))["Policy"]["Arn"]
+    equal(arn, f"arn:aws:iam::111122223333:policy/team/{NAME}")
+    refused("EntityAlreadyExists", NAME, iam.create_policy, PolicyName=NAME, PolicyDocument=json.dumps(POLICY))
+    refused("MalformedPolicyDocument", "", iam.create_policy, PolicyName="boto3-bad", PolicyDocument="{")
+    iam.attach_role_policy(RoleName=NAME, PolicyArn=arn)
+    equal(iam.list_attached_role_policies(RoleName=NAME)["AttachedPolicies"], [{"PolicyName": NAME, "PolicyArn": arn}])
+    equal([r["RoleName"] for r in iam.list_entities_for_policy(PolicyArn=arn)["PolicyRoles"]], [NAME])
+    contains([p["Arn"] for page in iam.get_paginator("list_policies").paginate(PaginationConfig={"PageSize": 1}) for p in page["Policies"]], arn)
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(POLICY), SetAsDefault=True)
+    got = iam.get_policy_version(PolicyArn=arn, VersionId="v2")["PolicyVersion"]
+    equal((got["Document"], got["IsDefaultVersion"]), (POLICY, True))
+    equal(iam.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"], 1)
+    refused("DeleteConflict", "attached", iam.delete_policy, PolicyArn=arn)
+    refused("NoSuchEntity", "no AWS managed policies", iam.attach_role_policy, RoleName=NAME, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+    iam.detach_role_policy(RoleName=NAME, PolicyArn=arn)
+    refused("NoSuchEntity", NAME, iam.detach_role_policy, RoleName=NAME, PolicyArn=arn)
+    iam.delete_policy_version(PolicyArn=arn, VersionId="v1")
+    iam.delete_policy(PolicyArn=arn)
+    refused("NoSuchEntity", NAME, iam.get_policy, PolicyArn=arn)
+
+
 def role_tags():
     iam = client("iam")
     iam.tag_role(RoleName=NAME, Tags=[{"Key": "b", "Value": "two words: ü"}])
@@ -207,6 +230,7 @@ IAM = [
     ("GetRole, ListRoles", role_get),
     ("UpdateAssumeRolePolicy", role_trust),
     ("PutRolePolicy, GetRolePolicy, ListRolePolicies, DeleteRolePolicy", role_policies),
+    ("managed policies: create, attach, versions, detach, delete", managed),
     ("TagRole, UntagRole, ListRoleTags", role_tags),
     ("AssumeRole", assume_role),
     ("DeleteRole", role_delete),
