@@ -221,9 +221,10 @@ func TestObjectStoreDoesNotStartForNobody(t *testing.T) {
 
 // site is a gateway over real rooms in front of the embedded server, and its account's administrator.
 type site struct {
-	store *ObjectStore
-	url   string
-	key   *directory.AccessKey
+	store   *ObjectStore
+	handler http.Handler
+	url     string
+	key     *directory.AccessKey
 }
 
 func newSite(t *testing.T) *site {
@@ -266,7 +267,7 @@ func newSite(t *testing.T) *site {
 			t.Error(err)
 		}
 	})
-	return &site{store: s, url: server.URL, key: key}
+	return &site{store: s, handler: g, url: server.URL, key: key}
 }
 
 // client is the SDK of the administrator.

@@ -123,8 +123,11 @@ func (u *upload) sum(p []byte) {
 // finish says whether the body is what the client said. All of its content was read.
 func (u *upload) finish() error {
 	if u.chunks != nil {
-		if _, err := u.chunks.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-			return errors.Join(err, sigv4.ErrChunk) // or there is more content than was declared
+		switch _, err := u.chunks.Read(make([]byte, 1)); {
+		case err == nil:
+			return sigv4.ErrChunk // more content than was declared
+		case !errors.Is(err, io.EOF):
+			return err
 		}
 	}
 	if u.trailer != nil {

@@ -71,10 +71,8 @@ var goSigning = []goCase{
 		if !c.good("GET", err) {
 			return
 		}
-		c.equal("status", got.StatusCode, http.StatusNotImplemented)
-		text := c.read(got.Body)
-		c.contains("answer", text, "<Code>NotImplemented</Code>")
-		c.contains("answer", text, "Authorization header")
+		c.equal("status", got.StatusCode, http.StatusNotFound)
+		c.contains("answer", c.read(got.Body), "<Code>NoSuchKey</Code>")
 	}},
 	{"AssumeRoleForPodIdentity as administrator", func(c *goClient) {
 		_, err := eksauth.NewFromConfig(c.aws).AssumeRoleForPodIdentity(c, &eksauth.AssumeRoleForPodIdentityInput{ClusterName: devCluster, Token: podToken()})
