@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"hash"
 	"io"
 	"net"
 	"net/http"
@@ -23,7 +25,8 @@ type upload struct {
 	source  io.Reader     // of the content
 	chunks  *sigv4.Chunks // the source, where it decodes chunks; nil: it is the body
 	checks  []*check
-	trailer *check // the one of them that is stated at the end; nil: none
+	trailer *check    // the one of them that is stated at the end; nil: none
+	added   hash.Hash // CRC64NVME, which S3 adds where nothing is stated: see frame
 	length  int64
 	left    int64 // bytes not yet passed on
 
@@ -46,6 +49,9 @@ func openUpload(sig *sigv4.Signature, body io.Reader, c *call) (*upload, error) 
 		return nil, bodyError(err)
 	}
 	u := &upload{source: chunks, chunks: chunks, checks: c.checks, trailer: c.trailer, length: c.length, left: c.length}
+	if len(c.checks) == 0 {
+		u.added = checksums[addedChecksum]()
+	}
 	return u, u.begin()
 }
 
@@ -118,6 +124,9 @@ func (u *upload) sum(p []byte) {
 	for _, c := range u.checks {
 		c.sum.Write(p)
 	}
+	if u.added != nil {
+		u.added.Write(p)
+	}
 }
 
 // finish says whether the body is what the client said. All of its content was read.
@@ -145,6 +154,9 @@ func (u *upload) finish() error {
 
 // trailerLines returns the end of the body in chunks. All of the content was passed on, so the trailer is known and right.
 func (u *upload) trailerLines() []byte {
+	if u.trailer == nil {
+		return trailerLines(checksumPrefix+addedChecksum, base64.StdEncoding.EncodeToString(u.added.Sum(nil)))
+	}
 	return trailerLines(u.trailer.header, u.chunks.Trailer(strings.ToLower(u.trailer.header)))
 }
 

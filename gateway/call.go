@@ -165,7 +165,7 @@ func (c *call) takeHeaders(header http.Header) error {
 			return fault.New(fault.Unsupported, "the header %q is not supported with %s", lower, c.op.name)
 		case forwarded && slices.Contains(listHeaders, lower):
 			values = []string{strings.Join(values, ",")} // some SDKs send a line for each
-		case known && len(values) != 1:
+		case known && len(values) != 1 && !(c.chunked && lower == "content-encoding"):
 			return fault.New(fault.Invalid, "the header %q stands %d times: once is accepted", lower, len(values))
 		}
 		if stem, isMetadata := strings.CutPrefix(lower, "x-amz-meta-"); isMetadata {

@@ -30,7 +30,10 @@ var checksums = map[string]func() hash.Hash{
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-const checksumPrefix = "X-Amz-Checksum-"
+const (
+	checksumPrefix = "X-Amz-Checksum-"
+	addedChecksum  = "Crc64nvme"
+)
 
 // check is one statement of a client about its body: what a digest of it has to be.
 type check struct {

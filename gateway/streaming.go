@@ -30,15 +30,15 @@ func (c *call) frames(header string) bool {
 // takeEncoding keeps of the content encoding what belongs to the object: aws-chunked is a frame, that ends here.
 func (c *call) takeEncoding() error {
 	const name = "Content-Encoding"
-	values := c.headers[name]
-	if len(values) == 0 || !strings.Contains(strings.ToLower(values[0]), awsChunked) {
+	all := strings.Join(c.headers[name], ",") // the SDK for Go writes its own line beside the caller's
+	if !strings.Contains(strings.ToLower(all), awsChunked) {
 		return nil
 	}
 	if !c.chunked {
 		return refuse(invalidRequest, "the content encoding aws-chunked needs an x-amz-content-sha256 that begins with STREAMING-")
 	}
 	var kept []string
-	for coding := range strings.SplitSeq(values[0], ",") {
+	for coding := range strings.SplitSeq(all, ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, awsChunked) {
 			kept = append(kept, coding)
 		}
@@ -104,13 +104,13 @@ func (f *framed) Read(p []byte) (int, error) {
 }
 
 // framedLength returns how many bytes Read will give in all.
-func framedLength(length int64, trailer *check) int64 {
+func framedLength(length int64, trailer string, size int) int64 {
 	full, rest := length/chunkBytes, length%chunkBytes
 	total := full * (int64(len(chunkLine(chunkBytes))) + chunkBytes + 2)
 	if rest > 0 {
 		total += int64(len(chunkLine(rest))) + rest + 2
 	}
-	return total + int64(len(trailerLines(trailer.header, strings.Repeat("=", encodedLen(trailer.sum.Size())))))
+	return total + int64(len(trailerLines(trailer, strings.Repeat("=", encodedLen(size)))))
 }
 
 func encodedLen(n int) int { return (n + 2) / 3 * 4 }
@@ -124,15 +124,23 @@ func trailerLines(header, value string) []byte {
 // frame says how a body goes to the upstream: the payload hash to sign, the bytes on the wire and their number.
 //
 // What the client hashed is signed with its hash, so that the upstream checks the body as well. What it signed in chunks
-// cannot be signed as it was, and is sent as it is; or in chunks of ours where a checksum comes last.
+// cannot be signed as it was: it goes in chunks of ours with a checksum at the end, the client's or else the one that S3 adds
+// to every object. Sent as it is, it could be cut off by us and still become an object: there are stores that take a body
+// for whole which ends before its Content-Length. A checksum in a header is the upstream's to check, and prevents that.
 func (u *upload) frame(header http.Header, declared string) (hash string, wire io.Reader, length int64) {
 	switch {
 	case u.chunks == nil:
 		return declared, u, u.length
-	case u.trailer == nil:
+	case u.trailer == nil && u.added == nil:
 		return sigv4.UnsignedPayload, u, u.length
 	}
+	name, size := checksumPrefix+addedChecksum, 0
+	if u.trailer != nil {
+		name, size = u.trailer.header, u.trailer.sum.Size()
+	} else {
+		size = u.added.Size()
+	}
 	header.Set(decodedLength, strconv.FormatInt(u.length, 10))
-	header.Set(announcedTrailer, strings.ToLower(u.trailer.header))
-	return sigv4.StreamingUnsignedTrailer, &framed{content: u, left: u.length}, framedLength(u.length, u.trailer)
+	header.Set(announcedTrailer, strings.ToLower(name))
+	return sigv4.StreamingUnsignedTrailer, &framed{content: u, left: u.length}, framedLength(u.length, name, size)
 }

@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"runtime/metrics"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlanyard/lanyard/sigv4"
+)
+
+// sink takes a whole body and remembers the largest heap that it saw on the way.
+type sink struct {
+	n    int64
+	heap uint64
+}
+
+func (s *sink) RoundTrip(r *http.Request) (*http.Response, error) {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	buffer := make([]byte, 64<<10)
+	for reads := 0; ; reads++ {
+		n, err := r.Body.Read(buffer)
+		s.n += int64(n)
+		if reads%64 == 0 || err != nil {
+			metrics.Read(sample)
+			s.heap = max(s.heap, sample[0].Value.Uint64())
+		}
+		if err == io.EOF { //nolint:errorlint // a Reader gives it as it is
+			return &http.Response{StatusCode: http.StatusOK, Request: r, Body: http.NoBody, Header: http.Header{}}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// An upload of 128 MiB in chunks, with a checksum, takes no more memory than a small one.
+func TestUploadsInConstantMemory(t *testing.T) {
+	const size, piece = 128 << 20, 1 << 20
+	w := newWorld(t)
+	to := &sink{}
+	w.config.Upstream.Transport = to
+	g, err := New(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := w.session(t, ours, everything)
+	content := strings.Repeat("x", piece)
+	sum := checksums["Crc64nvme"]()
+	parts := make([]io.Reader, 0, 3*size/piece+1)
+	for range size / piece {
+		_, _ = io.WriteString(sum, content)
+		parts = append(parts, strings.NewReader("100000\r\n"), strings.NewReader(content), strings.NewReader("\r\n"))
+	}
+	const trailer = "x-amz-checksum-crc64nvme"
+	parts = append(parts, strings.NewReader("0\r\n"+trailer+":"+base64.StdEncoding.EncodeToString(sum.Sum(nil))+"\r\n\r\n"))
+	req := w.sign(t, as, request{method: "PUT", path: "/pay/a", hash: sigv4.StreamingUnsignedTrailer, header: map[string]string{
+		"X-Amz-Decoded-Content-Length": "134217728", "X-Amz-Trailer": trailer,
+	}})
+	req.Host, req.RemoteAddr = req.URL.Host, "127.0.0.1:1"
+	sigv4.Sign(req, as.AccessKeyID, as.SecretAccessKey, as.SessionToken, region, "s3", sigv4.StreamingUnsignedTrailer, time.Now())
+	req.Body, req.ContentLength = io.NopCloser(io.MultiReader(parts...)), -1
+	runtime.GC()
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	before := sample[0].Value.Uint64()
+	recorder := httptest.NewRecorder()
+	g.ServeHTTP(recorder, req)
+	if recorder.Code != http.StatusOK || to.n <= size {
+		t.Fatalf("%d %s: %d bytes arrived", recorder.Code, recorder.Body, to.n)
+	}
+	if grown := int64(to.heap) - int64(before); grown > 16<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+}
