@@ -93,13 +93,14 @@ func (a *Agent) ask(ctx context.Context, k key, t podToken) (answer, error) {
 			span.SetStatus(codes.Error, code(fault.Of(err)))
 			return answer{}, err
 		}
+		made := *e // once it is in the cache, others change it
 		a.metrics.evicted.Add(float64(a.cache.put(e)))
-		current := !a.changes.end(e, since) // what ends it later finds it in the cache
+		current := !a.changes.end(&made, since) // what ends it later finds it in the cache
 		if !current {
 			a.cache.drop(k)
 		}
 		if current || !again {
-			return answer{e.body, e.length}, nil
+			return answer{made.body, made.length}, nil
 		}
 	}
 }
