@@ -19,13 +19,17 @@ func TestSessionsFollowTheirRole(t *testing.T) {
 		_, err = w.Authorize(p, "s3:GetObject", "arn:aws:s3:::b/k", nil)
 		return err == nil
 	}
-	if may() || may() {
-		t.Error("a role without policies may read")
+	for range 2 { // the second time from memory
+		if may() {
+			t.Error("a role without policies may read")
+		}
 	}
 	must(t, w.Directory.PutRolePolicy(t.Context(), one, "app", "read",
 		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}`))
-	if !may() || !may() {
-		t.Error("a policy that was given is not in force")
+	for range 2 {
+		if !may() {
+			t.Error("a policy that was given is not in force")
+		}
 	}
 	must(t, w.Directory.DeleteRolePolicy(t.Context(), one, "app", "read"))
 	if may() {

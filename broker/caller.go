@@ -228,8 +228,8 @@ func appendTags(ctx policy.Context, tags []session.Tag) policy.Context {
 	return ctx
 }
 
-// documents returns the session policies as a session carries them, after STS's checks. Managed policies have no
-// documents yet: here is where theirs would be read.
+// documents returns the session policies as a session carries them, after STS's checks. Those given by name are refused
+// until the evaluator has several session policies as AWS counts them.
 func (n Narrowing) documents() ([]string, error) {
 	if len(n.ARNs) > 0 {
 		return nil, fault.New(fault.Unsupported, "The parameter PolicyArns is not supported yet: leave it out.")

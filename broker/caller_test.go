@@ -46,7 +46,7 @@ func (w *world) caller(t testing.TB, account, role string, edit func(*session.Se
 	if edit != nil {
 		edit(s)
 	}
-	p, err := directory.SessionPrincipal(r, s)
+	p, err := w.Directory.SessionPrincipal(r, s)
 	must(t, err)
 	return p
 }
@@ -193,7 +193,8 @@ func TestUsersAssumeRoles(t *testing.T) {
 	must(t, err)
 	w.role(t, one, "for-all", trusts(root(one), ""))
 	w.role(t, one, "for-user", trusts(user.ARN().String(), ""))
-	admin := directory.UserPrincipal(user, key.ID)
+	admin, err := w.Directory.UserPrincipal(user, key.ID)
+	must(t, err)
 	for _, role := range []string{"for-all", "for-user"} {
 		g, err := w.assumeRole(t, admin, "arn:aws:iam::"+one+":role/"+role, func(in *Assumption) { in.Duration = time.Hour })
 		wants(t, role, g, err, accepted)
@@ -253,7 +254,8 @@ func TestWhatAnAssumptionMayNotAsk(t *testing.T) {
 	must(t, err)
 	_, user, err := w.Directory.AccessKey(key.ID)
 	must(t, err)
-	admin := directory.UserPrincipal(user, key.ID)
+	admin, err := w.Directory.UserPrincipal(user, key.ID)
+	must(t, err)
 	blue := session.Tag{Key: "team", Value: "blue", Transitive: true}
 	chained := w.caller(t, one, "me", withTags(blue))
 	lasting := func(d time.Duration) func(*Assumption) { return func(in *Assumption) { in.Duration = d } }
@@ -341,7 +343,7 @@ func (w *world) opened(t testing.TB, g *Grant) *directory.Principal {
 	must(t, err)
 	role, err := w.Directory.RoleByID(s.RoleID)
 	must(t, err)
-	p, err := directory.SessionPrincipal(role, s)
+	p, err := w.Directory.SessionPrincipal(role, s)
 	must(t, err)
 	return p
 }

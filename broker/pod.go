@@ -182,7 +182,7 @@ func (b *Broker) grantPod(ctx context.Context, g *Grant) error {
 func (b *Broker) passOn(ctx context.Context, g *Grant) error {
 	name := g.Session.Name
 	var err error
-	if g.First, err = directory.SessionPrincipal(g.Role, g.Session); err != nil {
+	if g.First, err = b.Directory.SessionPrincipal(g.Role, g.Session); err != nil {
 		return err
 	}
 	g.Session, g.Credentials = nil, session.Credentials{}

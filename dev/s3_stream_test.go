@@ -101,3 +101,44 @@ func TestUnverifiedChunksAreNotCommitted(t *testing.T) {
 		}
 	}
 }
+
+// An upload that states nothing about its content and ends early is never there, and what was there before stays.
+func TestACutOffUploadIsNotCommitted(t *testing.T) {
+	s := newSite(t)
+	ended := make(chan struct{}, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { ended <- struct{}{} }()
+		s.handler.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	for _, path := range []string{"/pay-bucket", "/pay-bucket/kept"} {
+		if status, text := ask(t, s.store, http.MethodPut, path, strings.Repeat("old", strings.Count(path, "/")-1)); status != http.StatusOK {
+			t.Fatalf("status %d: %s", status, text)
+		}
+	}
+	for _, key := range []string{"new", "kept"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL+"/pay-bucket/"+key, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sigv4.Sign(req, s.key.ID, string(s.key.Secret), "", "us-east-1", "s3", sigv4.UnsignedPayload, time.Now())
+		req.ContentLength = 1 << 20
+		req.Body = io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("n", 1<<19)), broken{}))
+		if resp, err := http.DefaultTransport.RoundTrip(req); err == nil {
+			t.Errorf("%s: answered %s", key, resp.Status)
+			_ = resp.Body.Close()
+		}
+		<-ended // and with it the upstream's request
+	}
+	if status, _ := ask(t, s.store, http.MethodHead, "/pay-bucket/new", ""); status != http.StatusNotFound {
+		t.Errorf("the object is there: status %d", status)
+	}
+	if _, text := ask(t, s.store, http.MethodGet, "/pay-bucket/kept", ""); text != "old" {
+		t.Errorf("the object that was there is now %d bytes", len(text))
+	}
+}
+
+// broken is the rest of a body whose sender goes away.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("the client goes away") }

@@ -68,7 +68,7 @@ func TestATiedRoleIsKnownByNameAlone(t *testing.T) {
 		t.Errorf("got %s %s, want %s %s", got.ID, got.ARN(), want.ID, want.ARN())
 	}
 	pods := policy.Principal{Kind: policy.Service, Names: []string{"pods.eks.amazonaws.com"}}
-	if got.Description != "" || len(got.Inline) != 0 || len(got.Permissions()) != 0 || got.Trust.Names(pods, "sts:AssumeRole") {
+	if got.Description != "" || len(got.Inline) != 0 || len(got.Attached) != 0 || got.Trust.Names(pods, "sts:AssumeRole") {
 		t.Errorf("got %+v, want a role that may do nothing and trusts nobody", got)
 	}
 	if _, err := f.Role(one, "untied"); !fault.Is(err, fault.NotFound) {

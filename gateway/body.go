@@ -64,6 +64,8 @@ func verify(source io.Reader, length int64, declared string, checks ...*check) (
 			return nil, fault.New(fault.Invalid, "x-amz-content-sha256: %q is not hexadecimal", declared)
 		}
 		u.checks = append(u.checks, &check{sum: sha256.New(), want: want, wrong: bodyMismatch})
+	} else if len(checks) == 0 && length > 0 {
+		u.added = checksums[addedChecksum]()
 	}
 	return u, u.begin()
 }

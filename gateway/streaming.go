@@ -124,12 +124,12 @@ func trailerLines(header, value string) []byte {
 // frame says how a body goes to the upstream: the payload hash to sign, the bytes on the wire and their number.
 //
 // What the client hashed is signed with its hash, so that the upstream checks the body as well. What it signed in chunks
-// cannot be signed as it was: it goes in chunks of ours with a checksum at the end, the client's or else the one that S3 adds
-// to every object. Sent as it is, it could be cut off by us and still become an object: there are stores that take a body
+// cannot be signed as it was, and what it left unsigned states nothing: they go in chunks of ours with a checksum at the end,
+// the client's or else the one that S3 adds to every object. Sent as it is, it could be cut off by us and still become an object: there are stores that take a body
 // for whole which ends before its Content-Length. A checksum in a header is the upstream's to check, and prevents that.
 func (u *upload) frame(header http.Header, declared string) (hash string, wire io.Reader, length int64) {
 	switch {
-	case u.chunks == nil:
+	case u.chunks == nil && u.added == nil:
 		return declared, u, u.length
 	case u.trailer == nil && u.added == nil:
 		return sigv4.UnsignedPayload, u, u.length

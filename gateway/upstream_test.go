@@ -48,7 +48,8 @@ func TestBodies(t *testing.T) {
 				t.Fatalf("status %d, want %d: %s", resp.StatusCode, c.status, text)
 			}
 			for _, seen := range w.upstream.take() {
-				complete := seen.err == nil && seen.body == c.body
+				content, whole := seen.content()
+				complete := whole && content == c.body
 				if complete != (c.status == 200) {
 					t.Errorf("the upstream has %d of %d bytes (error %v)", len(seen.body), len(c.body), seen.err)
 				}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -203,6 +204,24 @@ func errorOf(tb testing.TB, text string) errorBody {
 		tb.Fatalf("%q is not S3's error XML: %v", text, err)
 	}
 	return body
+}
+
+// content returns the body without the chunks that the gateway may have put it in, and whether it is whole.
+func (a arrival) content() (text string, whole bool) {
+	if a.header.Get("X-Amz-Content-Sha256") != sigv4.StreamingUnsignedTrailer {
+		return a.body, a.err == nil
+	}
+	for rest := a.body; ; {
+		line, after, _ := strings.Cut(rest, "\r\n")
+		size, err := strconv.ParseInt(line, 16, 64)
+		if err != nil || int64(len(after)) < size {
+			return text + after, false
+		}
+		if size == 0 {
+			return text, a.err == nil && strings.HasPrefix(after, "x-amz-checksum-")
+		}
+		text, rest = text+after[:size], strings.TrimPrefix(after[size:], "\r\n")
+	}
 }
 
 // arrival is one request as the upstream got it.
