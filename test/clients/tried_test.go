@@ -52,7 +52,7 @@ var tried = map[string][]string{
 		"CreateRole",
 		"GetRole, ListRoles",
 		"UpdateAssumeRolePolicy",
-		"PutRolePolicy, GetRolePolicy, ListRolePolicies, DeleteRolePolicy",
+		"PutRolePolicy, GetRolePolicy, ListRolePolicies, DeleteRolePolicy", "managed policies: create, attach, versions, detach, delete",
 		"TagRole, UntagRole, ListRoleTags",
 		"AssumeRole",
 		"DeleteRole",
