@@ -5,12 +5,16 @@ import (
 	"testing"
 )
 
-// The SDK for Java asks for x-amz-te: append-md5 whenever it reads an object. A store that knows nothing of it answers
-// without, so it is taken and not forwarded; another unknown header of this kind still is refused.
-func TestTransferEncodingIsTakenAndNotForwarded(t *testing.T) {
+// The SDK for Java asks for x-amz-te: append-md5 whenever it reads an object, and states the checksum of its empty body. A
+// store that knows nothing of the first answers without, so both are taken and not forwarded; another unknown header of this
+// kind still is refused.
+func TestHeadersOfTheSDKForJavaAreTakenAndNotForwarded(t *testing.T) {
 	w := newWorld(t)
 	reader := w.session(t, ours, `{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::pay/*"}`)
-	for name, want := range map[string]int{"X-Amz-Te": http.StatusOK, "X-Amz-Tea": http.StatusNotImplemented} {
+	for name, want := range map[string]int{
+		"X-Amz-Te": http.StatusOK, "X-Amz-Checksum-Crc32": http.StatusOK,
+		"X-Amz-Tea": http.StatusNotImplemented, "X-Amz-Checksum-Crc33": http.StatusNotImplemented,
+	} {
 		resp, text := w.send(t, reader, request{method: "GET", path: "/pay/a", header: header(name, "append-md5")})
 		if resp.StatusCode != want {
 			t.Errorf("%s: status %d, want %d: %s", name, resp.StatusCode, want, text)
