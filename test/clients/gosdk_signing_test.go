@@ -73,6 +73,10 @@ var goSigning = []goCase{
 		}
 		c.equal("status", got.StatusCode, http.StatusNotFound)
 		c.contains("answer", c.read(got.Body), "<Code>NoSuchKey</Code>")
+		request.URL.Path += "x" // what was not signed
+		if got, err = http.DefaultClient.Do(request); c.good("GET of another key", err) {
+			c.contains("answer", c.read(got.Body), "<Code>SignatureDoesNotMatch</Code>")
+		}
 	}},
 	{"AssumeRoleForPodIdentity as administrator", func(c *goClient) {
 		_, err := eksauth.NewFromConfig(c.aws).AssumeRoleForPodIdentity(c, &eksauth.AssumeRoleForPodIdentityInput{ClusterName: devCluster, Token: podToken()})

@@ -85,7 +85,7 @@ func shortLived(t *testing.T) caller {
 			Region: "us-east-1", Audit: log, Ready: st.Ready, Log: slog.New(slog.DiscardHandler),
 			Access:    &access.Access{Store: st, Directory: people, Registry: clusters, Ring: keys.Ring(), Keys: sigv4.NewCache(64)},
 			Addresses: limit.NewRates(1e6, 1e6, 64), Principals: limit.NewRates(1e6, 1e6, 64), Gate: limit.NewGate(64, 16),
-		}, "sts", door))
+		}, door.Service, door))
 		t.Cleanup(server.Close)
 		return server.URL
 	}

@@ -90,51 +90,35 @@ async function managementDenied() {
   await refused("AccessDenied", "iam:GetRole", new IAMClient({ ...ONCE, endpoint }).send(new GetRoleCommand({ RoleName: ROLE })));
 }
 
-// byName takes one answer beside success: that the gateway does not serve this, by name. The table shows which it was.
-async function byName(attempt) {
-  try {
-    await attempt();
-  } catch (e) {
-    if (e.name !== "NotImplemented") throw e;
-    return "refused by name";
-  }
-}
-
 const uploads = "pod-uploads-js";
 
 async function stream() {
   await send(CreateBucketCommand, { Bucket: uploads });
-  const parts = ["a stream ", "in two parts\n"];
+  const parts = ["a".repeat(10_000), "b".repeat(10_000), "the end\n"]; // chunks under 8 KiB are for the end of a body alone
   const text = parts.join("");
-  return byName(async () => {
-    // The SDK sends no stream whose length it does not know.
-    const Body = Readable.from(parts.map((p) => Buffer.from(p)));
-    await send(PutObjectCommand, { Bucket: uploads, Key: "stream", Body, ContentLength: text.length });
-    equal(await body({ Bucket: uploads, Key: "stream" }), text);
-  });
+  // The SDK sends no stream whose length it does not know.
+  const Body = Readable.from(parts.map((p) => Buffer.from(p)));
+  await send(PutObjectCommand, { Bucket: uploads, Key: "stream", Body, ContentLength: text.length });
+  equal((await body({ Bucket: uploads, Key: "stream" })) === text, true, "the object is the stream");
 }
 
 async function multipart() {
   const at = { Bucket: uploads, Key: "parts" };
   const pieces = [Buffer.alloc(5 << 20, "a"), Buffer.from("the end")];
-  return byName(async () => {
-    const { UploadId } = await send(CreateMultipartUploadCommand, at);
-    const Parts = [];
-    for (const [i, Body] of pieces.entries()) {
-      const { ETag } = await send(UploadPartCommand, { ...at, UploadId, PartNumber: i + 1, Body });
-      Parts.push({ ETag, PartNumber: i + 1 });
-    }
-    await send(CompleteMultipartUploadCommand, { ...at, UploadId, MultipartUpload: { Parts } });
-    equal((await body(at)) === Buffer.concat(pieces).toString(), true, "the object is its parts");
-  });
+  const { UploadId } = await send(CreateMultipartUploadCommand, at);
+  const Parts = [];
+  for (const [i, Body] of pieces.entries()) {
+    const { ETag } = await send(UploadPartCommand, { ...at, UploadId, PartNumber: i + 1, Body });
+    Parts.push({ ETag, PartNumber: i + 1 });
+  }
+  await send(CompleteMultipartUploadCommand, { ...at, UploadId, MultipartUpload: { Parts } });
+  equal((await body(at)) === Buffer.concat(pieces).toString(), true, "the object is its parts");
 }
 
 async function presigned() {
   await send(PutObjectCommand, { Bucket: uploads, Key: "small.txt", Body: SMALL });
   const answer = await fetch(await getSignedUrl(s3, new GetObjectCommand({ Bucket: uploads, Key: "small.txt" })));
-  const text = await answer.text();
-  if (answer.status === 501) return contains(text, "<Code>NotImplemented</Code>") ?? "refused by name";
-  equal([answer.status, text], [200, SMALL]);
+  equal([answer.status, await answer.text()], [200, SMALL]);
 }
 
 async function agentSaysNo() {
