@@ -44,7 +44,7 @@ stories: build
 	test/system-packages
 	go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./cmd/lanyard
 
-DRIVE   := go test -count=1 -shuffle=on -exec '$(CURDIR)/test/netns' ./test/clients
+DRIVE   := go test -count=1 -shuffle=on -timeout 20m -exec '$(CURDIR)/test/netns' ./test/clients
 CLIENTS := $(CURDIR)/bin:$(CURDIR)/.tools/venv/bin
 
 clients: build

@@ -105,8 +105,10 @@ func TestAssumeRoleIsInTheRecordsOfBothAccounts(t *testing.T) {
 	server := w.serve(t, w.config())
 	assume := func(account, more string) []map[string]any {
 		t.Helper()
-		got := w.send(t, server, request{as: admin, service: "sts", method: "POST", path: "/",
-			body: "Action=AssumeRole&Version=2011-06-15&RoleSessionName=me&RoleArn=arn:aws:iam::" + account + ":role/open" + more})
+		got := w.send(t, server, request{
+			as: admin, service: "sts", method: "POST", path: "/",
+			body: "Action=AssumeRole&Version=2011-06-15&RoleSessionName=me&RoleArn=arn:aws:iam::" + account + ":role/open" + more,
+		})
 		return w.eventsOf(t, got.header.Get("X-Amzn-Requestid"))
 	}
 	if own := assume(ours, ""); len(own) != 1 || own[0]["recipientAccountId"] != ours {

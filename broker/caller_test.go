@@ -125,8 +125,10 @@ func TestWhoMayAssumeARole(t *testing.T) {
 		{"across accounts, the role is named and allowed", two, trusts(me, ""), may(assumeAll), nil, nil, accepted, ""},
 		{"across accounts, the role is named and its policies say nothing", two, trusts(me, ""), "", nil, nil, fault.Denied, "sts:AssumeRole"},
 		{"across accounts, the trust policy names its own account", two, trusts(root(two), ""), may(assumeAll), nil, nil, fault.Denied, "sts:AssumeRole"},
-		{"across accounts, the caller's policy is for another role", two, trusts(root(one), ""),
-			strings.Replace(may(assumeAll), `"Resource":"*"`, `"Resource":"arn:aws:iam::`+two+`:role/other"`, 1), nil, nil, fault.Denied, "sts:AssumeRole"},
+		{
+			"across accounts, the caller's policy is for another role", two, trusts(root(one), ""),
+			strings.Replace(may(assumeAll), `"Resource":"*"`, `"Resource":"arn:aws:iam::`+two+`:role/other"`, 1), nil, nil, fault.Denied, "sts:AssumeRole",
+		},
 
 		{"the external id", two, trusts(root(one), when(`"StringEquals":{"sts:ExternalId":"x-7"}`)), may(assumeAll), nil, external("x-7"), accepted, ""},
 		{"another external id", two, trusts(root(one), when(`"StringEquals":{"sts:ExternalId":"x-7"}`)), may(assumeAll), nil, external("x-8"), fault.Denied, "sts:AssumeRole"},
@@ -156,10 +158,14 @@ func TestWhoMayAssumeARole(t *testing.T) {
 
 		{"the session name", one, trusts(me, when(`"StringEquals":{"sts:RoleSessionName":"there"}`)), "", nil, nil, accepted, ""},
 		{"another session name", one, trusts(me, when(`"StringEquals":{"sts:RoleSessionName":"here"}`)), "", nil, nil, fault.Denied, "sts:AssumeRole"},
-		{"from an address", one, trusts(me, when(`"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}`)), "", nil,
-			func(in *Assumption) { in.Context = policy.Context{{Key: "aws:SourceIp", Values: []string{"10.1.2.3"}}} }, accepted, ""},
-		{"from another", one, trusts(me, when(`"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}`)), "", nil,
-			func(in *Assumption) { in.Context = policy.Context{{Key: "aws:SourceIp", Values: []string{"11.1.2.3"}}} }, fault.Denied, "sts:AssumeRole"},
+		{
+			"from an address", one, trusts(me, when(`"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}`)), "", nil,
+			func(in *Assumption) { in.Context = policy.Context{{Key: "aws:SourceIp", Values: []string{"10.1.2.3"}}} }, accepted, "",
+		},
+		{
+			"from another", one, trusts(me, when(`"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}`)), "", nil,
+			func(in *Assumption) { in.Context = policy.Context{{Key: "aws:SourceIp", Values: []string{"11.1.2.3"}}} }, fault.Denied, "sts:AssumeRole",
+		},
 		{"until lately", one, trusts(me, when(`"DateLessThan":{"aws:CurrentTime":"2020"}`)), "", nil, nil, fault.Denied, "sts:AssumeRole"},
 		{"a tag of the role", one, trusts(root(one), ""), strings.Replace(may(assumeAll), `"*"}`, `"*"`+when(`"StringEquals":{"aws:ResourceTag/env":"test"}`)+`}`, 1), nil, nil, accepted, ""},
 		{"another tag of the role", one, trusts(root(one), ""), strings.Replace(may(assumeAll), `"*"}`, `"*"`+when(`"StringEquals":{"aws:ResourceTag/env":"prod"}`)+`}`, 1), nil, nil, fault.Denied, "sts:AssumeRole"},

@@ -99,8 +99,12 @@ func TestUpdatingWhatAnAssociationGrants(t *testing.T) {
 		{"no target role", AssociationChange{Target: pointer("")}, accepted, func(a *Association) { a.Target = arn.ARN{} }},
 		{"no policy", AssociationChange{Policy: pointer("")}, accepted, func(a *Association) { a.Policy = "" }},
 		{"tags, which the role does not take", AssociationChange{DisableTags: pointer(false)}, fault.Invalid, nil},
-		{"tags and a role that takes them", AssociationChange{DisableTags: pointer(false), Role: pointer("arn:aws:iam::" + one + ":role/app")}, accepted,
-			func(a *Association) { a.DisableTags, a.Role.Resource = false, "role/app" }},
+		{
+			"tags and a role that takes them",
+			AssociationChange{DisableTags: pointer(false), Role: pointer("arn:aws:iam::" + one + ":role/app")},
+			accepted,
+			func(a *Association) { a.DisableTags, a.Role.Resource = false, "role/app" },
+		},
 	} {
 		w.clock.pass(time.Minute)
 		_, err := w.UpdateAssociation(t.Context(), one, "prod", a.ID, step.change)

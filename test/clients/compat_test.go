@@ -159,7 +159,7 @@ func TestCompatTable(t *testing.T) {
 	case !begins || !ends:
 		t.Fatalf("%s has no place for the table, between %q and %q", papers, tableBegins, tableEnds)
 	case committed == got:
-	case *update:
+	case *update && !t.Failed():
 		if err := os.WriteFile(papers, []byte(before+tableBegins+got+tableEnds+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
