@@ -80,6 +80,7 @@ func withTags(tags ...session.Tag) func(*session.Session) {
 
 // TestWhoMayAssumeARole is STS's rule: the role's trust policy always, the caller's own too, unless the role is of the same
 // account and its trust policy names the caller itself. Beside each allowance stands what takes it away.
+// Long: it is the table of who may.
 func TestWhoMayAssumeARole(t *testing.T) {
 	w := fresh(t)
 	w.role(t, one, "me", "")
