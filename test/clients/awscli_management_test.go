@@ -157,7 +157,7 @@ var cliIAM = []cliCase{
 			"arn:aws:sts::111122223333:assumed-role/"+cliRole+"/cli\tann")
 		c.refused("MalformedPolicyDocument", "", assume+" --policy {}")
 		c.refused("AccessDenied", "not authorized to perform: sts:AssumeRole on resource: "+roleARN, strings.Replace(assume, arn, roleARN, 1))
-		c.refused("ValidationError", "durationSeconds", assume+" --duration-seconds 899")
+		c.refused("ValidationError", "MaxSessionDuration", assume+" --duration-seconds 3601")
 	}},
 	{"DeleteRole", func(c cli) {
 		c.ok("iam delete-role --role-name " + cliRole)
