@@ -64,6 +64,7 @@ type Door struct {
 }
 
 // New hangs the doors. The door named fallback gives its error shape to unsigned requests of no known kind.
+// It panics without one of that name: such a program is broken.
 func New(cfg Config, fallback string, doors ...*Door) *Frame {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -78,7 +79,9 @@ func New(cfg Config, fallback string, doors ...*Door) *Frame {
 			f.unsigned[action], f.forms = d, d
 		}
 	}
-	f.fallback = f.doors[fallback]
+	if f.fallback = f.doors[fallback]; f.fallback == nil {
+		panic("api: the fallback " + fallback + " is no door")
+	}
 	f.streams, f.endStreams = context.WithCancel(context.Background())
 	f.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "lanyard_request_seconds", Help: "Time to answer a request, by door, operation and error code.",

@@ -103,7 +103,9 @@ var clusterCodec = store.Codec[*Cluster]{
 	},
 }
 
-type associationV1 struct {
+// associationV2 has, beyond version 1, the target role, the policy and the tag switch: a program that knows version 1 would
+// not hold a pod to them, and is not to read it.
+type associationV2 struct {
 	ID             string            `json:"id"`
 	ClusterID      string            `json:"clusterId"`
 	Account        string            `json:"account"`
@@ -122,9 +124,9 @@ type associationV1 struct {
 }
 
 var associationCodec = store.Codec[*Association]{
-	Version: 1,
+	Version: 2,
 	Encode: func(_ *store.Sealer, _ string, a *Association) ([]byte, error) {
-		r := associationV1{
+		r := associationV2{
 			ID: a.ID, ClusterID: a.ClusterID, Account: a.Account, Region: a.Region, Cluster: a.Cluster, Namespace: a.Namespace,
 			ServiceAccount: a.ServiceAccount, Role: a.Role.String(), Policy: a.Policy, DisableTags: a.DisableTags,
 			Tags: directory.EncodeTags(a.Tags), Created: a.Created, Modified: a.Modified, RequestToken: a.RequestToken,
@@ -135,7 +137,7 @@ var associationCodec = store.Codec[*Association]{
 		return json.Marshal(r)
 	},
 	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Association, error) {
-		var r associationV1
+		var r associationV2
 		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, err
 		}
