@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/api/eks"
 	"github.com/openlanyard/lanyard/limit"
 )
 
@@ -42,7 +43,7 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 func TestARequestContinuesTheTraceOfItsCaller(t *testing.T) {
 	frame := api.New(api.Config{
 		Addresses: limit.NewRates(100, 100, 1), Gate: limit.NewGate(2, 1), Log: newLogger(0), Ready: func() error { return nil },
-	}, "eks")
+	}, "eks", eks.New(nil))
 	if (*traces)(nil).wrap(frame) != http.Handler(frame) {
 		t.Error("without traces something stands before the frame")
 	}
