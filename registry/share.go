@@ -52,7 +52,10 @@ func (r *Registry) share() {
 
 // viewers are the accounts whose gateways have to know the association: those of its roles.
 func (a *Association) viewers() []string {
-	return []string{a.Role.Account}
+	if a.Target == (arn.ARN{}) || a.Target.Account == a.Role.Account {
+		return []string{a.Role.Account}
+	}
+	return []string{a.Role.Account, a.Target.Account}
 }
 
 // tied reports whether an association of another account's cluster leads to a role of the viewer, by the cluster's id or

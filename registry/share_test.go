@@ -40,11 +40,13 @@ func (w *world) caughtUp(t testing.TB, source *world) {
 	must(t, w.store.WaitRevision(ctx, source.store.Revision()))
 }
 
-// TestAnAssociationTiesAClusterToAnotherAccount gives a service account of two's cluster a role of one: with it, and only as
-// long as it is there, one's gateways know the cluster and what was revoked in it.
+// TestAnAssociationTiesAClusterToAnotherAccount gives a service account of two's cluster a target role of one: with it, and
+// only as long as it is there, one's gateways know the cluster, what was revoked in it, and the first role by its name.
 func TestAnAssociationTiesAClusterToAnotherAccount(t *testing.T) {
 	w := fresh(t)
-	role, err := arn.Parse(w.role(t, one, "app"))
+	role, err := arn.Parse(w.role(t, two, "first"))
+	must(t, err)
+	target, err := arn.Parse(w.role(t, one, "app"))
 	must(t, err)
 	cluster, other := w.join(t, two, "prod"), w.join(t, two, "other")
 	pod := Target{ByPod, cluster.ID + "/ns/pod"}
@@ -63,7 +65,7 @@ func TestAnAssociationTiesAClusterToAnotherAccount(t *testing.T) {
 	}
 	check("before", 0)
 	a := &Association{
-		ID: "a-12345678901234567", ClusterID: cluster.ID, Account: two, Region: region, Cluster: "prod", Namespace: "ns", ServiceAccount: "sa", Role: role,
+		ID: "a-12345678901234567", ClusterID: cluster.ID, Account: two, Region: region, Cluster: "prod", Namespace: "ns", ServiceAccount: "sa", Role: role, Target: target,
 		Tags: []directory.Tag{{Key: "team", Value: "secret project"}}, RequestToken: "token",
 	}
 	put := func() error {
@@ -77,6 +79,11 @@ func TestAnAssociationTiesAClusterToAnotherAccount(t *testing.T) {
 	must(t, err)
 	if told.Tags != nil || told.RequestToken != "" || told.ID != a.ID {
 		t.Errorf("the association is told as %+v, want it without tags and request token", told)
+	}
+	want, err := w.Digest(a)
+	must(t, err)
+	if got, err := gateway.Digest(told); err != nil || got != want {
+		t.Errorf("the association's digest is another one at the gateway, which would not honour what is created again: %v", err)
 	}
 	if _, ok, _ := gateway.revocations.Get(pod.key()); !ok {
 		t.Error("what was revoked before is not told")
@@ -96,6 +103,9 @@ func TestAnAssociationTiesAClusterToAnotherAccount(t *testing.T) {
 		return w.associations.Delete(tx, associationKey(cluster.ID, "ns", "sa"))
 	}))
 	check("no longer associated", 0)
+	if _, err := gateway.directory.RoleByARN(role); err == nil {
+		t.Error("the first role is known still")
+	}
 	must(t, put())
 	check("associated again", 1)
 	_, err = w.DeregisterCluster(t.Context(), two, "prod")
