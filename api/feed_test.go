@@ -183,6 +183,13 @@ func TestFeedTables(t *testing.T) {
 	admin := w.account(t, ours)
 	w.account(t, theirs)
 	mine, other := w.associate(t, ours), w.associate(t, theirs)
+	for account, name := range map[string]string{ours: "shown", theirs: "not-ours"} {
+		if _, err := w.directory.CreateManagedPolicy(t.Context(), directory.NewManagedPolicy{
+			Account: account, Name: name, Text: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}`,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, cluster := range []string{mine.ClusterID, other.ClusterID} {
 		account := map[string]string{mine.ClusterID: ours, other.ClusterID: theirs}[cluster]
 		if _, err := w.registry.Revoke(t.Context(), account, "somebody", registry.Target{Kind: registry.ByCluster, Value: cluster}); err != nil {
@@ -198,7 +205,7 @@ func TestFeedTables(t *testing.T) {
 	}
 	defer response.Body.Close()
 	lines, tables := bufio.NewScanner(response.Body), []string{}
-	foreign := []string{theirs, other.ClusterID, other.ID, management, w.root.ID, admin.secret, string(w.root.Secret), "somebody"}
+	foreign := []string{theirs, other.ClusterID, other.ID, management, w.root.ID, admin.secret, string(w.root.Secret), "somebody", "not-ours"}
 	for lines.Scan() {
 		var l struct {
 			Table, Key string
@@ -224,7 +231,7 @@ func TestFeedTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(tables)
-	if want := []string{"accesskey", "association", "cluster", "revocation", "role", "sealingkey", "user"}; !slices.Equal(tables, want) {
+	if want := []string{"accesskey", "association", "cluster", "policy", "revocation", "role", "sealingkey", "user"}; !slices.Equal(tables, want) {
 		t.Errorf("the feed tells of the tables %q, want %q", tables, want)
 	}
 }
