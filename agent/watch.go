@@ -83,7 +83,11 @@ func (a *Agent) watch(ctx context.Context) {
 func (a *Agent) follow(ctx context.Context) (lines int, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	alive := time.AfterFunc(silence, func() { cancel(fmt.Errorf("the stream is silent for %s", silence)) })
+	alive := time.AfterFunc(silence, func() {
+		// Where one connection is dead and not closed, so may be those that rest, and the next try would wait on one.
+		a.upstream.client.CloseIdleConnections()
+		cancel(fmt.Errorf("the stream is silent for %s", silence))
+	})
 	defer alive.Stop()
 	response, err := a.openStream(ctx)
 	if err != nil {
