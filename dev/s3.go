@@ -204,7 +204,7 @@ func metadataKind(dir, objects string) (string, error) {
 	if err := (meta.XattrMeta{}).Test(objects); err != nil {
 		kind = "sidecar"
 	}
-	if err := os.WriteFile(file, []byte(kind+"\n"), 0o600); err != nil {
+	if err := Replace(file, []byte(kind+"\n")); err != nil { // whole, or not at all: a first start may be cut short
 		return "", fmt.Errorf("remembering the kind of object metadata: %w", err)
 	}
 	return kind, nil
