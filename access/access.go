@@ -84,19 +84,24 @@ func (a *Access) identify(ctx context.Context, sig *sigv4.Signature, now time.Ti
 	case sig.Token != "":
 		return nil, "", unknownKey() // a long-term key has no token
 	case strings.HasPrefix(sig.KeyID, "AKIA"):
-		key, user, err := a.Directory.AccessKey(sig.KeyID)
-		if fault.Is(err, fault.NotFound) || (err == nil && !key.Active) {
-			return nil, "", unknownKey()
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		p, err := a.Directory.UserPrincipal(user, key.ID)
-		return p, string(key.Secret), err
+		return a.byKey(sig.KeyID)
 	case strings.HasPrefix(sig.KeyID, "ACTV"):
 		return a.byActivation(sig.KeyID, now)
 	}
 	return nil, "", unknownKey()
+}
+
+// byKey returns the holder of a long-term key that is active, and its secret.
+func (a *Access) byKey(id string) (*directory.Principal, string, error) {
+	key, user, err := a.Directory.AccessKey(id)
+	if fault.Is(err, fault.NotFound) || (err == nil && !key.Active) {
+		return nil, "", unknownKey()
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := a.Directory.UserPrincipal(user, key.ID)
+	return p, string(key.Secret), err
 }
 
 func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*directory.Principal, string, error) {

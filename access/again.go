@@ -2,7 +2,6 @@ package access
 
 import (
 	"github.com/openlanyard/lanyard/directory"
-	"github.com/openlanyard/lanyard/fault"
 )
 
 // Again returns who authenticated earlier as they are now, with the permissions of now, for an answer that goes on after
@@ -25,14 +24,8 @@ func (a *Access) Again(p *directory.Principal) (*directory.Principal, error) {
 		}
 		return a.Directory.SessionPrincipal(role, p.Session)
 	case p.User != nil:
-		key, user, err := a.Directory.AccessKey(p.KeyID)
-		if fault.Is(err, fault.NotFound) || err == nil && !key.Active {
-			return nil, unknownKey()
-		}
-		if err != nil {
-			return nil, err
-		}
-		return a.Directory.UserPrincipal(user, key.ID)
+		now, _, err := a.byKey(p.KeyID)
+		return now, err
 	}
 	return nil, unknownKey() // an activation pair is good for one operation
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -156,7 +155,7 @@ func (v *gatewayVerb) open(log *slog.Logger) (net.Listener, error) {
 		if err != nil {
 			return nil, err
 		}
-		return tls.Listen("tcp", v.listen, &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12})
+		return listenTLS(v.listen, cert)
 	case address.IP.IsLoopback():
 	case v.insecure:
 		log.Warn("INSECURE: --insecure-http speaks plain HTTP beyond loopback: whoever is on the way reads every object and replays every request", "address", v.listen)

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/limit"
 )
 
 // drain is how long requests under way may take when a process stops.
@@ -40,6 +41,17 @@ func listenLoopback(flag, address string) (net.Listener, error) {
 		return nil, fault.New(fault.Invalid, "%s %q is not a loopback address: only 127.0.0.0/8 and ::1 are accepted here", flag, address)
 	}
 	return net.Listen("tcp", resolved.String())
+}
+
+// listenTLS listens with TLS, for whoever comes.
+func listenTLS(address string, cert *certificate) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	// Below TLS: a handshake is most of what a connection costs.
+	l = limit.Connections(l, connections, connectionsOfOne)
+	return tls.NewListener(l, &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12}), nil
 }
 
 // serve answers on the listener until ctx is done, then lets requests under way end.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openlanyard/lanyard/fault"
-	"github.com/openlanyard/lanyard/limit"
 )
 
 type serverVerb struct {
@@ -113,11 +111,5 @@ func (v *serverVerb) open(d serverDir) (net.Listener, error) {
 	if _, err := net.ResolveTCPAddr("tcp", v.listen); err != nil {
 		return nil, fault.New(fault.Invalid, "--listen %q: ADDRESS:PORT is accepted", v.listen)
 	}
-	l, err := net.Listen("tcp", v.listen)
-	if err != nil {
-		return nil, err
-	}
-	// Below TLS: a handshake is most of what a connection costs.
-	l = limit.Connections(l, connections, connectionsOfOne)
-	return tls.NewListener(l, &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12}), nil
+	return listenTLS(v.listen, cert)
 }
