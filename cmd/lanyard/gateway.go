@@ -217,9 +217,7 @@ type follower struct {
 	instance string // of this process
 	log      *slog.Logger
 	metrics  prometheus.Registerer
-	tasks    sync.WaitGroup
-	stop     []context.CancelFunc // in the order in which to call them
-	failed   chan error
+	tasks
 }
 
 // openFollower returns once the copy and the audit log are there, however long the server is away.
@@ -234,7 +232,7 @@ func (v *gatewayVerb) openFollower(ctx context.Context, control *control, log *s
 		return nil, err
 	}
 	p := &follower{
-		store: st, control: control, name: v.name, instance: rand.Text(), log: log, metrics: metrics, failed: make(chan error, 4),
+		store: st, control: control, name: v.name, instance: rand.Text(), log: log, metrics: metrics, tasks: tasks{failed: make(chan error, 4)},
 	}
 	p.directory = directory.New(st, nil)
 	p.keyring = keyring.New(st, log, nil)
@@ -288,21 +286,8 @@ func (p *follower) ready(staleness time.Duration) error {
 	return p.store.Ready()
 }
 
-func (p *follower) start(run func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	p.stop = append([]context.CancelFunc{cancel}, p.stop...)
-	p.tasks.Go(func() {
-		if err := run(ctx); err != nil {
-			p.failed <- err
-		}
-	})
-}
-
 func (p *follower) close() error {
-	for _, stop := range p.stop {
-		stop()
-	}
-	p.tasks.Wait()
+	p.end()
 	closed := p.audit.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

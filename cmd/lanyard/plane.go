@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
-	"sync"
 	"syscall"
 	"time"
 
@@ -48,9 +47,7 @@ type plane struct {
 	region  string
 	log     *slog.Logger
 	metrics prometheus.Registerer
-	tasks   sync.WaitGroup
-	stop    []context.CancelFunc // in the order in which to call them
-	failed  chan error
+	tasks
 }
 
 // planeConfig says where a replica keeps what it keeps.
@@ -120,7 +117,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plane{store: st, traces: traces, region: cfg.Region, log: cfg.Log, metrics: cfg.Metrics, failed: make(chan error, 8)}
+	p := &plane{store: st, traces: traces, region: cfg.Region, log: cfg.Log, metrics: cfg.Metrics, tasks: tasks{failed: make(chan error, 8)}}
 	p.directory = directory.New(st, nil)
 	p.keyring = keyring.New(st, cfg.Log, nil)
 	p.registry = registry.New(st, p.directory, registry.Config{Region: cfg.Region, Log: cfg.Log})
@@ -149,24 +146,9 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	return p, nil
 }
 
-// start runs a task beside the requests until close. A task that fails brings the process down: it is not to go on
-// without its audit.
-func (p *plane) start(run func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	p.stop = append([]context.CancelFunc{cancel}, p.stop...)
-	p.tasks.Go(func() {
-		if err := run(ctx); err != nil {
-			p.failed <- err
-		}
-	})
-}
-
 // close stops the tasks and then what they write to. No request may be under way any more.
 func (p *plane) close() error {
-	for _, stop := range p.stop {
-		stop()
-	}
-	p.tasks.Wait()
+	p.end()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return errors.Join(p.putAuditHead(ctx), p.audit.Close(), p.store.Close(), p.traces.close())
