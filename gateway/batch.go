@@ -28,7 +28,7 @@ func (c *call) takeBatch() error {
 	for _, e := range c.document.all("Object") {
 		d := deletion{element: e, object: name{bucket: c.bucket, key: e.value("Key"), version: e.value("VersionId")}}
 		d.refused = checkKey(d.object.key)
-		n := need{action: "s3:DeleteObject", resource: d.object.resource(), tags: &d.object}
+		n := need{action: "s3:DeleteObject", resource: d.object.resource()}
 		if e.child("VersionId") != nil && d.object.version != "" {
 			n.action = "s3:DeleteObjectVersion"
 			if !isID(d.object.version) {
@@ -37,7 +37,7 @@ func (c *call) takeBatch() error {
 		}
 		d.needs = append(d.needs, n)
 		if c.bypasses() {
-			d.needs = append(d.needs, need{action: "s3:BypassGovernanceRetention", resource: n.resource, tags: n.tags})
+			d.needs = append(d.needs, need{action: "s3:BypassGovernanceRetention", resource: n.resource})
 		}
 		c.batch = append(c.batch, d)
 	}
@@ -50,8 +50,6 @@ func (c *call) takeBatch() error {
 // authorizeBatch decides about each object, and takes those that are refused out of what the upstream is asked for. The
 // error is that nothing could be decided.
 func (g *Gateway) authorizeBatch(ctx context.Context, p *directory.Principal, c *call) error {
-	ctx, cancel := context.WithTimeout(ctx, lookupTime) // of all its lookups, while it holds a place in the audit
-	defer cancel()
 	remaining := c.document.children[:0:0]
 	for i := range c.batch {
 		d := &c.batch[i]

@@ -261,7 +261,7 @@ func (c *call) needsOfBypass() []need {
 	if !c.bypasses() {
 		return nil
 	}
-	return []need{{action: "s3:BypassGovernanceRetention", resource: c.resource(), tags: c.target()}}
+	return []need{{action: "s3:BypassGovernanceRetention", resource: c.resource()}}
 }
 
 func (c *call) bypasses() bool { return c.headers.Get(bypassGovernance) == "true" }

@@ -44,6 +44,7 @@ func TestExistingTags(t *testing.T) {
 	w := newWorld(t)
 	own := conditional("Allow", "s3:*", `{"StringEquals":{"s3:ExistingObjectTag/team":"pay"}}`)
 	secret := conditional("Deny", "s3:*", `{"StringEquals":{"s3:ExistingObjectTag/class":"secret"}}`)
+	tagging := request{method: "PUT", path: "/pay/a?tagging", body: "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"}
 	const lookup = "/pay/a?tagging="
 	for _, c := range []struct {
 		name       string
@@ -60,8 +61,15 @@ func TestExistingTags(t *testing.T) {
 		{"nobody's", []string{own}, "", 200, request{method: "GET", path: "/pay/a"}, 403, lookup},
 		{"missing", []string{own}, "", 404, request{method: "GET", path: "/pay/a"}, 403, lookup},
 		{"a version's", []string{own}, "team=pay", 200, request{method: "GET", path: "/pay/a?versionId=7"}, 200, lookup + "&versionId=7"},
-		{"to delete", []string{own}, "team=pay", 200, request{method: "DELETE", path: "/pay/a"}, 200, lookup},
-		{"to delete another's", []string{own}, "team=web", 200, request{method: "DELETE", path: "/pay/a"}, 403, lookup},
+		{"to tag", []string{own}, "team=pay", 200, tagging, 200, lookup},
+		{"to tag another's", []string{own}, "team=web", 200, tagging, 403, lookup},
+		{"to delete its tags", []string{own}, "team=pay", 200, request{method: "DELETE", path: "/pay/a?tagging"}, 200, lookup},
+		{"to delete the tags of another's", []string{own}, "team=web", 200, request{method: "DELETE", path: "/pay/a?tagging"}, 403, lookup},
+		{"a deletion is not given by tags", []string{own}, "team=pay", 200, request{method: "DELETE", path: "/pay/a"}, 403, ""},
+		{"a deletion is not kept from by tags", []string{everything, secret}, "class=secret", 200, request{method: "DELETE", path: "/pay/a"}, 200, ""},
+		{"nor that of a version", []string{everything, secret}, "class=secret", 200, request{method: "DELETE", path: "/pay/a?versionId=7"}, 200, ""},
+		{"nor one past governance", []string{everything, secret}, "class=secret", 200, request{method: "DELETE", path: "/pay/a", header: header(bypassGovernance, "true")}, 200, ""},
+		{"a legal hold is not given by tags", []string{own}, "team=pay", 200, request{method: "GET", path: "/pay/a?legal-hold"}, 403, ""},
 		{"secret", []string{everything, secret}, "class=secret", 200, request{method: "GET", path: "/pay/a"}, 403, lookup},
 		{"not secret", []string{everything, secret}, "class=public", 200, request{method: "GET", path: "/pay/a"}, 200, lookup},
 		{"not to be found out", []string{everything, secret}, "", 500, request{method: "GET", path: "/pay/a"}, 503, lookup},
@@ -86,6 +94,15 @@ func TestExistingTags(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a batch is not given by tags", func(t *testing.T) {
+		tagged(w, http.StatusOK, "team=pay")
+		if _, text := w.send(t, w.session(t, ours, own), batchOf("a")); !strings.Contains(text, "<Code>AccessDenied</Code>") {
+			t.Errorf("got %s, want the key refused", text)
+		}
+		if seen := w.upstream.take(); len(seen) != 0 {
+			t.Errorf("the upstream saw %s", seen[0].uri)
+		}
+	})
 	t.Run("another account's caller", func(t *testing.T) {
 		w.send(t, w.session(t, theirs, own), request{method: "GET", path: "/pay/a"})
 		if seen := w.upstream.take(); len(seen) != 0 {

@@ -60,7 +60,7 @@ type operation struct {
 	versioned string               // the action in its place where a versionId is given; "" takes none
 	also      func(c *call) []need // what is asked besides
 	keys      []string             // query parameters that policies may ask for as s3:NAME
-	tagged    bool                 // acts on an object that is there: policies may ask for its tags
+	tagged    bool                 // the table of actions has s3:ExistingObjectTag for its action; for no deletion, so tags keep nobody from one
 
 	management bool // CloudTrail counts it among the management events
 

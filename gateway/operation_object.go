@@ -68,11 +68,11 @@ var objectOperations = []operation{
 	},
 	{
 		name: "DeleteObject", method: http.MethodDelete, level: object, action: "s3:DeleteObject", versioned: "s3:DeleteObjectVersion",
-		headers: []string{"if-match", "x-amz-bypass-governance-retention"}, also: (*call).needsOfBypass, tagged: true,
+		headers: []string{"if-match", "x-amz-bypass-governance-retention"}, also: (*call).needsOfBypass,
 	},
 	{
 		name: "RestoreObject", method: http.MethodPost, level: object, selector: "restore", action: "s3:RestoreObject", versioned: "s3:RestoreObject",
-		body: document, document: restore, tagged: true,
+		body: document, document: restore,
 	},
 
 	{
@@ -113,19 +113,19 @@ var objectOperations = []operation{
 	},
 	{
 		name: "GetObjectRetention", method: http.MethodGet, level: object, selector: "retention", action: "s3:GetObjectRetention",
-		versioned: "s3:GetObjectRetention", tagged: true,
+		versioned: "s3:GetObjectRetention",
 	},
 	{
 		name: "PutObjectRetention", method: http.MethodPut, level: object, selector: "retention", action: "s3:PutObjectRetention",
-		versioned: "s3:PutObjectRetention", headers: []string{"x-amz-bypass-governance-retention"}, body: document, document: retention, also: (*call).needsOfBypass, tagged: true,
+		versioned: "s3:PutObjectRetention", headers: []string{"x-amz-bypass-governance-retention"}, body: document, document: retention, also: (*call).needsOfBypass,
 	},
 	{
 		name: "GetObjectLegalHold", method: http.MethodGet, level: object, selector: "legal-hold", action: "s3:GetObjectLegalHold",
-		versioned: "s3:GetObjectLegalHold", tagged: true,
+		versioned: "s3:GetObjectLegalHold",
 	},
 	{
 		name: "PutObjectLegalHold", method: http.MethodPut, level: object, selector: "legal-hold", action: "s3:PutObjectLegalHold",
-		versioned: "s3:PutObjectLegalHold", body: document, document: legalHold, tagged: true,
+		versioned: "s3:PutObjectLegalHold", body: document, document: legalHold,
 	},
 }
 
