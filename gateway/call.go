@@ -31,6 +31,7 @@ type call struct {
 	checks  []*check    // what the client states about its content
 	trailer *check      // the one of them that it states at the end
 	expects bool        // the client waits for 100 Continue
+	acl     string      // that the client states, which goes no further
 
 	meaning // what it takes to decide, beyond what stands in path and query
 }
@@ -159,6 +160,9 @@ func (c *call) takeHeaders(header http.Header) error {
 	for name, values := range header {
 		lower := strings.ToLower(name)
 		forwarded := c.op.forwards(lower)
+		if c.takeACL(lower, values) {
+			continue
+		}
 		known := forwarded || c.op.usesUp(lower) || c.frames(lower) || slices.Contains(consumed, lower)
 		switch {
 		case !known && strings.HasPrefix(lower, "x-amz-"):
@@ -180,6 +184,16 @@ func (c *call) takeHeaders(header http.Header) error {
 	}
 	c.expects = strings.EqualFold(header.Get("Expect"), "100-continue")
 	return c.takeEncoding()
+}
+
+// takeACL takes the one canned ACL that asks for what is so anyway: S3 gives it to whatever is made without one, and it
+// opens nothing to anybody. Some clients state it with all that they write.
+func (c *call) takeACL(header string, values []string) bool {
+	if header != "x-amz-acl" || !c.op.acl || len(values) != 1 || values[0] != "private" {
+		return false
+	}
+	c.acl = values[0]
+	return true
 }
 
 // checkBody refuses a body where none is due, and one of unknown or excessive length.

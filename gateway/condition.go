@@ -52,6 +52,7 @@ func (g *Gateway) context(r *http.Request, sig *sigv4.Signature, p *directory.Pr
 	for _, name := range conditionHeaders {
 		add(name, c.headers.Get(name))
 	}
+	add("x-amz-acl", c.acl)
 	if c.source != nil {
 		add("x-amz-copy-source", c.source.bucket+"/"+c.source.key)
 	}

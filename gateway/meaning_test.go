@@ -175,6 +175,8 @@ func TestConditionKeysOfS3(t *testing.T) {
 		{`{"Null":{"s3:x-amz-server-side-encryption":"true"}}`, put, with(put, "X-Amz-Server-Side-Encryption", "AES256")},
 		{`{"StringNotEquals":{"s3:x-amz-server-side-encryption":"aws:kms"}}`, with(put, "X-Amz-Server-Side-Encryption", "AES256"), with(put, "X-Amz-Server-Side-Encryption", "aws:kms")},
 		{`{"StringEquals":{"s3:x-amz-storage-class":"GLACIER"}}`, with(put, "X-Amz-Storage-Class", "GLACIER"), with(put, "X-Amz-Storage-Class", "STANDARD")},
+		{`{"StringEquals":{"s3:x-amz-acl":"private"}}`, with(put, "X-Amz-Acl", "private"), put},
+		{`{"StringNotEquals":{"s3:x-amz-acl":"private"}}`, put, with(put, "X-Amz-Acl", "private")},
 		{`{"StringEquals":{"s3:if-none-match":"*"}}`, with(put, "If-None-Match", "*"), put},
 		{`{"StringLike":{"s3:x-amz-copy-source":"secret/*"}}`, copyOf("/secret/a%20b"), copyOf("public/a")},
 		{

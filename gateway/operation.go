@@ -62,6 +62,7 @@ type operation struct {
 	keys      []string             // query parameters that policies may ask for as s3:NAME
 	tagged    bool                 // the table of actions has s3:ExistingObjectTag for its action; for no deletion, so tags keep nobody from one
 
+	acl        bool // S3 takes a canned ACL here, of which "private" is dropped: see takeACL
 	management bool // CloudTrail counts it among the management events
 
 	selectors []string // of selector

@@ -17,7 +17,7 @@ var bucketOperations = []operation{
 	},
 	{
 		name: "CreateBucket", method: http.MethodPut, level: bucket, action: "s3:CreateBucket",
-		headers: []string{"x-amz-bucket-object-lock-enabled"}, body: document, document: newBucket, also: (*call).needsOfBucket, management: true,
+		headers: []string{"x-amz-bucket-object-lock-enabled"}, body: document, document: newBucket, also: (*call).needsOfBucket, management: true, acl: true,
 	},
 	{name: "DeleteBucket", method: http.MethodDelete, level: bucket, action: "s3:DeleteBucket", management: true},
 	{name: "HeadBucket", method: http.MethodHead, level: bucket, action: "s3:ListBucket"},

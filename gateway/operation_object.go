@@ -57,14 +57,14 @@ var objectOperations = []operation{
 	},
 	{
 		name: "PutObject", method: http.MethodPut, level: object, action: "s3:PutObject",
-		headers: writeHeaders, body: stream, also: (*call).needsOfObject,
+		headers: writeHeaders, body: stream, also: (*call).needsOfObject, acl: true,
 	},
 	{
 		name: "CopyObject", method: http.MethodPut, level: object, header: copySource, action: "s3:PutObject",
 		headers: slices.Concat(objectHeaders, sourceHeaders, []string{
 			"if-match", "if-none-match", "x-amz-checksum-algorithm", "x-amz-metadata-directive", "x-amz-tagging-directive",
 		}),
-		also: (*call).needsOfCopy, answer: read,
+		also: (*call).needsOfCopy, answer: read, acl: true,
 	},
 	{
 		name: "DeleteObject", method: http.MethodDelete, level: object, action: "s3:DeleteObject", versioned: "s3:DeleteObjectVersion",
@@ -78,6 +78,7 @@ var objectOperations = []operation{
 	{
 		name: "CreateMultipartUpload", method: http.MethodPost, level: object, selector: "uploads", action: "s3:PutObject",
 		headers: slices.Concat(objectHeaders, []string{"x-amz-checksum-algorithm", "x-amz-checksum-type"}), also: (*call).needsOfObject,
+		acl: true,
 	},
 	{
 		name: "UploadPart", method: http.MethodPut, level: object, selector: "partNumber&uploadId", action: "s3:PutObject",

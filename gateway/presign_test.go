@@ -78,6 +78,7 @@ func TestPresignedURLs(t *testing.T) {
 		{name: "no tags", as: tagged, method: "PUT", target: "/pay/a", status: 403, code: "AccessDenied"},
 		{name: "a copy is a copy", as: tagged, method: "PUT", target: "/pay/a?x-amz-copy-source=other%2Fsecret&x-amz-tagging=team%3Dpay&x-amz-tagging-directive=REPLACE", status: 403, code: "AccessDenied"},
 		{name: "acl", as: all, method: "PUT", target: "/pay/a?X-Amz-Acl=public-read", status: 501, code: "NotImplemented"},
+		{name: "private acl", as: all, method: "PUT", target: "/pay/a?X-Amz-Acl=private", status: 200, uri: "/pay/a", sees: map[string]string{"X-Amz-Acl": ""}},
 		{name: "acl in small letters", as: all, method: "PUT", target: "/pay/a?x-amz-acl=public-read", status: 501, code: "NotImplemented"},
 		{name: "grant", as: all, method: "PUT", target: "/pay/a?X-Amz-Grant-Read=uri%3Dx", status: 501, code: "NotImplemented"},
 		{name: "another owner", as: all, method: "GET", target: "/pay/a?X-Amz-Expected-Bucket-Owner=" + theirs, status: 403, code: "AccessDenied"},
