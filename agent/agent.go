@@ -35,6 +35,7 @@ type Config struct {
 	TokenFile   string         // the agent's own service-account token, read again for each use
 	SessionName string         // of the agent's sessions, normally the node's name; empty: lanyard-agent
 	CAs         *x509.CertPool // who may vouch for the endpoints; nil: the system's
+	Kubernetes  *Kubernetes    // nil: the API server is not asked
 
 	Hosts     []string      // accepted names in the Host header; empty: IPv4 and IPv6
 	CacheSize int           // entries; 0: 2000, negative: nothing is cached
@@ -56,16 +57,17 @@ type Agent struct {
 	log       *slog.Logger
 	now       func() time.Time
 
-	metrics  *metrics
-	tracer   trace.Tracer
-	upstream *upstream
-	watcher  watcher
-	gate     *gate
-	junk     junkTokens
-	cache    *cache
-	changes  changes
-	refusals refusals
-	quiet    quiet
+	metrics    *metrics
+	tracer     trace.Tracer
+	upstream   *upstream
+	kubernetes *kubernetes // nil: is not asked
+	watcher    watcher
+	gate       *gate
+	junk       junkTokens
+	cache      *cache
+	changes    changes
+	refusals   refusals
+	quiet      quiet
 
 	mu      sync.Mutex
 	flights map[key]*flight
@@ -80,6 +82,10 @@ type Agent struct {
 // error is of kind Invalid and names the member.
 func New(cfg Config) (*Agent, error) {
 	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	api, err := newKubernetes(cfg.Kubernetes)
+	if err != nil {
 		return nil, err
 	}
 	m, err := newMetrics(cfg.Registerer)
@@ -110,11 +116,12 @@ func New(cfg Config) (*Agent, error) {
 				client: client, answers: answers, wall: wall, turn: make(chan struct{}, 1),
 			},
 		},
-		watcher:  watcher{url: cfg.Endpoint + "/lanyard/v1/clusters/" + cfg.Cluster + "/invalidations"},
-		gate:     newGate(),
-		cache:    newCache(size),
-		flights:  map[key]*flight{},
-		renewals: make(chan struct{}, parallelRenewals),
+		watcher:    watcher{url: cfg.Endpoint + "/lanyard/v1/clusters/" + cfg.Cluster + "/invalidations"},
+		kubernetes: api,
+		gate:       newGate(),
+		cache:      newCache(size),
+		flights:    map[key]*flight{},
+		renewals:   make(chan struct{}, parallelRenewals),
 	}
 	for _, host := range cfg.Hosts {
 		a.hosts[host] = true
@@ -127,6 +134,9 @@ func New(cfg Config) (*Agent, error) {
 // the agent is under way any more; the listeners should have been shut down by then.
 func (a *Agent) Run(ctx context.Context) error {
 	a.work.Go(func() { a.watch(ctx) })
+	if a.kubernetes != nil && a.kubernetes.Untaint != "" {
+		a.work.Go(func() { a.serveNode(ctx) })
+	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

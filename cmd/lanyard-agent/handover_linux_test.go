@@ -60,7 +60,7 @@ func testInitialize(t *testing.T) {
 		var log strings.Builder
 		cmd.SetErr(&log)
 		cmd.SetArgs([]string{"initialize"})
-		// On a kernel without dummy links the loopback link has them, which is told.
+		// On a kernel without dummy links a bridge has them, which is told.
 		if err := cmd.ExecuteContext(t.Context()); err != nil || strings.Contains(log.String(), "IPv6") || strings.Contains(log.String(), "restart") {
 			t.Fatalf("initialize: %v\n%s", err, log.String())
 		}

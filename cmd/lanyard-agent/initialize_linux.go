@@ -13,19 +13,14 @@ import (
 	"github.com/openlanyard/lanyard/agent"
 )
 
-// initialize makes a dummy link that carries both addresses; on a kernel without dummy links the loopback link carries
-// them. Of a listener that closes beside another, the kernel is told to hand on what it has not accepted. Done again it
+// initialize makes a dummy link that carries both addresses; on a kernel without dummy links a bridge without ports, which
+// carries addresses as well, and without bridges the loopback link. Of a listener that closes beside another, the kernel is told to hand on what it has not accepted. Done again it
 // changes nothing. A node without IPv6 gets IPv4 only: that is logged, and the server is told by
 // --bind-hosts.
 func initialize(ctx context.Context, log *slog.Logger) error {
-	name := link
-	err := netlink.LinkAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: link}})
-	switch {
-	case errors.Is(err, unix.EOPNOTSUPP):
-		log.WarnContext(ctx, "this kernel has no dummy links: the loopback link carries the addresses")
-		name = "lo"
-	case err != nil && !errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("adding the link %s: %w", name, err)
+	name, err := addLink(ctx, log)
+	if err != nil {
+		return err
 	}
 	made, err := netlink.LinkByName(name)
 	if err != nil {
@@ -44,6 +39,23 @@ func initialize(ctx context.Context, log *slog.Logger) error {
 		log.WarnContext(ctx, "no IPv6 on this node: leave its address out of --bind-hosts", slog.String("error", err.Error()))
 	}
 	return nil
+}
+
+// addLink returns the name of the link that is to carry the addresses. One that is there already, of whatever type, does.
+func addLink(ctx context.Context, log *slog.Logger) (string, error) {
+	attributes := netlink.LinkAttrs{Name: link}
+	for _, l := range []netlink.Link{&netlink.Dummy{LinkAttrs: attributes}, &netlink.Bridge{LinkAttrs: attributes}} {
+		err := netlink.LinkAdd(l)
+		switch {
+		case err == nil || errors.Is(err, unix.EEXIST):
+			return link, nil
+		case !errors.Is(err, unix.EOPNOTSUPP):
+			return "", fmt.Errorf("adding the link %s: %w", link, err)
+		}
+		log.WarnContext(ctx, "this kernel lacks a type of link", slog.String("type", l.Type()))
+	}
+	log.WarnContext(ctx, "the loopback link carries the addresses")
+	return "lo", nil
 }
 
 // assign gives the link an address and the route to it, which a dummy link's address of full length does not bring.

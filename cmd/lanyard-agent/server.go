@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -37,6 +38,8 @@ type settings struct {
 	rotate      bool
 	reusePort   bool
 	skipMissing bool
+	verifyPods  bool
+	untaint     bool
 }
 
 func newServer(logger func(*cobra.Command) (*slog.Logger, error)) *cobra.Command {
@@ -66,6 +69,8 @@ func newServer(logger func(*cobra.Command) (*slog.Logger, error)) *cobra.Command
 	f.BoolVar(&s.rotate, "rotate-credentials", false, "accepted for AWS's Helm values: this agent's identity is always renewed")
 	f.BoolVar(&s.reusePort, "reuse-port", false, "share the addresses with another agent of the same user, so that a new one takes over before the old one stops (Linux)")
 	f.BoolVar(&s.skipMissing, "skip-missing-hosts", false, "serve the --bind-hosts that this node has, at least one, instead of all or none")
+	f.BoolVar(&s.verifyPods, "verify-pods", false, "ask the API server about each pod's token before EKS Auth is asked (TokenReview; needs the right to create tokenreviews)")
+	f.BoolVar(&s.untaint, "remove-startup-taint", false, "free the node --node-name of the taint "+agent.StartupTaint+" once the agent serves (needs the rights to get and patch nodes)")
 	f.StringVar(&s.endpoint, "endpoint", firstEnv("AWS_ENDPOINT_URL_EKS_AUTH", "AWS_ENDPOINT_URL"), "base URL of EKS Auth (AWS_ENDPOINT_URL_EKS_AUTH or AWS_ENDPOINT_URL)")
 	f.StringVar(&s.stsEndpoint, "sts-endpoint", firstEnv("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"), "base URL of STS (AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL); empty: the endpoint")
 	f.StringVar(&s.region, "region", firstEnv("AWS_REGION", "AWS_DEFAULT_REGION"), "region of the signatures (AWS_REGION)")
@@ -112,17 +117,47 @@ func (s *settings) config(log *slog.Logger, registerer prometheus.Registerer) (a
 		}
 		cfg.SessionName = name
 	}
+	var err error
 	if s.caFile != "" {
-		pem, err := os.ReadFile(s.caFile)
-		if err != nil {
-			return cfg, fmt.Errorf("reading the CAs: %w", err)
-		}
-		cfg.CAs = x509.NewCertPool()
-		if !cfg.CAs.AppendCertsFromPEM(pem) {
-			return cfg, fmt.Errorf("%s has no certificate in PEM form", s.caFile)
+		if cfg.CAs, err = readCAs(s.caFile); err != nil {
+			return cfg, err
 		}
 	}
-	return cfg, nil
+	if s.verifyPods || s.untaint {
+		cfg.Kubernetes, err = s.kubernetes(cfg.SessionName)
+	}
+	return cfg, err
+}
+
+func readCAs(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the CAs: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s has no certificate in PEM form", file)
+	}
+	return pool, nil
+}
+
+// inCluster is where a pod finds its service account
+// (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/#directly-accessing-the-rest-api).
+const inCluster = "/var/run/secrets/kubernetes.io/serviceaccount/"
+
+// kubernetes is the API server as a pod finds it.
+func (s *settings) kubernetes(node string) (*agent.Kubernetes, error) {
+	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
+	if host == "" || port == "" {
+		return nil, errors.New("--verify-pods and --remove-startup-taint need a pod's environment: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
+	}
+	k := &agent.Kubernetes{URL: "https://" + net.JoinHostPort(host, port), TokenFile: inCluster + "token", VerifyPods: s.verifyPods}
+	if s.untaint {
+		k.Untaint = node
+	}
+	var err error
+	k.CAs, err = readCAs(inCluster + "ca.crt")
+	return k, err
 }
 
 // serve starts in this order: listeners, so that a taken address is told at once; the agent; the probes, which say ready
