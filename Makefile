@@ -11,7 +11,7 @@ export GOFLAGS     := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -t
 TOOL := go tool -modfile=tools/go.mod
 LINK := -ldflags '-s -w'
 
-.PHONY: help run build test check bench fuzz unit stories clients compat packages release image
+.PHONY: help run build test check bench proof fuzz unit stories clients compat packages release image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,14 @@ check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for ma
 
 bench: ## Lanyard, the peer or the floor, and their ratio, from one run
 	go run ./bench
+
+# What `make test` does in small: 5 GiB up in one piece, up in parts and down, and a thousand clients at once, through a
+# gateway's process, whose memory is told. The store in it keeps nothing, so no disk is needed.
+proof: export LANYARD_PROOF_MIB := 5120
+proof: export LANYARD_PROOF_CLIENTS := 1000
+proof: build ## 5 GiB and 1,000 clients through a gateway in bounded memory
+	test/system-packages
+	go test -count=1 -v -timeout 60m -exec '$(CURDIR)/test/netns' ./cmd/lanyard -run '^TestProof'
 
 fuzz: ## each fuzz target for FUZZTIME (5s)
 	test/fuzz $(FUZZTIME)
