@@ -59,7 +59,7 @@ func (g *Gateway) tagsOf(ctx context.Context, of *name) ([]tag, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, documentBytes))
 	if err != nil {
-		return nil, fault.Hide(fault.Unavailable, err, "The object store does not answer. Please try again.")
+		return nil, unavailable(err)
 	}
 	root, err := tagSet.parse(text)
 	if err != nil {

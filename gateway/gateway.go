@@ -44,6 +44,7 @@ type Config struct {
 	Principals *limit.Rates     // what one principal may ask, at this door and the others that share it
 	InFlight   int              // requests that one principal may have under way to the upstream; 0: 1,024
 	Idle       time.Duration    // how long a client may let wait in the middle of a body, for each KiB; 0: 30 s
+	Stall      time.Duration    // how long the upstream may stop in the middle of a body, in either direction; 0: 1 min
 	Logger     *slog.Logger     // nil: none
 	Now        func() time.Time // nil: time.Now
 }
@@ -81,6 +82,9 @@ func New(config Config) (*Gateway, error) {
 	}
 	if config.Idle == 0 {
 		config.Idle = defaultIdle
+	}
+	if config.Stall == 0 {
+		config.Stall = defaultStall
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)

@@ -78,3 +78,58 @@ func TestUploadsInConstantMemory(t *testing.T) {
 		t.Errorf("the heap grew by %d bytes", grown)
 	}
 }
+
+// spring answers with a body of a size, of which nothing is kept, and remembers the largest heap that it saw on the way.
+type spring struct {
+	left, size int64
+	heap       uint64
+}
+
+func (s *spring) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.left = s.size
+	return &http.Response{
+		StatusCode: http.StatusOK, Request: r, ContentLength: s.size, Body: io.NopCloser(s), Header: http.Header{"Etag": {`"e"`}},
+	}, nil
+}
+
+func (s *spring) Read(p []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	if s.left%(4<<20) == 0 {
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		metrics.Read(sample)
+		s.heap = max(s.heap, sample[0].Value.Uint64())
+	}
+	n := min(int64(len(p)), s.left)
+	s.left -= n
+	return int(n), nil
+}
+
+// A download of 128 MiB takes no more memory than a small one.
+func TestDownloadsInConstantMemory(t *testing.T) {
+	const size = 128 << 20
+	w := newWorld(t)
+	from := &spring{size: size}
+	w.config.Upstream.Transport = from
+	w.serve(t)
+	as := w.session(t, ours, everything)
+	runtime.GC()
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	before := sample[0].Value.Uint64()
+	resp, err := (&http.Transport{}).RoundTrip(w.sign(t, as, request{method: "GET", path: "/pay/a"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	_ = resp.Body.Close() // read
+	if from.heap == 0 {
+		t.Fatal("nobody looked at the heap")
+	}
+	if grown := int64(from.heap) - int64(before); grown > 16<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+}

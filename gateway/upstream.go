@@ -41,9 +41,10 @@ func transport() *http.Transport {
 // send makes the upstream's request anew from what was parsed and signs it. A body goes in the frame that upload.frame
 // chooses.
 func (g *Gateway) send(ctx context.Context, c *call, body *upload, declared string) (*http.Response, error) {
-	up := &g.config.Upstream
-	req, err := http.NewRequestWithContext(ctx, c.op.method, up.URL.String(), http.NoBody)
+	up, exchange := &g.config.Upstream, newExchange(ctx, g.config.Stall)
+	req, err := http.NewRequestWithContext(exchange, c.op.method, up.URL.String(), http.NoBody)
 	if err != nil {
+		exchange.end()
 		return nil, fmt.Errorf("building the upstream request: %w", err)
 	}
 	req.URL.Path, req.URL.RawPath = c.path()
@@ -58,6 +59,7 @@ func (g *Gateway) send(ctx context.Context, c *call, body *upload, declared stri
 		var wire io.Reader
 		hash, wire, req.ContentLength = body.frame(req.Header, declared)
 		if req.ContentLength > 0 {
+			wire = &sending{Reader: wire, stall: &exchange.sent}
 			req.Body = io.NopCloser(wire)
 			req.GetBody = func() (io.ReadCloser, error) { // for a connection that turns out to be closed
 				if body.begun.Load() {
@@ -72,9 +74,13 @@ func (g *Gateway) send(ctx context.Context, c *call, body *upload, declared stri
 	}
 	g.signing.Sign(req, up.AccessKeyID, up.SecretAccessKey, "", up.Region, "s3", hash, g.config.Now())
 	resp, err := g.transport.RoundTrip(req)
+	exchange.sent.end() // it may have answered before it had all
 	if err != nil {
-		return nil, sendError(ctx, body, err)
+		err = sendError(ctx, exchange, body, err)
+		exchange.end()
+		return nil, err
 	}
+	resp.Body = &answering{ReadCloser: resp.Body, of: exchange}
 	if resp.StatusCode/100 == 2 && !body.whole.Load() {
 		_ = resp.Body.Close() // it is not passed on
 		return nil, errors.New("the upstream says that it has an object which it was not given whole")
@@ -83,14 +89,16 @@ func (g *Gateway) send(ctx context.Context, c *call, body *upload, declared stri
 }
 
 // sendError words an exchange that came to no answer: by the body's fault, the client's or the upstream's.
-func sendError(ctx context.Context, body *upload, err error) error {
+func sendError(ctx context.Context, exchange *exchange, body *upload, err error) error {
 	switch failed := body.failed(); {
+	case exchange.stalled() && ctx.Err() == nil:
+		return unavailable(errStalled)
 	case failed != nil && ctx.Err() == nil:
 		return failed
 	case ctx.Err() != nil: // the client is gone
 		return requestTimeout.refusal()
 	}
-	return fault.Hide(fault.Unavailable, err, "The object store does not answer. Please try again.")
+	return unavailable(err)
 }
 
 // answerHeaders are the upstream's headers that a client may see. The others are the upstream's own business: its
