@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -24,9 +25,10 @@ import (
 
 // A bench is one run of this program.
 type bench struct {
-	dir      string // a folder that is removed at the end
-	profiles string // folder for CPU profiles; empty: none are taken
-	free     bool   // servers use all processors, as they do when nobody measures them
+	dir      string         // a folder that is removed at the end
+	profiles string         // folder for CPU profiles; empty: none are taken
+	taken    map[string]int // profiles of each verb so far
+	free     bool           // servers use all processors, as they do when nobody measures them
 	places   places
 	program  string  // lanyard, built by this run
 	echo     float64 // µs of CPU that net/http took here to write the agent's bytes; 0: not measured
@@ -60,7 +62,7 @@ func main() {
 }
 
 func run() (err error) {
-	profiles := flag.String("profile", "", "folder to write CPU profiles of the control plane and the gateway to")
+	profiles := flag.String("profile", "", "folder to write CPU profiles of the servers to; those of the agent and the gateway are shown")
 	free := flag.Bool("free", false, "let servers use all processors; the goals are for one")
 	flag.Usage = func() {
 		names := make([]string, len(measurements))
@@ -100,7 +102,26 @@ func run() (err error) {
 			return fmt.Errorf("measuring %s: %w", m.name, err)
 		}
 	}
-	return b.print(os.Stdout, time.Since(began))
+	return errors.Join(b.print(os.Stdout, time.Since(began)), b.hottest(ctx))
+}
+
+// hottest shows where the two paths that every pod takes, the agent's answer and the gateway's hop, spend their time.
+func (b *bench) hottest(ctx context.Context) error {
+	if b.profiles == "" {
+		return nil
+	}
+	for _, verb := range []string{"agent", "gateway"} {
+		if b.taken[verb] == 0 {
+			continue
+		}
+		fmt.Printf("\nthe hottest of the %s, by what each function does itself (flat) and with what it calls (cum)\n", verb)
+		show := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount=15", filepath.Join(b.profiles, verb+".pprof"))
+		show.Stdout = os.Stdout
+		if err := show.Run(); err != nil {
+			return fmt.Errorf("showing the profile of the %s: %w", verb, err)
+		}
+	}
+	return nil
 }
 
 // progress says on stderr what takes time now, so that the table is alone on stdout.

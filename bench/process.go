@@ -37,7 +37,7 @@ func (b *bench) start(ctx context.Context, verb string, args ...string) (*proces
 	p := &process{cmd: exec.CommandContext(ctx, self, append([]string{serveVerb, verb}, args...)...)}
 	p.cmd.Stderr, p.cmd.Env = os.Stderr, b.environment()
 	if b.profiles != "" {
-		p.cmd.Env = append(p.cmd.Env, profileVariable+"="+filepath.Join(b.profiles, verb+".pprof"))
+		p.cmd.Env = append(p.cmd.Env, profileVariable+"="+b.profile(verb))
 	}
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -57,6 +57,18 @@ func (b *bench) start(ctx context.Context, verb string, args ...string) (*proces
 		return nil, errors.Join(fmt.Errorf("starting the server %q: %w", verb, err), p.stop())
 	}
 	return p, nil
+}
+
+// profile names the next file for a server of a verb: NAME.pprof, NAME-2.pprof and so on.
+func (b *bench) profile(verb string) string {
+	if b.taken == nil {
+		b.taken = map[string]int{}
+	}
+	name := verb
+	if b.taken[verb]++; b.taken[verb] > 1 {
+		name = fmt.Sprintf("%s-%d", verb, b.taken[verb])
+	}
+	return filepath.Join(b.profiles, name+".pprof")
 }
 
 // launch starts a server on its processor. Go is told of it, since it counts the processors of the machine otherwise.
