@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -55,17 +56,21 @@ func (r *release) images(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			index = mutate.AppendManifests(index, mutate.IndexAddendum{
-				Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: p.os, Architecture: p.arch}},
-			})
+			index = with(index, p, image)
 		}
 		name := k.program + "-" + r.version + ".oci.tar"
 		var err error
-		if made[name], err = r.layout(k, index); err != nil {
+		if made[name], err = r.layout(filepath.Join("oci", k.program), k.program+":"+r.version, index); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return r.write(made)
+}
+
+func with(index v1.ImageIndex, p platform, image v1.Image) v1.ImageIndex {
+	return mutate.AppendManifests(index, mutate.IndexAddendum{
+		Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: p.os, Architecture: p.arch}},
+	})
 }
 
 // image is one program for one platform, over nothing.
@@ -136,9 +141,10 @@ func authorities() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// layout writes the index as an OCI layout under the program's name, and returns it as an archive.
-func (r *release) layout(k kind, index v1.ImageIndex) ([]byte, error) {
-	folder := filepath.Join(r.out, "oci", k.program)
+// layout writes the index as an OCI layout into a folder of out, and returns it as an archive. The image's name is what
+// containerd gives it; its tag stands alone for those who take the name from the folder.
+func (r *release) layout(folder, name string, index v1.ImageIndex) ([]byte, error) {
+	folder = filepath.Join(r.out, folder)
 	if err := os.RemoveAll(folder); err != nil {
 		return nil, err
 	}
@@ -146,8 +152,9 @@ func (r *release) layout(k kind, index v1.ImageIndex) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, tag, _ := strings.Cut(name, ":")
 	if err := at.AppendIndex(index, layout.WithAnnotations(map[string]string{
-		"org.opencontainers.image.ref.name": r.version, "io.containerd.image.name": k.program + ":" + r.version,
+		"org.opencontainers.image.ref.name": tag, "io.containerd.image.name": name,
 	})); err != nil {
 		return nil, err
 	}

@@ -22,10 +22,14 @@ func main() {
 	}
 }
 
-// run takes what to make, the folder of the sources, and the folder to write to.
+// run takes what to make, the folder of the sources, and the folder to write to; or an image's name, its archive, and what
+// is in it.
 func run(ctx context.Context, args []string) error {
+	if len(args) == 4 && args[0] == "image" {
+		return one(args[1], args[2], args[3])
+	}
 	if len(args) != 3 {
-		return errors.New("usage: pack archives|images SOURCES OUT")
+		return errors.New("usage: pack archives|images SOURCES OUT, or pack image NAME OUT.tar PROGRAM|LAYER.tar")
 	}
 	r, err := newRelease(ctx, args[1], args[2])
 	if err != nil {
