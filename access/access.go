@@ -185,7 +185,7 @@ func within(account, resource string) bool {
 
 func denied(p *directory.Principal, action, resource string, d policy.Decision) error {
 	layer, article := "identity-based", "an"
-	if slices.Contains(p.Layers.Session, d.Document) {
+	if d.Session {
 		layer, article = "session", "a"
 	}
 	why := "because no " + layer + " policy allows the " + action + " action"

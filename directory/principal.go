@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/session"
 )
@@ -54,7 +55,7 @@ func (d *Directory) SessionPrincipal(r *Role, s *session.Session) (*Principal, e
 		Layers: policy.Layers{Identity: permissions}, policyChanges: changes,
 	}
 	for _, text := range s.Policies {
-		doc, err := policy.Parse(policy.Session, text)
+		doc, err := d.sessionPolicy(r.Account, text)
 		if err != nil {
 			return nil, err
 		}
@@ -64,10 +65,39 @@ func (d *Directory) SessionPrincipal(r *Role, s *session.Session) (*Principal, e
 	return p, nil
 }
 
+// sessionPolicy returns the document of a session policy as it is now. One that is given by name and was deleted may have
+// been a Deny; what is left of the session's policies would give what it took. So the session may do nothing any more.
+func (d *Directory) sessionPolicy(account, text string) (*policy.Document, error) {
+	if !isName(text) {
+		return policy.Parse(policy.Session, text)
+	}
+	p, err := d.ManagedPolicy(account, text)
+	if fault.Is(err, fault.NotFound) {
+		return nothing, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p.Document(), nil
+}
+
+// isName tells a managed session policy from a document, which is a JSON object.
+func isName(sessionPolicy string) bool { return strings.HasPrefix(sessionPolicy, "arn:") }
+
+// nothing is in place of a managed session policy that is gone.
+var nothing = func() *policy.Document {
+	doc, err := policy.Parse(policy.Session, `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`)
+	if err != nil {
+		panic(err) // a broken constant
+	}
+	return doc
+}()
+
 // IsCurrent reports whether a principal that SessionPrincipal made is what it would make of the role now. A role that was
 // changed is another *Role; its managed policies change without it, which the count of all such changes tells.
 func (d *Directory) IsCurrent(p *Principal, r *Role) bool {
-	return p.Role == r && (len(r.Attached) == 0 || p.policyChanges == d.policyChanges.Load())
+	managed := len(r.Attached) > 0 || slices.ContainsFunc(p.Session.Policies, isName)
+	return p.Role == r && (!managed || p.policyChanges == d.policyChanges.Load())
 }
 
 // RateKey names who a request counts for where principals have a bound. It is not a session's ARN: its holder may have

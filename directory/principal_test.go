@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,6 +118,11 @@ func TestASessionPolicyNarrowsAndOneThatDoesNotParseIsRefused(t *testing.T) {
 	must(t, w.PutRolePolicy(t.Context(), one, "app", "list", listAll))
 	role, err := w.Role(one, "app")
 	must(t, err)
+	const getAll = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`
+	for name, text := range map[string]string{"list": listAll, "get": getAll, "deny": denyAll} {
+		_, err := w.CreateManagedPolicy(t.Context(), NewManagedPolicy{Account: one, Name: name, Text: text})
+		must(t, err)
+	}
 	question := &policy.Question{Action: "s3:ListAllMyBuckets", Resource: "*"}
 	for _, test := range []struct {
 		name     string
@@ -124,8 +131,15 @@ func TestASessionPolicyNarrowsAndOneThatDoesNotParseIsRefused(t *testing.T) {
 	}{
 		{"none", nil, policy.Allow},
 		{"one that allows", []string{listAll}, policy.Allow},
-		{"one that does not", []string{listAll, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`}, policy.ImplicitDeny},
+		{"one that does not", []string{getAll}, policy.ImplicitDeny},
+		{"one of two that does", []string{getAll, listAll}, policy.Allow},
 		{"one that denies", []string{denyAll}, policy.Deny},
+		{"one of two that denies", []string{listAll, denyAll}, policy.Deny},
+		{"a managed one that allows", []string{getAll, policyARN("list")}, policy.Allow},
+		{"a managed one that does not", []string{policyARN("get")}, policy.ImplicitDeny},
+		{"a managed one that denies", []string{listAll, policyARN("deny")}, policy.Deny},
+		{"one that is not there", []string{listAll, policyARN("gone")}, policy.Deny},
+		{"another account's", []string{listAll, strings.Replace(policyARN("list"), one, two, 1)}, policy.Deny},
 	} {
 		p, err := w.SessionPrincipal(role, &session.Session{Account: one, Name: "s", Policies: test.policies})
 		must(t, err)
@@ -135,5 +149,51 @@ func TestASessionPolicyNarrowsAndOneThatDoesNotParseIsRefused(t *testing.T) {
 	}
 	if _, err := w.SessionPrincipal(role, &session.Session{Policies: []string{"{"}}); !fault.Is(err, fault.MalformedPolicy) {
 		t.Errorf("a policy that does not parse: got %v, want MalformedPolicy", err)
+	}
+}
+
+// A session follows its managed policies: who remembers its principal is told when one has changed.
+func TestAManagedSessionPolicyIsReadAtEachUse(t *testing.T) {
+	w := fresh(t)
+	w.create(t, NewRole{Account: one, Name: "app"})
+	must(t, w.PutRolePolicy(t.Context(), one, "app", "list", listAll))
+	_, err := w.CreateManagedPolicy(t.Context(), NewManagedPolicy{Account: one, Name: "narrow", Text: listAll})
+	must(t, err)
+	role, err := w.Role(one, "app")
+	must(t, err)
+	s := &session.Session{Account: one, Name: "s", Policies: []string{policyARN("narrow")}}
+	question := &policy.Question{Action: "s3:ListAllMyBuckets", Resource: "*"}
+	p, err := w.SessionPrincipal(role, s)
+	must(t, err)
+	for _, step := range []struct {
+		name   string
+		change func() error
+		want   policy.Effect
+	}{
+		{"as it was", func() error { return nil }, policy.Allow},
+		{"a version that denies", func() error {
+			_, _, err := w.CreatePolicyVersion(t.Context(), one, policyARN("narrow"), denyAll, true)
+			return err
+		}, policy.Deny},
+		{"the first again", func() error {
+			return errors.Join(w.SetDefaultPolicyVersion(t.Context(), one, policyARN("narrow"), 1), w.DeletePolicyVersion(t.Context(), one, policyARN("narrow"), 2))
+		}, policy.Allow},
+		{"deleted", func() error { return w.DeleteManagedPolicy(t.Context(), one, policyARN("narrow")) }, policy.Deny},
+		{"made again", func() error {
+			_, err := w.CreateManagedPolicy(t.Context(), NewManagedPolicy{Account: one, Name: "narrow", Text: listAll})
+			return err
+		}, policy.Allow},
+	} {
+		before := p.Layers.Evaluate(question).Effect
+		must(t, step.change())
+		if !w.IsCurrent(p, role) {
+			p, err = w.SessionPrincipal(role, s)
+			must(t, err)
+		} else if before != step.want {
+			t.Errorf("%s: the principal passes for current", step.name)
+		}
+		if got := p.Layers.Evaluate(question).Effect; got != step.want {
+			t.Errorf("%s: got %v, want %v", step.name, got, step.want)
+		}
 	}
 }

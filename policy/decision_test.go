@@ -234,7 +234,7 @@ func TestASessionPolicyThatDoesNotAllowIsTheReason(t *testing.T) {
 		t.Errorf("within the session policy = %v, want Allow", got.Effect)
 	}
 	got := l.Evaluate(&policy.Question{Action: "iam:GetRole", Resource: "*"})
-	if want := (policy.Decision{Document: narrow}); got != want {
+	if want := (policy.Decision{Session: true}); got != want {
 		t.Errorf("outside the session policy = %+v, want %+v", got, want)
 	}
 	l.Identity = nil

@@ -16,7 +16,7 @@ func Explain(q *Question, docs []*Document) Trace {
 // Layers are the policies that a caller's permissions are made of.
 type Layers struct {
 	Identity []*Document // of the user or role, together
-	Session  []*Document // each one must allow too
+	Session  []*Document // of one session, together; none: it is not narrowed
 }
 
 // Mentions reports whether a document of any layer does.
@@ -25,7 +25,8 @@ func (l Layers) Mentions(prefix string) bool {
 	return slices.ContainsFunc(l.Identity, mentions) || slices.ContainsFunc(l.Session, mentions)
 }
 
-// Evaluate decides the question by all layers: a Deny in any wins, and each layer has to allow. It allocates nothing.
+// Evaluate decides the question by all layers: a Deny in any wins, and each layer has to allow, by whichever of its
+// documents (https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies.html#policies_session). It allocates nothing.
 func (l Layers) Evaluate(q *Question) Decision { return l.walk(q, nil) }
 
 // Explain decides as Evaluate does and returns every step on the way, layer after layer.
@@ -36,17 +37,13 @@ func (l Layers) Explain(q *Question) Trace {
 
 func (l Layers) walk(q *Question, r *recorder) Decision {
 	d := walk(q, l.Identity, r)
-	for i, doc := range l.Session {
-		if d.Effect == Deny && r == nil {
-			break
-		}
-		s := walk(q, l.Session[i:i+1], r)
-		if s.Effect == ImplicitDeny {
-			s.Document = doc
-		}
-		if d.Effect == Allow && s.Effect != Allow || d.Effect == ImplicitDeny && s.Effect == Deny {
-			d = s
-		}
+	if len(l.Session) == 0 || d.Effect == Deny && r == nil {
+		return d
+	}
+	s := walk(q, l.Session, r)
+	if d.Effect == Allow && s.Effect != Allow || d.Effect == ImplicitDeny && s.Effect == Deny {
+		s.Session = true
+		return s
 	}
 	return d
 }

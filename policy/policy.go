@@ -71,12 +71,15 @@ type Question struct {
 	Context   Context
 }
 
-// Decision is the answer with its reason. Without a matching statement the effect is ImplicitDeny and Statement nil;
-// Document is then the session policy that failed to allow, or nil.
+// Decision is the answer with its reason. Without a matching statement the effect is ImplicitDeny, and Document and
+// Statement are nil.
 type Decision struct {
 	Effect    Effect
 	Document  *Document
 	Statement *Statement
+	// Session: the session's policies said no to what the identity's would have left open. The document alone does not tell,
+	// for a managed policy may stand in both layers.
+	Session bool
 	// Named: a trust policy's statement names the caller itself, not its account or everyone. In the role's own account
 	// this is enough; otherwise the caller's identity policies must allow too.
 	Named bool

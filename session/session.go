@@ -24,7 +24,7 @@ type Session struct {
 	RoleName       string
 	Name           string // the session name, the last piece of the assumed-role ARN
 	Tags           []Tag
-	Policies       []string // session policies: each one must allow, too
+	Policies       []string // session policies: a document, or the ARN of a managed one of the account, read at each use
 	SourceIdentity string
 	Issued         time.Time // kept to the millisecond
 	Expires        time.Time // kept to the millisecond
