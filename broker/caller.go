@@ -26,7 +26,8 @@ type Assumption struct {
 	Context        policy.Context // what else is known about the request
 }
 
-// Narrowing is the session policies that a call brings: each one must allow what the session does.
+// Narrowing is the session policies that a call brings: of what the role may do, the session may do what one of them allows
+// and none denies. They take the place of those of the caller's session, which have decided whether it may call.
 type Narrowing struct {
 	Policy string   // a document, "" is none
 	ARNs   []string // of managed policies of the role's account
@@ -35,7 +36,8 @@ type Narrowing struct {
 const (
 	chained        = time.Hour // how long the session of a session may be
 	maxSessionTags = 50
-	maxNarrowing   = 2048 // characters of session policies
+	maxNarrowing   = 2048 // characters of session policies, the ARNs of managed ones among them
+	maxManaged     = 10
 )
 
 // ForCaller answers credentials of a role to a caller who signed for them: the role's trust policy must allow it, and the
@@ -101,7 +103,7 @@ func (b *Broker) assume(g *Grant, caller *directory.Principal, role *directory.R
 	}
 	s.Expires = now.Add(duration)
 	var err error
-	s.Policies, err = in.Policies.documents()
+	s.Policies, err = b.narrowed(role, in.Policies)
 	return s, err
 }
 
@@ -175,15 +177,10 @@ func decide(g *Grant, caller *directory.Principal, role *directory.Role, s *sess
 	return nil
 }
 
-// narrowlyAllowed reports whether every session policy allows: a role that names the caller makes up for what its identity
+// narrowlyAllowed reports whether the session policies allow: a role that names the caller makes up for what its identity
 // policies leave out, not for what its session was narrowed to.
 func narrowlyAllowed(l policy.Layers, q *policy.Question) bool {
-	for i := range l.Session {
-		if policy.Evaluate(q, l.Session[i:i+1]).Effect != policy.Allow {
-			return false
-		}
-	}
-	return true
+	return len(l.Session) == 0 || policy.Evaluate(q, l.Session).Effect == policy.Allow
 }
 
 // conditions are the condition keys of the request, beside those that speak of the caller.
@@ -228,22 +225,38 @@ func appendTags(ctx policy.Context, tags []session.Tag) policy.Context {
 	return ctx
 }
 
-// documents returns the session policies as a session carries them, after STS's checks. Those given by name are refused
-// until the evaluator has several session policies as AWS counts them.
-func (n Narrowing) documents() ([]string, error) {
-	if len(n.ARNs) > 0 {
-		return nil, fault.New(fault.Unsupported, "The parameter PolicyArns is not supported yet: leave it out.")
+// narrowed returns the session policies as a session carries them, after STS's checks: the document as it is and managed
+// ones by ARN, so that they are read when the session is used, as the role's are. It is asked after the role's trust
+// policy, since it tells which policies the role's account has.
+func (b *Broker) narrowed(role *directory.Role, n Narrowing) ([]string, error) {
+	if len(n.ARNs) > maxManaged {
+		return nil, fault.New(fault.Invalid, "policyArns: at most %d are accepted, got %d", maxManaged, len(n.ARNs))
 	}
-	if n.Policy == "" {
-		return nil, nil
+	size := utf8.RuneCountInString(n.Policy)
+	for _, name := range n.ARNs {
+		size += utf8.RuneCountInString(name)
 	}
-	if size := utf8.RuneCountInString(n.Policy); size > maxNarrowing {
-		return nil, fault.New(fault.Invalid, "policy: at most %d characters are accepted, got %d", maxNarrowing, size)
+	if size > maxNarrowing {
+		return nil, fault.New(fault.Invalid, "policy: at most %d characters are accepted, with the ARNs of policyArns, got %d", maxNarrowing, size)
 	}
-	if _, err := policy.Parse(policy.Session, n.Policy); err != nil {
-		return nil, err
+	var all []string
+	if n.Policy != "" {
+		if _, err := policy.Parse(policy.Session, n.Policy); err != nil {
+			return nil, err
+		}
+		all = append(all, n.Policy)
 	}
-	return []string{n.Policy}, nil
+	for _, name := range n.ARNs {
+		_, err := b.Directory.ManagedPolicy(role.Account, name)
+		if fault.Is(err, fault.NotFound) {
+			err = fault.New(fault.Invalid, "%s", fault.Message(err))
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, name)
+	}
+	return all, nil
 }
 
 // mayNot is STS's sentence. It leaves out whose policy says no: the caller may be a stranger to the role's account.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -267,6 +268,11 @@ func TestWhatAnAssumptionMayNotAsk(t *testing.T) {
 	chained := w.caller(t, one, "me", withTags(blue))
 	lasting := func(d time.Duration) func(*Assumption) { return func(in *Assumption) { in.Duration = d } }
 	narrow := func(document string) func(*Assumption) { return func(in *Assumption) { in.Policies.Policy = document } }
+	managed := func(document string, names ...string) func(*Assumption) {
+		return func(in *Assumption) { in.Policies = Narrowing{document, names} }
+	}
+	mine, theirs := w.managed(t, one, "narrow", may(`"s3:*"`)), w.managed(t, two, "narrow", may(`"s3:*"`))
+	foreign := w.role(t, two, "there", trusts(root(one), ""))
 	many := func(n int) []session.Tag {
 		tags := make([]session.Tag, n)
 		for i := range tags {
@@ -307,7 +313,16 @@ func TestWhatAnAssumptionMayNotAsk(t *testing.T) {
 		{"a policy of 2049 characters", admin, role, narrow(padded(2049)), fault.Invalid, "policy: at most 2048"},
 		{"no policy", admin, role, narrow("{}"), fault.MalformedPolicy, ""},
 		{"an unknown condition", admin, role, narrow(strings.Replace(may(`"s3:*"`), `"*"}`, `"*","Condition":{"Unheard":{"a":"b"}}}`, 1)), fault.MalformedPolicy, ""},
-		{"managed policies", admin, role, func(in *Assumption) { in.Policies.ARNs = []string{"arn:aws:iam::aws:policy/ReadOnlyAccess"} }, fault.Unsupported, "The parameter PolicyArns"},
+		{"ten managed policies", admin, role, managed("", slices.Repeat([]string{mine}, 10)...), accepted, ""},
+		{"eleven", admin, role, managed("", slices.Repeat([]string{mine}, 11)...), fault.Invalid, "policyArns: at most 10"},
+		{"a policy and a name of 2048 characters", admin, role, managed(padded(2048-len(mine)), mine), accepted, ""},
+		{"a policy and a name of 2049 characters", admin, role, managed(padded(2049-len(mine)), mine), fault.Invalid, "policy: at most 2048"},
+		{"a managed policy that is not there", admin, role, managed("", "arn:aws:iam::"+one+":policy/gone"), fault.Invalid, "Policy arn:aws:iam::" + one + ":policy/gone does not exist or is not attachable."},
+		{"the caller's, for a role of another account", w.caller(t, one, "me", nil), foreign, managed("", mine), fault.Invalid, "Policy " + mine + " does not exist or is not attachable."},
+		{"that of the role's account", w.caller(t, one, "me", nil), foreign, managed("", theirs), accepted, ""},
+		{"one of AWS's", admin, role, managed("", "arn:aws:iam::aws:policy/ReadOnlyAccess"), fault.Invalid, "Policy arn:aws:iam::aws:policy/ReadOnlyAccess does not exist or is not attachable. There are no AWS managed policies here"},
+		{"a role's name in a policy's place", admin, role, managed("", role), fault.Invalid, ""},
+		{"a document in a policy's place", admin, role, managed("", may(`"s3:*"`)), fault.Invalid, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g, err := w.assumeRole(t, c.caller, c.role, c.in)
@@ -319,23 +334,38 @@ func TestWhatAnAssumptionMayNotAsk(t *testing.T) {
 	}
 }
 
+// managed makes a managed policy and returns its ARN.
+func (w *world) managed(t testing.TB, account, name, text string) string {
+	t.Helper()
+	p, err := w.Directory.CreateManagedPolicy(t.Context(), directory.NewManagedPolicy{Account: account, Name: name, Text: text})
+	must(t, err)
+	return p.ARN().String()
+}
+
 // padded is a session policy of n characters.
 func padded(n int) string {
 	text := may(`"s3:*"`)
 	return text[:len(text)-1] + strings.Repeat(" ", n-len(text)) + "}"
 }
 
-// What a session may do is the role's permissions and, of those, what each of its session policies allows.
-func TestASessionPolicyNarrows(t *testing.T) {
+// What a session may do is the role's permissions and, of those, what one of its session policies allows and none denies.
+func TestSessionPoliciesNarrow(t *testing.T) {
 	w := fresh(t)
 	role := w.role(t, one, "there", trusts("arn:aws:iam::"+one+":role/me", ""))
-	w.allow(t, one, "there", may(`"s3:GetObject","s3:PutObject"`))
+	w.allow(t, one, "there", may(`"s3:GetObject","s3:PutObject","s3:ListBucket","s3:GetBucketTagging","s3:PutBucketTagging"`))
 	w.role(t, one, "me", "")
-	g, err := w.assumeRole(t, w.caller(t, one, "me", nil), role, func(in *Assumption) { in.Policies.Policy = may(`"s3:GetObject","s3:DeleteObject"`) })
+	g, err := w.assumeRole(t, w.caller(t, one, "me", nil), role, func(in *Assumption) {
+		in.Policies.Policy = may(`"s3:GetObject","s3:DeleteObject","s3:GetBucketTagging"`)
+		in.Policies.ARNs = []string{
+			w.managed(t, one, "list", may(`"s3:ListBucket"`)),
+			w.managed(t, one, "untagged", `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"s3:*Tagging","Resource":"*"}}`),
+		}
+	})
 	wants(t, "ForCaller", g, err, accepted)
 	p := w.opened(t, g)
 	for action, want := range map[string]policy.Effect{
 		"s3:GetObject": policy.Allow, "s3:PutObject": policy.ImplicitDeny, "s3:DeleteObject": policy.ImplicitDeny,
+		"s3:ListBucket": policy.Allow, "s3:GetBucketTagging": policy.Deny, "s3:PutBucketTagging": policy.Deny,
 	} {
 		if got := p.Layers.Evaluate(&policy.Question{Action: action, Resource: "arn:aws:s3:::b/k", Context: p.Context()}); got.Effect != want {
 			t.Errorf("%s: got %v, want %v", action, got.Effect, want)

@@ -170,7 +170,7 @@ func (b *Broker) grantWebIdentity(ctx context.Context, g *Grant, in WebIdentity)
 	if g.Decision.Effect != policy.Allow {
 		return notAuthorized()
 	}
-	policies, err := in.Policies.documents()
+	policies, err := b.narrowed(g.Role, in.Policies)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,15 @@ func noteAssumption(c *api.Call, g *broker.Grant) {
 	}
 }
 
+// policyARNs is how a record names managed session policies.
+func policyARNs(n broker.Narrowing) []map[string]string {
+	var all []map[string]string
+	for _, name := range n.ARNs {
+		all = append(all, map[string]string{"arn": name})
+	}
+	return all
+}
+
 // recordAssumption fills the record of the caller's account and, when the role is another's, makes one for that.
 func recordAssumption(c *api.Call, g *broker.Grant, in *broker.Assumption) {
 	s := g.Session
@@ -98,6 +107,7 @@ func recordAssumption(c *api.Call, g *broker.Grant, in *broker.Assumption) {
 		{"externalId", in.ExternalID != "", in.ExternalID},
 		{"incomingTransitiveTags", len(incoming) > 0, incoming},
 		{"policy", in.Policies.Policy != "", in.Policies.Policy},
+		{"policyArns", len(in.Policies.ARNs) > 0, policyARNs(in.Policies)},
 		{"sourceIdentity", in.SourceIdentity != "", in.SourceIdentity},
 		{"tags", len(tags) > 0, tags},
 		{"transitiveTagKeys", len(transitive) > 0, transitive},

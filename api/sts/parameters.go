@@ -33,6 +33,7 @@ var constraints = map[string]constraint{
 	"RoleSessionName": constrained(2, 64, `[\w+=,.@-]*`),
 	"ExternalId":      constrained(2, 1224, `[\w+=,.@:\/-]*`),
 	"SourceIdentity":  constrained(2, 64, `[\w+=,.@-]*`),
+	"arn":             constrained(20, 2048, `[\x09\x0A\x0D\x20-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}]+`), // of PolicyArns
 	"Policy":          constrained(1, 0, `[\x09\x0A\x0D\x20-\x{FF}]+`),
 }
 
@@ -41,16 +42,22 @@ func optional(c *api.Call, name string) (string, error) {
 	if !c.Form.Has(name) {
 		return "", nil
 	}
-	value, k := c.Form.Get(name), constraints[name]
+	value := c.Form.Get(name)
+	return value, check(name, value)
+}
+
+// check holds a text to its constraint.
+func check(name, value string) error {
+	k := constraints[name]
 	switch n := utf8.RuneCountInString(value); {
 	case n < k.min:
-		return "", unsatisfied(name, value, fmt.Sprintf("Member must have length greater than or equal to %d", k.min))
+		return unsatisfied(name, value, fmt.Sprintf("Member must have length greater than or equal to %d", k.min))
 	case k.max > 0 && n > k.max:
-		return "", unsatisfied(name, value, fmt.Sprintf("Member must have length less than or equal to %d", k.max))
+		return unsatisfied(name, value, fmt.Sprintf("Member must have length less than or equal to %d", k.max))
 	case !utf8.ValidString(value) || !k.compiled.MatchString(value):
-		return "", unsatisfied(name, value, "Member must satisfy regular expression pattern: "+k.pattern)
+		return unsatisfied(name, value, "Member must satisfy regular expression pattern: "+k.pattern)
 	}
-	return value, nil
+	return nil
 }
 
 // required reads a parameter that must be there.
@@ -107,6 +114,9 @@ func narrowing(c *api.Call) (broker.Narrowing, error) {
 		return in, err
 	}
 	for _, m := range members {
+		if err := check("arn", m["arn"]); err != nil {
+			return in, err
+		}
 		in.ARNs = append(in.ARNs, m["arn"])
 	}
 	in.Policy, err = optional(c, "Policy")
