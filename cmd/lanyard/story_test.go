@@ -52,6 +52,7 @@ func TestMain(m *testing.M) {
 //	await certificate ADDRESS CA-FILE     waits until a server shows a certificate of that CA
 //	await assumed ROLE NS/SA OPTION=VALUE...  waits until the agent answers the pod with credentials of the role, and
 //	                                      `await assumed nobody` until it refuses it
+//	assume CALLER AS [NAME=VALUE...]      CALLER is what AssumeRole makes of AS
 //	listens dev|server ADDRESS...         the process listens on these TCP addresses and on no others
 //	scan DIR FILE...                      secrets are in DIR in these files alone, and nobody else may read it
 //	certificate ADDRESS CA-FILE           prints the serial number of the certificate that a server shows
@@ -62,7 +63,7 @@ func TestMain(m *testing.M) {
 func TestStories(t *testing.T) {
 	verbs := map[string]func(*story, []string) error{
 		"dev": (*story).dev, "server": (*story).server, "pod": (*story).pod, "token": (*story).token, "account": (*story).account,
-		"as": (*story).as, "role": (*story).role, "associate": (*story).associate, "await": (*story).await,
+		"as": (*story).as, "assume": (*story).assume, "role": (*story).role, "associate": (*story).associate, "await": (*story).await,
 		"listens": (*story).listens, "scan": (*story).scan, "certificate": (*story).certificate,
 		"administrator": (*story).administrator, "loopback-address": (*story).loopbackAddress,
 	}

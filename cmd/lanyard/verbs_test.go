@@ -38,6 +38,28 @@ func (s *story) pod(args []string) error {
 	return err
 }
 
+var inAnswer = regexp.MustCompile(`<(AccessKeyId|SecretAccessKey|SessionToken)>([^<]+)</`)
+
+// assume makes a caller of what AssumeRole answers to another one.
+func (s *story) assume(args []string) error {
+	s.need(args, 3, "assume CALLER AS [NAME=VALUE...]")
+	values := url.Values{"RoleSessionName": {args[0]}}
+	for name, value := range s.options(args[2:]) {
+		values.Set(name, s.text(value))
+	}
+	body, err := s.send(args[1], form("sts", "AssumeRole", values))
+	if err != nil {
+		return err
+	}
+	found := map[string]string{}
+	for _, part := range inAnswer.FindAllStringSubmatch(body, -1) {
+		found[part[1]] = part[2]
+	}
+	s.callers[args[0]] = caller{keyID: found["AccessKeyId"], secret: found["SecretAccessKey"], token: found["SessionToken"]}
+	s.secrets = append(s.secrets, found["SecretAccessKey"])
+	return nil
+}
+
 // as makes one call:
 //
 //	as CALLER iam|sts ACTION [NAME=VALUE...]
