@@ -108,13 +108,18 @@ func (b *Broker) assume(g *Grant, caller *directory.Principal, role *directory.R
 }
 
 // inherit gives a session what the caller's session hands on: the transitive tags and the source identity, which nobody
-// along the chain may change, and the origin, with which the session falls.
+// along the chain may change, the origin, and the roles on the way here: the session falls with all of these.
 func inherit(s *session.Session, caller *directory.Principal, role *directory.Role) error {
 	former := caller.Session
 	if former == nil {
 		return checkSessionTags(s.Tags)
 	}
 	s.Chain, s.Origin = former.Chain+1, former.Origin
+	for _, id := range append(slices.Clip(former.Through), former.RoleID) {
+		if id != s.RoleID && !slices.Contains(s.Through, id) {
+			s.Through = append(s.Through, id)
+		}
+	}
 	if former.SourceIdentity != "" {
 		if s.SourceIdentity != "" && s.SourceIdentity != former.SourceIdentity {
 			return mayNot(caller, "sts:SetSourceIdentity", role.ARN().String())

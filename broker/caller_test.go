@@ -397,6 +397,12 @@ func TestASessionOfAPodsSessionFallsWithIt(t *testing.T) {
 			_, err := w.Registry.Revoke(t.Context(), one, "arn", registry.Target{Kind: registry.ByAssociation, Value: a.ClusterID + "/" + a.ID})
 			return err
 		},
+		"its role is revoked": func(t *testing.T, w *world, a *registry.Association) error {
+			role, err := w.Directory.RoleByARN(a.Role)
+			must(t, err)
+			_, err = w.Registry.Revoke(t.Context(), one, "arn", registry.Target{Kind: registry.ByRole, Value: role.ID})
+			return err
+		},
 		"the pod is revoked": func(t *testing.T, w *world, a *registry.Association) error {
 			_, err := w.Registry.Revoke(t.Context(), one, "arn", registry.Target{Kind: registry.ByPod, Value: a.ClusterID + "/default/app-7c9f4d8b5-x2x"})
 			return err

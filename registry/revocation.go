@@ -133,6 +133,9 @@ func (r *Registry) revoked(s *session.Session) (bool, error) {
 		return false, nil
 	}
 	targets := []Target{{BySession, s.Account + "/" + s.AccessKeyID}, {ByRole, s.RoleID}}
+	for _, id := range s.Through {
+		targets = append(targets, Target{ByRole, id})
+	}
 	if o := s.Origin; o != nil {
 		targets = append(targets,
 			Target{ByCluster, o.Cluster},

@@ -10,7 +10,8 @@ import (
 )
 
 // share says what a gateway of an account is told: associations with a role of the account, whoever's cluster they are
-// of; that these clusters exist; and the revocations that can match a session of the account.
+// of; that these clusters exist; and the revocations that can match a session of the account, which are those of every role
+// too, by its id alone: a session may have come through any.
 func (r *Registry) share() {
 	store.Share(r.associations, store.Rule[*Association]{
 		See: func(viewer, _ string, a *Association) (*Association, bool) {
@@ -31,11 +32,14 @@ func (r *Registry) share() {
 		return without.finished(), true
 	}})
 	store.Share(r.revocations, store.Rule[*Revocation]{See: func(viewer, _ string, rev *Revocation) (*Revocation, bool) {
-		if rev.Account != viewer && !r.tied(viewer, rev.Target.cluster()) {
+		if rev.Account != viewer && rev.Target.Kind != ByRole && !r.tied(viewer, rev.Target.cluster()) {
 			return nil, false
 		}
 		without := *rev
 		without.By = ""
+		if rev.Account != viewer && rev.Target.Kind == ByRole {
+			without.Account = ""
+		}
 		return &without, true
 	}})
 	r.tiedTo = store.NewIndex(r.associations, func(_ string, a *Association) []string {

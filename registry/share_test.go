@@ -8,6 +8,8 @@ import (
 
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/store"
 )
 
@@ -113,5 +115,27 @@ func TestAnAssociationTiesAClusterToAnotherAccount(t *testing.T) {
 	gateway.caughtUp(t, w)
 	if _, err := gateway.ClusterByID(cluster.ID); err == nil {
 		t.Error("a cluster that is deregistered is still there")
+	}
+}
+
+// A session of one's role may have come through a role of two: one's gateways end it, and learn no more than the id.
+func TestARevokedRoleIsToldToEveryAccount(t *testing.T) {
+	w := fresh(t)
+	gateway := w.follow(t, one)
+	through := &session.Session{Account: one, RoleID: "AROAONE", Through: []string{"AROATWO"}, Epoch: w.store.Epoch(), Revision: w.store.Revision()}
+	wants(t, "at first", gateway.Honours(through), accepted)
+	for _, target := range []Target{{ByRole, "AROATWO"}, {BySession, two + "/ASIA1"}, {ByCluster, "c-two"}} {
+		_, err := w.Revoke(t.Context(), two, "somebody", target)
+		must(t, err)
+	}
+	gateway.caughtUp(t, w)
+	wants(t, "revoked", gateway.Honours(through), fault.ExpiredCredentials)
+	direct := *through
+	direct.Through = nil
+	wants(t, "a session that did not come through it", gateway.Honours(&direct), accepted)
+	all, err := gateway.revocations.List("", "", 0)
+	must(t, err)
+	if len(all) != 1 || all[0].Value.Account != "" || all[0].Value.By != "" {
+		t.Errorf("one is told of %d revocations, the first %+v; want that of the role, without who asked for it", len(all), all[0].Value)
 	}
 }

@@ -10,9 +10,11 @@ import (
 // The packed form of a session: a version byte, then the fields in the order of appendTo. Numbers are minimal unsigned
 // varints, strings and lists have their length before them, moments are milliseconds since 1970. One session has one
 // packed form: what decode accepts, appendTo writes again byte for byte. The account is not in it: it stands in the
-// token's header, which the seal covers.
+// token's header, which the seal covers. A session that was assumed through other roles has version 2, which lists them; any
+// other one has version 1, as before there were lists.
 const (
 	packedVersion = 1
+	listsRoles    = 2
 	maxPacked     = 4096 // bytes; what PackedPolicySize is a percentage of
 	maxList       = 256  // entries; more than any list may have, and a bound for what decode allocates
 )
@@ -20,7 +22,11 @@ const (
 var errPacked = errors.New("the packed session is malformed")
 
 func (s *Session) appendTo(b []byte) []byte {
-	b = append(b, packedVersion)
+	version := byte(packedVersion)
+	if len(s.Through) > 0 {
+		version = listsRoles
+	}
+	b = append(b, version)
 	b = appendStrings(b, s.RoleID, s.RoleName, s.Name, s.SourceIdentity, s.Epoch)
 	b = binary.AppendUvarint(b, uint64(s.Issued.UnixMilli()))
 	b = binary.AppendUvarint(b, uint64(s.Expires.UnixMilli()))
@@ -32,6 +38,10 @@ func (s *Session) appendTo(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.Policies)))
 	b = appendStrings(b, s.Policies...)
+	if version == listsRoles {
+		b = binary.AppendUvarint(b, uint64(len(s.Through)))
+		b = appendStrings(b, s.Through...)
+	}
 	b = appendBool(b, s.Origin != nil)
 	if o := s.Origin; o != nil {
 		b = appendStrings(b, o.Cluster, o.Namespace, o.ServiceAccount, o.PodName, o.PodUID, o.NodeName, o.NodeUID, o.Association)
@@ -61,7 +71,8 @@ func decode(packed []byte) (*Session, error) {
 		return nil, errPacked
 	}
 	r := reader{rest: packed, text: string(packed)}
-	if r.byte() != packedVersion {
+	version := r.byte()
+	if version != packedVersion && version != listsRoles {
 		return nil, errPacked
 	}
 	s := &Session{RoleID: r.string(), RoleName: r.string(), Name: r.string(), SourceIdentity: r.string(), Epoch: r.string()}
@@ -74,11 +85,10 @@ func decode(packed []byte) (*Session, error) {
 			s.Tags[i] = Tag{Key: r.string(), Value: r.string(), Transitive: r.bool()}
 		}
 	}
-	if n := r.number(maxList); n > 0 {
-		s.Policies = make([]string, n)
-		for i := range s.Policies {
-			s.Policies[i] = r.string()
-		}
+	s.Policies = r.strings()
+	if version == listsRoles {
+		s.Through = r.strings()
+		r.failed = r.failed || len(s.Through) == 0
 	}
 	if r.bool() {
 		s.Origin = r.origin()
@@ -135,6 +145,18 @@ func (r *reader) number(limit uint64) uint64 {
 func (r *reader) string() string {
 	_, s := r.take(r.number(maxPacked))
 	return s
+}
+
+func (r *reader) strings() []string {
+	n := r.number(maxList)
+	if n == 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = r.string()
+	}
+	return list
 }
 
 func (r *reader) moment() time.Time { return time.UnixMilli(int64(r.number(math.MaxInt64))).UTC() }

@@ -86,6 +86,9 @@ func TestDecodeRefuses(t *testing.T) {
 	withoutOrigin := podSession()
 	withoutOrigin.Origin = nil
 	flag := withoutOrigin.appendTo(nil)
+	direct := podSession()
+	direct.Through = nil
+	first := direct.appendTo(nil)
 	flag[len(flag)-1] = 2
 	long := podSession()
 	long.Name, long.RoleName = strings.Repeat("n", 2100), strings.Repeat("r", 2100)
@@ -95,7 +98,10 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"a flag that is neither 0 nor 1", flag},
 		{"trailing bytes", append(bytes.Clone(packed), 0)},
-		{"an unknown version", append([]byte{packedVersion + 1}, packed[1:]...)},
+		{"an unknown version", append([]byte{listsRoles + 1}, packed[1:]...)},
+		{"roles in version 1", append([]byte{packedVersion}, packed[1:]...)},
+		{"version 2 without roles", append([]byte{listsRoles}, first[1:]...)},
+		{"version 2 with an empty list", emptyList()},
 		{"version 0", append([]byte{0}, packed[1:]...)},
 		{"a length in a longer spelling", append([]byte{packedVersion, packed[1] | 0x80, 0}, packed[2:]...)},
 		{"a length beyond the end", []byte{packedVersion, 200, 1, 'x'}},
@@ -110,10 +116,37 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// emptyList is a session of version 2 that lists no roles, which is not how one is written.
+func emptyList() []byte {
+	s := &Session{Issued: issued, Expires: issued}
+	packed := s.appendTo(nil)
+	packed[0] = listsRoles
+	return append(packed[:len(packed)-1], 0, 0) // a list of none, no origin
+}
+
+// A session that was sealed before there were lists opens as what it was.
+func TestTheFirstVersionIsReadAsItWas(t *testing.T) {
+	want := podSession()
+	want.Through = nil
+	packed := want.appendTo(nil)
+	if packed[0] != packedVersion {
+		t.Fatalf("a session without roles on its way is of version %d", packed[0])
+	}
+	got, err := decode(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Account = want.Account // stands in the header
+	if diff := cmp.Diff(got, want, cmp.AllowUnexported(Session{})); diff != "" {
+		t.Errorf("decoded (-got +want):\n%s", diff)
+	}
+}
+
 // FuzzDecode holds that a session has one packed form: what decode accepts is written again byte for byte.
 func FuzzDecode(f *testing.F) {
 	f.Add(podSession().appendTo(nil))
 	f.Add((&Session{Issued: issued, Expires: issued}).appendTo(nil))
+	f.Add((&Session{Issued: issued, Expires: issued, Through: []string{"AROA1"}}).appendTo(nil))
 	f.Add([]byte{packedVersion})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, packed []byte) {

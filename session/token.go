@@ -99,8 +99,8 @@ func (s *Session) mintable(account, server Key) error {
 		return fmt.Errorf("account %q", s.Account)
 	case s.Issued.UnixMilli() < 0 || !s.Expires.After(s.Issued):
 		return fmt.Errorf("issued %v, expires %v", s.Issued, s.Expires)
-	case s.Chain < 0 || s.Revision < 0 || len(s.Tags) > maxList || len(s.Policies) > maxList:
-		return fmt.Errorf("chain %d, revision %d, %d tags, %d policies", s.Chain, s.Revision, len(s.Tags), len(s.Policies))
+	case s.Chain < 0 || s.Revision < 0 || len(s.Tags) > maxList || len(s.Policies) > maxList || len(s.Through) > maxList:
+		return fmt.Errorf("chain %d, revision %d, %d tags, %d policies, %d roles", s.Chain, s.Revision, len(s.Tags), len(s.Policies), len(s.Through))
 	case account.Secret == [32]byte{} || server.Secret == [32]byte{}:
 		return errors.New("a sealing key is empty")
 	}

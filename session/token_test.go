@@ -30,6 +30,7 @@ func podSession() *Session {
 		},
 		Policies:       []string{`{"Version":"2012-10-17","Statement":[]}`, "{}"},
 		SourceIdentity: "anna", Issued: issued, Expires: issued.Add(6 * time.Hour), Chain: 1,
+		Through: []string{"AROAFIRSTFIRSTFIRST12", "AROASECONDSECOND12345"},
 		Origin: &Origin{
 			Cluster: "c-0123", Namespace: "payments", ServiceAccount: "api", PodName: "api-7c9f4", PodUID: "pod-uid",
 			NodeName: "node-1", NodeUID: "node-uid", Association: "a-0123456789abcdef0", Digest: Digest("AROA1", "", "", false),
@@ -115,6 +116,7 @@ func TestATokenMadeEarlierStillOpens(t *testing.T) {
 			"YQyRxImLcDSHXcqMBWJPZvGP3Z7Wp6A"
 	)
 	want := podSession()
+	want.Through = nil // there were none then
 	want.AccessKeyID, want.secret, want.packed = keyID, secret, len(want.appendTo(nil))
 	got, err := Open(ring(), keyID, token)
 	if err != nil {
