@@ -1,0 +1,219 @@
+package connector
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+const (
+	// silence is how long a stream may say nothing: three heartbeats of the server. A connection that is open on this side
+	// alone is found by it.
+	silence = 15 * time.Second
+
+	// The pauses before a stream is opened again: short for one that has served, growing for one that does not come about.
+	// With jitter, as all clusters lose a server at once.
+	shortestPause = 250 * time.Millisecond
+	longestPause  = 15 * time.Second
+
+	maxLine = 16 << 20 // bytes: a cluster's associations, all of them, at 200 bytes each, and room
+)
+
+// Stream follows what the server tells the connectors of a cluster, and asks it at once where a pod waits for the answer.
+type Stream struct {
+	client  *Client
+	version string
+	log     *slog.Logger
+	metrics *metrics
+	apply   func(*Line) error // called with one line at a time, in the order of the server's history
+
+	mu       sync.Mutex // held while a line is applied
+	epoch    string
+	revision int64
+
+	state struct {
+		sync.Mutex
+		err   error     // why the stream is broken; nil: it is not
+		since time.Time // when err became what it is
+	}
+}
+
+var errNotYet = fault.New(fault.Unavailable, "the server has not told this cluster's associations yet")
+
+func newStream(c *Client, version string, log *slog.Logger, m *metrics, apply func(*Line) error) *Stream {
+	s := &Stream{client: c, version: version, log: log, metrics: m, apply: apply}
+	s.state.err, s.state.since = errNotYet, time.Now()
+	return s
+}
+
+// Broken says why what the server has told may be out of date, or nil while the stream runs: who decides then goes by the
+// last list.
+func (s *Stream) Broken() error {
+	s.state.Lock()
+	defer s.state.Unlock()
+	return s.state.err
+}
+
+// Told reports whether the server has told its list at all since this process began.
+func (s *Stream) Told() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch != ""
+}
+
+func (s *Stream) setBroken(err error) {
+	s.state.Lock()
+	defer s.state.Unlock()
+	if (err == nil) != (s.state.err == nil) {
+		s.state.since = time.Now()
+	}
+	s.state.err = err
+	if err == nil {
+		s.metrics.streaming.Set(1)
+	} else {
+		s.metrics.streaming.Set(0)
+	}
+}
+
+// question is what the connector says of itself and of what it knows.
+type question struct {
+	Instance string `json:"instance"`
+	Version  string `json:"version"`
+	Epoch    string `json:"epoch"`
+	Revision int64  `json:"revision"`
+	Once     bool   `json:"once"`
+}
+
+func (s *Stream) ask(ctx context.Context, once bool) (*http.Response, error) {
+	in := question{Instance: s.client.Instance, Version: s.version, Once: once}
+	s.mu.Lock()
+	in.Epoch, in.Revision = s.epoch, s.revision
+	s.mu.Unlock()
+	return s.client.open(ctx, http.MethodPost, s.client.path("connector"), in)
+}
+
+// Barrier asks which associations were made up to now, and applies that: what was written before the question is known
+// after the answer. It tells nothing of what was removed, so the stream's own position stays. The callers bound its time and
+// share it.
+func (s *Stream) Barrier(ctx context.Context) error {
+	response, err := s.ask(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var line Line
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxLine)).Decode(&line); err != nil {
+		return fault.Hide(fault.Unavailable, err, "the server's answer cannot be read")
+	}
+	if err := line.check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !line.Reset && line.Epoch != s.epoch {
+		return errAnother // the stream has begun anew meanwhile, and knows more
+	}
+	return s.apply(&line)
+}
+
+// Run follows the stream until ctx is done, and opens it again whenever it ends.
+func (s *Stream) Run(ctx context.Context) {
+	pause, told := shortestPause, ""
+	for {
+		lines, err := s.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.setBroken(fault.Hide(fault.Unavailable, err, "the stream of the server is broken"))
+		if lines > 0 {
+			pause, told = shortestPause, ""
+		}
+		wait := pause/2 + rand.N(pause/2+1)
+		if message := err.Error(); message != told { // once, however long it lasts
+			told = message
+			s.log.LogAttrs(ctx, slog.LevelWarn, "the server's stream is broken", slog.String("reason", message), slog.Duration("again_in", wait))
+		}
+		pause = min(2*pause, longestPause)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// follow opens the stream and applies its lines until it ends. It returns how many came.
+func (s *Stream) follow(ctx context.Context) (lines int, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	alive := time.AfterFunc(silence, func() {
+		// Where one connection is dead and not closed, so may be those that rest, and the next try would wait on one.
+		s.client.http.CloseIdleConnections()
+		cancel(fmt.Errorf("the stream is silent for %s", silence))
+	})
+	defer alive.Stop()
+	response, err := s.ask(ctx, false)
+	if err != nil {
+		return 0, cause(ctx, err)
+	}
+	defer response.Body.Close()
+	in := bufio.NewScanner(response.Body)
+	in.Buffer(nil, maxLine)
+	for in.Scan() {
+		var line Line
+		if err := json.Unmarshal(in.Bytes(), &line); err != nil {
+			return lines, errors.New("a line of the stream cannot be read")
+		}
+		alive.Reset(silence)
+		if err := s.take(&line); err != nil {
+			return lines, err
+		}
+		if lines++; lines == 1 {
+			s.log.LogAttrs(ctx, slog.LevelInfo, "following the server", slog.Int64("revision", line.Revision))
+		}
+		s.setBroken(nil)
+	}
+	if err := in.Err(); err != nil {
+		return lines, cause(ctx, err)
+	}
+	return lines, errors.New("the server ended the stream")
+}
+
+// cause prefers our own reason for giving up.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+var errAnother = errors.New("the server's history is another one")
+
+// take applies a line and only then counts as knowing it. Changes that do not follow on what is known are refused, and the
+// stream begins anew.
+func (s *Stream) take(line *Line) error {
+	if err := line.check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !line.Reset && line.Epoch != s.epoch {
+		s.epoch, s.revision = "", 0 // so that everything is told again
+		return errAnother
+	}
+	if err := s.apply(line); err != nil {
+		return err
+	}
+	s.epoch, s.revision = line.Epoch, line.Revision
+	return nil
+}
