@@ -1,0 +1,185 @@
+package install
+
+import (
+	"flag"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openlanyard/lanyard/fault"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata")
+
+func values() Values {
+	return Values{
+		Cluster: "prod", Server: "https://192.0.2.10:8443", Region: "us-east-1",
+		Role: "arn:aws:iam::111122223333:role/lanyard-connector-0123456789abcdef0123456789abcdef",
+		CA:   "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", Repository: "registry.example/lanyard", Tag: "1.2.3",
+	}
+}
+
+func TestManifests(t *testing.T) {
+	got, err := Manifests(values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "testdata/connector.yaml"
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("manifests (-want +got):\n%s", diff)
+	}
+}
+
+func TestManifestsRefuse(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Values)
+	}{
+		{"no cluster", func(v *Values) { v.Cluster = "" }},
+		{"no region", func(v *Values) { v.Region = "" }},
+		{"server without TLS", func(v *Values) { v.Server = "http://192.0.2.10:8443" }},
+		{"server with a path", func(v *Values) { v.Server += "/lanyard" }},
+		{"server with a password", func(v *Values) { v.Server = "https://a:b@192.0.2.10" }},
+		{"role that is none", func(v *Values) { v.Role = "lanyard-connector" }},
+		{"role of another service", func(v *Values) { v.Role = "arn:aws:sts::111122223333:role/x" }},
+		{"repository with a scheme", func(v *Values) { v.Repository = "https://registry.example" }},
+		{"repository with a tag", func(v *Values) { v.Repository = "registry.example/lanyard:1" }},
+		{"repository with an option", func(v *Values) { v.Repository = "registry.example/a b" }},
+		{"empty repository", func(v *Values) { v.Repository = "" }},
+		{"empty tag", func(v *Values) { v.Tag = "" }},
+		{"tag with a digest", func(v *Values) { v.Tag = "1@sha256:00" }},
+		{"failure policy", func(v *Values) { v.FailurePolicy = "ignore" }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v := values()
+			tt.change(&v)
+			if got, err := Manifests(v); !fault.Is(err, fault.Invalid) {
+				t.Errorf("Manifests(%+v) = %d bytes, %v; want it refused as invalid", v, len(got), err)
+			}
+		})
+	}
+}
+
+// TestHostileValues: a value stays a value, whatever YAML would make of it.
+func TestHostileValues(t *testing.T) {
+	v := values()
+	v.Cluster = "a\"}\n---\napiVersion: v1\nkind: Secret"
+	v.CA = "'\n---\nkind: Secret\n{{ .server }}"
+	text, err := Manifests(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := Objects(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		if _, err := o.Path(); err != nil {
+			t.Errorf("the values made an object: %v", err)
+		}
+		if o.Kind() == "ConfigMap" {
+			got := o["data"].(map[string]any)
+			if got["cluster"] != v.Cluster || got["ca.pem"] != v.CA {
+				t.Errorf("data %q, want the values as they were given", got)
+			}
+		}
+	}
+}
+
+// TestRights holds the rights to what they may never be.
+func TestRights(t *testing.T) {
+	text, err := Manifests(values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := Objects(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := 0
+	for _, o := range objects {
+		if o.Kind() != "ClusterRole" && o.Kind() != "Role" {
+			continue
+		}
+		for _, r := range o["rules"].([]any) {
+			rules++
+			rule := r.(map[string]any)
+			words := func(key string) (all []string) {
+				list, _ := rule[key].([]any)
+				for _, w := range list {
+					all = append(all, w.(string))
+				}
+				return all
+			}
+			where := o.Kind() + " in " + o.Namespace()
+			for _, key := range []string{"apiGroups", "resources", "verbs"} {
+				if slices.Contains(words(key), "*") {
+					t.Errorf("%s: %s are %v: everything is too much", where, key, words(key))
+				}
+			}
+			resources, names, verbs := words("resources"), words("resourceNames"), words("verbs")
+			if slices.Contains(resources, "secrets") && (o.Namespace() != Namespace || !slices.Equal(names, []string{Certificate})) {
+				t.Errorf("%s: Secrets %v may be read: only %s in %s is the connector's", where, names, Certificate, Namespace)
+			}
+			for _, verb := range []string{"bind", "escalate", "impersonate", "deletecollection"} {
+				if slices.Contains(verbs, verb) {
+					t.Errorf("%s: %s of %v", where, verb, resources)
+				}
+			}
+			for _, resource := range []string{"clusterroles", "roles", "rolebindings", "clusterrolebindings", "serviceaccounts/token", "pods/exec"} {
+				if slices.Contains(resources, resource) {
+					t.Errorf("%s: rights over %s", where, resource)
+				}
+			}
+			changes := slices.ContainsFunc(verbs, func(v string) bool { return v == "update" || v == "patch" || v == "delete" })
+			events := slices.Equal(resources, []string{"events"})
+			if changes && len(names) == 0 && !events {
+				t.Errorf("%s: %v of all %v", where, verbs, resources)
+			}
+		}
+	}
+	if rules < 5 {
+		t.Errorf("read %d rules: the test is broken", rules)
+	}
+}
+
+func TestPaths(t *testing.T) {
+	paths, err := Paths()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"/api/v1/namespaces/lanyard-system/serviceaccounts/lanyard-connector",
+		"/apis/rbac.authorization.k8s.io/v1/clusterroles/lanyard-connector",
+		"/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles/lanyard-connector",
+		"/apis/apps/v1/namespaces/lanyard-system/deployments/lanyard-connector",
+	} {
+		if !slices.Contains(paths, want) {
+			t.Errorf("paths %s: want %s among them", strings.Join(paths, "\n"), want)
+		}
+	}
+	for _, o := range []Object{
+		{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "a", "namespace": "b"}},
+		{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "a"}},
+		{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "a", "namespace": "b"}},
+		{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"namespace": "b"}},
+		{"kind": "Service", "metadata": map[string]any{"name": "a", "namespace": "b"}},
+	} {
+		if path, err := o.Path(); err == nil {
+			t.Errorf("Path of %v is %q, want it refused", o, path)
+		}
+	}
+}
