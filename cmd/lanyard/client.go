@@ -124,10 +124,21 @@ func (c *client) call(ctx context.Context, service, method, path string, in, out
 	if response.StatusCode != http.StatusOK {
 		return answer(response.StatusCode, text)
 	}
-	if out == nil {
+	switch out := out.(type) {
+	case nil:
 		return nil
+	case *queryAnswer:
+		return xml.Unmarshal(text, out.xml)
 	}
 	return json.Unmarshal(text, out)
+}
+
+// queryAnswer has call read the query protocol's XML.
+type queryAnswer struct{ xml any }
+
+// query makes a call of the query protocol.
+func (c *client) query(ctx context.Context, service string, form url.Values, out any) error {
+	return c.call(ctx, service, http.MethodPost, "/", form, &queryAnswer{out})
 }
 
 // answer reads an error in any of the shapes that the doors speak: JSON, the query protocol's XML, S3's XML.

@@ -22,9 +22,13 @@ func newVersion() *cobra.Command {
 
 // version is the module's version as the build recorded it, with the Go release and the platform.
 func version() string {
-	v := "devel"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		v = info.Main.Version
+	return fmt.Sprintf("lanyard %s %s %s/%s", firstOf(moduleVersion(), "devel"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// moduleVersion is empty where the build recorded none.
+func moduleVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "(devel)" {
+		return info.Main.Version
 	}
-	return fmt.Sprintf("lanyard %s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return ""
 }
