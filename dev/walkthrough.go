@@ -41,6 +41,9 @@ func tolerate(err error, codes ...string) error {
 	return err
 }
 
+// PracticeRole is the connectorConfig.roleArn's name by which a practice cluster is known: it has no connector.
+const PracticeRole = "practice"
+
 // JoinPractice registers and activates a practice cluster over the wire: the call that registers answers the pair that
 // signs the call that activates; as makes a caller of that pair. It may be called again after it was cut short.
 func JoinPractice(ctx context.Context, administrator Call, as func(id, secret string) Call, p *Practice) error {
@@ -52,7 +55,7 @@ func JoinPractice(ctx context.Context, administrator Call, as func(id, secret st
 	}
 	err := administrator(ctx, "eks", http.MethodPost, "/cluster-registrations", map[string]any{
 		"name":               p.Name,
-		"connectorConfig":    map[string]any{"provider": "OTHER", "roleArn": arn.Role(p.Account, "/", "practice").String()},
+		"connectorConfig":    map[string]any{"provider": "OTHER", "roleArn": arn.Role(p.Account, "/", PracticeRole).String()},
 		"clientRequestToken": p.id,
 	}, &registered)
 	if err != nil {

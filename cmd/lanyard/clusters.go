@@ -23,7 +23,10 @@ type activation struct {
 type cluster struct {
 	ID, ARN, Status string
 	Tags            map[string]string
-	ConnectorConfig activation
+	ConnectorConfig struct {
+		activation
+		RoleARN string
+	}
 }
 
 // connectorRole is the ARN of the role that RegisterCluster made for the cluster's connector.
@@ -70,4 +73,9 @@ func at(seconds float64) time.Time { return time.UnixMilli(int64(seconds * 1000)
 func isNotFound(err error) bool {
 	var refused *dev.Answer
 	return errors.As(err, &refused) && refused.Status == http.StatusNotFound
+}
+
+func isDenied(err error) bool {
+	var refused *dev.Answer
+	return errors.As(err, &refused) && refused.Status == http.StatusForbidden
 }

@@ -231,7 +231,7 @@ func (v *joinVerb) register(ctx context.Context, uid string) (*cluster, *activat
 	case own && active:
 		return found, nil, v.say("cluster %s is registered and ACTIVE", v.name)
 	case made.Cluster.ConnectorConfig.ActivationCode != "":
-		return found, &made.Cluster.ConnectorConfig, v.say("cluster %s is registered", v.name)
+		return found, &made.Cluster.ConnectorConfig.activation, v.say("cluster %s is registered", v.name)
 	}
 	return nil, nil, fault.New(fault.Exists, "cluster %s is registered and %s, and was not joined from this Kubernetes cluster: "+
 		"take another name, or --reactivate to make it this one (its associations stay)", v.name, found.Status)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -66,7 +65,7 @@ func (v *joinVerb) missing(ctx context.Context) (string, error) {
 	if pods != "" {
 		return pods, nil
 	}
-	if len(told.Connectors) == 0 {
+	if len(told.Replicas) == 0 {
 		return "the connector runs and has not reported to the server yet", nil
 	}
 	return "the webhook is not ready yet: " + told.message(), nil
@@ -116,42 +115,4 @@ func (k *kube) pods(ctx context.Context) (string, error) {
 		}
 	}
 	return why, nil
-}
-
-// connectorStatus is what the server knows of a cluster's connector.
-type connectorStatus struct {
-	Connectors []struct {
-		Instance, Version, WebhookMessage string
-		Leader, WebhookReady              bool
-		SeenAt                            float64
-	}
-	KeysConfirmedAt float64
-}
-
-func (s *connectorStatus) isReady() bool {
-	for _, c := range s.Connectors {
-		if c.WebhookReady {
-			return true
-		}
-	}
-	return false
-}
-
-// message is what the replica that was heard from last says of the webhook.
-func (s *connectorStatus) message() string {
-	message, latest := "", 0.0
-	for _, c := range s.Connectors {
-		if c.SeenAt >= latest {
-			latest, message = c.SeenAt, c.WebhookMessage
-		}
-	}
-	return firstOf(message, "it does not say why")
-}
-
-func (c *client) connector(ctx context.Context, name string) (*connectorStatus, error) {
-	var told connectorStatus
-	if err := c.call(ctx, "lanyard", http.MethodGet, "/lanyard/v1/clusters/"+url.PathEscape(name)+"/connector", nil, &told); err != nil {
-		return nil, fmt.Errorf("asking for the connector of cluster %s: %w", name, err)
-	}
-	return &told, nil
 }

@@ -63,16 +63,20 @@ func (c *client) status(cmd *cobra.Command) error {
 	if err := c.call(ctx, "eks", http.MethodGet, "/clusters", nil, &list); err != nil {
 		return fmt.Errorf("clusters: %w", err)
 	}
+	unwell := 0
 	for _, name := range list.Clusters {
-		var described struct{ Cluster struct{ Status string } }
-		if err := c.call(ctx, "eks", http.MethodGet, "/clusters/"+name, nil, &described); err != nil {
+		well, err := c.clusterStatus(cmd, name)
+		if err != nil {
 			return fmt.Errorf("cluster %s: %w", name, err)
 		}
-		if err := printf(cmd, "cluster     %s is %s\n", name, described.Cluster.Status); err != nil {
-			return err
+		if !well {
+			unwell++
 		}
 	}
-	return c.gateways(cmd)
+	if err := c.gateways(cmd); err != nil || unwell == 0 {
+		return err
+	}
+	return fmt.Errorf("%d of %d clusters are not well", unwell, len(list.Clusters))
 }
 
 // gateways shows the gateways of one's account, to who may know.
