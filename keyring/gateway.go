@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/store"
 )
 
@@ -18,8 +19,12 @@ type Gateway struct {
 
 func (g *Gateway) key() string { return g.Account + "/" + g.Name + "/" + g.Instance }
 
+// silent is how long a gateway's last note may be old before another process may have its name: notes are written every
+// Heartbeat, and a report may be late.
+const silent = 2 * Heartbeat
+
 // Confirm notes that a gateway lives and which revision its copy has. Such a note is worth a write when the revision might
-// let a key be promoted, or every few seconds.
+// let a key be promoted, or every few seconds. The error is of kind Exists while another process has the name.
 func (k *Keyring) Confirm(ctx context.Context, g Gateway, epoch string) error {
 	g.Seen = k.now()
 	if epoch != k.store.Epoch() {
@@ -29,10 +34,37 @@ func (k *Keyring) Confirm(ctx context.Context, g Gateway, epoch string) error {
 	if err != nil {
 		return err
 	}
+	if !ok || g.Seen.Sub(former.Seen) > silent { // one that was away for long has lost its right to the name
+		if err := k.nameIsFree(g); err != nil {
+			return err
+		}
+	}
 	if ok && g.Seen.Sub(former.Seen) < Heartbeat && !k.awaited(g.Account, former.Revision, g.Revision) {
 		return nil
 	}
 	return k.store.Update(ctx, func(tx *store.Tx) error { return k.gateways.Put(tx, g.key(), &g) })
+}
+
+func (k *Keyring) nameIsFree(g Gateway) error {
+	entries, err := k.gateways.List(g.Account+"/"+g.Name+"/", "", 0)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if age := g.Seen.Sub(e.Value.Seen); e.Value.Instance != g.Instance && age <= silent {
+			return fault.New(fault.Exists, "another gateway named %q is running, last heard from %v ago: each needs a name of its own (--name); the name of one that died is free after %v",
+				g.Name, max(0, age).Round(time.Second), silent)
+		}
+	}
+	return nil
+}
+
+// Leave forgets a gateway that ends, so that its name is free at once.
+func (k *Keyring) Leave(ctx context.Context, g Gateway) error {
+	if _, ok, err := k.gateways.Get(g.key()); err != nil || !ok {
+		return err
+	}
+	return k.store.Update(ctx, func(tx *store.Tx) error { return k.gateways.Delete(tx, g.key()) })
 }
 
 // awaited reports whether a next key of the account was made between the revisions.

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/session"
 )
 
@@ -109,4 +110,32 @@ func TestGatewayRing(t *testing.T) {
 	if _, ok := ring.Account(server, session.KeyID{}); ok {
 		t.Error("the server's scope is an account to the ring")
 	}
+}
+
+// A name is one process's: another one has to wait until it is gone.
+func TestANameIsOneGatewaysAtATime(t *testing.T) {
+	w := fresh(t)
+	report := func(account, name, instance string) error {
+		return w.Confirm(t.Context(), Gateway{Account: account, Name: name, Instance: instance, Revision: 1}, w.store.Epoch())
+	}
+	check := func(when string, err error, free bool) {
+		t.Helper()
+		if free != (err == nil) || err != nil && !fault.Is(err, fault.Exists) {
+			t.Errorf("%s: got %v, want it free: %v", when, err, free)
+		}
+	}
+	check("the first", report(one, "a", "first"), true)
+	check("a second", report(one, "a", "second"), false)
+	check("the first again", report(one, "a", "first"), true)
+	check("another name", report(one, "ab", "second"), true)
+	check("another account's", report(two, "a", "second"), true)
+	w.clock.pass(silent)
+	check("a second, while the first may be late", report(one, "a", "second"), false)
+	w.clock.pass(time.Second)
+	check("a second, after the first died", report(one, "a", "second"), true)
+	check("the first, which was only away", report(one, "a", "first"), false)
+	must(t, w.Leave(t.Context(), Gateway{Account: one, Name: "a", Instance: "second"}))
+	check("a third, after the second left", report(one, "a", "third"), true)
+	must(t, w.Leave(t.Context(), Gateway{Account: one, Name: "a", Instance: "nobody"}))
+	check("a fourth, after somebody else left", report(one, "a", "fourth"), false)
 }
