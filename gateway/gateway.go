@@ -95,7 +95,7 @@ func New(config Config) (*Gateway, error) {
 	g := &Gateway{config: config, transport: up.Transport, signing: sigv4.NewCache(2)}
 	g.flights = flights{most: config.InFlight, count: map[string]int{}}
 	if g.transport == nil {
-		g.transport = transport()
+		g.transport = transport(up.Roots)
 	}
 	return g, nil
 }

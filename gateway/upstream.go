@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -20,14 +22,16 @@ import (
 type Upstream struct {
 	URL                          *url.URL          // scheme and host only
 	Transport                    http.RoundTripper // nil: one of the gateway's own
+	Roots                        *x509.CertPool    // that this one trusts over https; nil: the system's
 	AccessKeyID, SecretAccessKey string
 	Region                       string // that the upstream wants in signatures
 }
 
 // transport is what an upstream gets that brings none. It asks for nothing in the name of a client: no proxy from the
 // environment, no compression, no redirects (a RoundTripper follows none).
-func transport() *http.Transport {
+func transport(roots *x509.CertPool) *http.Transport {
 	return &http.Transport{
+		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   5 * time.Second,
 		ExpectContinueTimeout: time.Second,
