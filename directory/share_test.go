@@ -35,10 +35,10 @@ func TestATiedRoleIsKnownByNameAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	follower, err := store.Open(t.Context(), store.Config{Feed: func(ctx context.Context) (io.ReadCloser, error) {
+	follower, err := store.Open(t.Context(), store.Config{Feed: func(ctx context.Context, _ store.Position) (io.ReadCloser, error) {
 		read, write := io.Pipe()
 		go func() {
-			_ = write.CloseWithError(source.Feed(ctx, two, write, func() error { return nil })) // never fails
+			_ = write.CloseWithError(source.Feed(ctx, two, store.Position{}, write, func() error { return nil })) // never fails
 		}()
 		return read, nil
 	}})

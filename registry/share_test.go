@@ -16,10 +16,10 @@ import (
 // follow is what a gateway of the account has of the registry.
 func (w *world) follow(t testing.TB, account string) *world {
 	t.Helper()
-	st, err := store.Open(t.Context(), store.Config{Feed: func(ctx context.Context) (io.ReadCloser, error) {
+	st, err := store.Open(t.Context(), store.Config{Feed: func(ctx context.Context, _ store.Position) (io.ReadCloser, error) {
 		read, write := io.Pipe()
 		go func() {
-			_ = write.CloseWithError(w.store.Feed(ctx, account, write, func() error { return nil })) // never fails
+			_ = write.CloseWithError(w.store.Feed(ctx, account, store.Position{}, write, func() error { return nil })) // never fails
 		}()
 		return read, nil
 	}})

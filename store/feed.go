@@ -21,10 +21,15 @@ import (
 // It is a stream of JSON lines. The first says which history of revisions this is and which key the secrets in the records
 // are sealed under, a random one for each stream; so the stream is as secret as what carries it. Then come records as they are
 // stored, and marks: "what came before is the state at this revision". The first mark ends the snapshot.
+//
+// A viewer that was cut off says what it has. If the store remembers all changes since, the first line says so, and they come
+// in the snapshot's place.
 type feedLine struct {
 	Form  int    `json:"form,omitempty"` // of the first line: which form this is
 	Epoch string `json:"epoch,omitempty"`
 	Seal  string `json:"seal,omitempty"` // a master key in its file form
+	// Resumes says that what comes is to be added to what the viewer said that it has.
+	Resumes bool `json:"resumes,omitempty"`
 
 	Table    string `json:"table,omitempty"`
 	Key      string `json:"key,omitempty"`
@@ -37,6 +42,7 @@ type feedLine struct {
 }
 
 const (
+	// feedForm is another number whenever a rule lets a viewer see more: it must not resume what it was told by the former.
 	feedForm = 1
 	// feedPage is how many records are looked at under one lock.
 	feedPage = 1000
@@ -84,6 +90,7 @@ type change struct {
 
 // note keeps a change for every feed; under the store's lock.
 func (s *Store) note(c change) {
+	s.past.note(c)
 	for f := range s.feeds {
 		f.mu.Lock()
 		if len(f.changes) == feedQueue {
@@ -98,6 +105,7 @@ func (s *Store) note(c change) {
 
 // mark has every feed told that the copy is at a revision; under the store's lock.
 func (s *Store) mark(revision int64) {
+	s.past.mark(revision)
 	for f := range s.feeds {
 		f.mu.Lock()
 		f.revision = revision
@@ -111,6 +119,7 @@ func (s *Store) mark(revision int64) {
 
 // cutFeeds ends every feed: revisions count from elsewhere now. Under the store's lock.
 func (s *Store) cutFeeds() {
+	s.past = history{}
 	for f := range s.feeds {
 		f.mu.Lock()
 		f.lost = errors.New("the store was restored")
@@ -125,15 +134,19 @@ func (f *feed) take() (changes []change, revision int64, err error) {
 	return changes, f.revision, f.lost
 }
 
-func (s *Store) openFeed() (*feed, error) {
+// openFeed also says whether the feed goes on where the viewer is: then it begins with the changes since.
+func (s *Store) openFeed(from Position) (f *feed, resumes bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.feeds) >= maxFeeds {
-		return nil, fault.New(fault.Throttled, "this server tells %d viewers already, which is the most: try another one", maxFeeds)
+		return nil, false, fault.New(fault.Throttled, "this server tells %d viewers already, which is the most: try another one", maxFeeds)
 	}
-	f := &feed{revision: s.Revision(), wake: make(chan struct{}, 1)}
+	f = &feed{revision: s.Revision(), wake: make(chan struct{}, 1)}
+	if from.Epoch == s.epoch && from.Epoch != "" {
+		f.changes, resumes = s.past.since(from.Revision)
+	}
 	s.feeds[f] = struct{}{}
-	return f, nil
+	return f, resumes, nil
 }
 
 func (s *Store) closeFeed(f *feed) {
@@ -142,13 +155,13 @@ func (s *Store) closeFeed(f *feed) {
 	delete(s.feeds, f)
 }
 
-// Feed writes the viewer's feed to w until ctx ends, a write fails, or allowed, which is asked every second, returns an
+// Feed writes the viewer's feed, from a position on or from the beginning, to w until ctx ends, a write fails, or allowed, which is asked every second, returns an
 // error. What it writes holds secrets. It always returns why it ended.
-func (s *Store) Feed(ctx context.Context, viewer string, w io.Writer, allowed func() error) error {
+func (s *Store) Feed(ctx context.Context, viewer string, from Position, w io.Writer, allowed func() error) error {
 	if err := s.Ready(); err != nil {
 		return err
 	}
-	f, err := s.openFeed()
+	f, resumes, err := s.openFeed(from)
 	if err != nil {
 		return err
 	}
@@ -156,11 +169,13 @@ func (s *Store) Feed(ctx context.Context, viewer string, w io.Writer, allowed fu
 	seal := NewMasterKey()
 	buffer := bufio.NewWriterSize(w, 64<<10)
 	t := &teller{store: s, viewer: viewer, seal: seal, lines: json.NewEncoder(buffer)}
-	if err := t.lines.Encode(feedLine{Form: feedForm, Epoch: s.Epoch(), Seal: string(seal.Text())}); err != nil {
+	if err := t.lines.Encode(feedLine{Form: feedForm, Epoch: s.Epoch(), Seal: string(seal.Text()), Resumes: resumes}); err != nil {
 		return err
 	}
-	if err := t.snapshot(ctx); err != nil {
-		return err
+	if !resumes {
+		if err := t.snapshot(ctx); err != nil {
+			return err
+		}
 	}
 	beat := time.NewTicker(FeedBeat)
 	defer beat.Stop()
@@ -266,6 +281,9 @@ func (t *Table[T]) tellChange(to *teller, c change) error {
 		touched = append(touched, t.rule.Touches(to.viewer, now.key, after)...)
 	}
 	for _, ref := range touched {
+		if ref.Key == "" { // an optional name, which is not given
+			continue
+		}
 		other, ok := to.store.tables[ref.Table]
 		if !ok {
 			return fmt.Errorf("table %s touches the table %q, which there is not", t.name, ref.Table)

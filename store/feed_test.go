@@ -82,13 +82,14 @@ type wire struct {
 	cut    context.CancelFunc
 	closed bool
 	opened int
+	from   Position   // of the last
 	ended  chan error // why each feed ended
 }
 
 // open is a Config.Feed of what the store tells the viewer.
-func (w *wire) open(s *Store, viewer string, allowed func() error) func(context.Context) (io.ReadCloser, error) {
+func (w *wire) open(s *Store, viewer string, allowed func() error) func(context.Context, Position) (io.ReadCloser, error) {
 	w.ended = make(chan error, 64)
-	return func(ctx context.Context) (io.ReadCloser, error) {
+	return func(ctx context.Context, from Position) (io.ReadCloser, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.closed {
@@ -96,9 +97,10 @@ func (w *wire) open(s *Store, viewer string, allowed func() error) func(context.
 		}
 		ctx, w.cut = context.WithCancel(ctx)
 		w.opened++
+		w.from = from
 		read, write := io.Pipe()
 		go func() {
-			err := s.Feed(ctx, viewer, write, allowed)
+			err := s.Feed(ctx, viewer, from, write, allowed)
 			w.ended <- err
 			_ = write.CloseWithError(err) // never fails
 		}()
@@ -231,7 +233,7 @@ func TestAFeedNamesNothingElse(t *testing.T) {
 	var seen bytes.Buffer
 	read, write := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- source.Feed(ctx, "me", write, always) }()
+	go func() { ended <- source.Feed(ctx, "me", Position{}, write, always) }()
 	lines := bufio.NewScanner(read)
 	until := func(key string) {
 		t.Helper()
@@ -281,7 +283,7 @@ func TestAFollowerIsNotWrittenTo(t *testing.T) {
 	mine.has(t, "x", false)
 }
 
-// After a cut the whole state is read again: what went meanwhile is gone, and nothing is served in between that is not the
+// After a cut the state is made whole again: what went meanwhile is gone, and nothing is served in between that is not the
 // state of one moment.
 func TestAFollowerComesBack(t *testing.T) {
 	source := sharing(t)
@@ -330,7 +332,7 @@ func TestAFollowersAgeGrowsWhileItIsCut(t *testing.T) {
 func TestAFeedEndsWithTheRight(t *testing.T) {
 	source := sharing(t)
 	gone := fault.New(fault.Denied, "no more")
-	err := source.Feed(t.Context(), "me", io.Discard, func() error { return gone })
+	err := source.Feed(t.Context(), "me", Position{}, io.Discard, func() error { return gone })
 	if !errors.Is(err, gone) {
 		t.Errorf("got %v, want what the question answered", err)
 	}
@@ -356,7 +358,7 @@ func TestASlowViewerIsCutOff(t *testing.T) {
 	source := sharing(t)
 	viewer := &blocked{written: make(chan struct{}), free: make(chan struct{})}
 	ended := make(chan error, 1)
-	go func() { ended <- source.Feed(t.Context(), "me", viewer, always) }()
+	go func() { ended <- source.Feed(t.Context(), "me", Position{}, viewer, always) }()
 	<-viewer.written
 	source.mu.Lock()
 	for range feedQueue + 1 {
@@ -377,11 +379,11 @@ func TestASlowViewerIsCutOff(t *testing.T) {
 func TestViewersAreBounded(t *testing.T) {
 	source := sharing(t)
 	for range maxFeeds {
-		if _, err := source.openFeed(); err != nil {
+		if _, _, err := source.openFeed(Position{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := source.Feed(t.Context(), "me", io.Discard, always); !fault.Is(err, fault.Throttled) {
+	if err := source.Feed(t.Context(), "me", Position{}, io.Discard, always); !fault.Is(err, fault.Throttled) {
 		t.Errorf("one too many: got %v, want Throttled", err)
 	}
 }
@@ -393,7 +395,7 @@ func TestAFeedOfAnUnreadyStoreIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	source.put(t, "x", &note{}) // by now the copy has the one before
-	if err := source.Feed(t.Context(), "me", io.Discard, always); !fault.Is(err, fault.Unavailable) {
+	if err := source.Feed(t.Context(), "me", Position{}, io.Discard, always); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v, want Unavailable", err)
 	}
 }

@@ -25,7 +25,7 @@ const (
 
 // follower is how a store without etcd gets its copy: from the feed of one that has it.
 type follower struct {
-	open   func(ctx context.Context) (io.ReadCloser, error)
+	open   func(ctx context.Context, from Position) (io.ReadCloser, error)
 	loaded chan struct{} // closed once there is a first snapshot
 }
 
@@ -77,7 +77,7 @@ func (s *Store) readFeed(ctx context.Context) error {
 	defer cancel()
 	silence := time.AfterFunc(feedSilence, cancel)
 	defer silence.Stop()
-	body, err := s.follower.open(ctx)
+	body, err := s.follower.open(ctx, s.position())
 	if err != nil {
 		return err
 	}
@@ -105,11 +105,21 @@ func (s *Store) readFeed(ctx context.Context) error {
 	return io.ErrUnexpectedEOF
 }
 
+// position is what this copy has.
+func (s *Store) position() Position {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !s.started {
+		return Position{}
+	}
+	return Position{Epoch: s.epoch, Revision: s.Revision()}
+}
+
 // intake collects what a feed says until its next mark.
 type intake struct {
 	store   *Store
 	epoch   string
-	present map[string]bool // paths in the snapshot; nil once it is applied
+	present map[string]bool // paths in the snapshot; nil once it is applied, and where the feed resumes
 	changes []func()
 }
 
@@ -141,6 +151,9 @@ func (in *intake) begin(l feedLine) error {
 	if l.Form != feedForm || l.Epoch == "" {
 		return fmt.Errorf("the feed is of form %d, this program knows %d", l.Form, feedForm)
 	}
+	if l.Resumes && l.Epoch != in.store.position().Epoch {
+		return errors.New("the feed resumes what this copy does not have")
+	}
 	seal, err := ParseMasterKey([]byte(l.Seal))
 	if err != nil {
 		return errors.New("the feed has no key for its secrets")
@@ -148,7 +161,9 @@ func (in *intake) begin(l feedLine) error {
 	for _, t := range in.store.tables {
 		t.sealedUnder(seal)
 	}
-	in.epoch, in.present = l.Epoch, map[string]bool{}
+	if in.epoch = l.Epoch; !l.Resumes {
+		in.present = map[string]bool{}
+	}
 	return nil
 }
 

@@ -21,14 +21,14 @@ func said(t *testing.T, lines ...feedLine) (*shared, error) {
 			t.Fatal(err)
 		}
 	}
-	s, err := Open(t.Context(), Config{Feed: func(context.Context) (io.ReadCloser, error) {
+	s, err := Open(t.Context(), Config{Feed: func(context.Context, Position) (io.ReadCloser, error) {
 		return nil, errors.New("told once")
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := declareShared(s)
-	s.follower.open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(&text), nil }
+	s.follower.open = func(context.Context, Position) (io.ReadCloser, error) { return io.NopCloser(&text), nil }
 	return b, s.readFeed(t.Context())
 }
 
@@ -91,7 +91,7 @@ func TestAnotherEpochCountsAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.follower.open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(&text), nil }
+	b.follower.open = func(context.Context, Position) (io.ReadCloser, error) { return io.NopCloser(&text), nil }
 	if err := b.readFeed(t.Context()); err == nil {
 		t.Error("a feed that ends is an error")
 	}

@@ -38,7 +38,8 @@ type Config struct {
 	Endpoints []string
 	TLS       *tls.Config
 	// Feed opens the stream that another store's Feed writes. A store with it has no etcd and no folder: it only follows.
-	Feed func(ctx context.Context) (io.ReadCloser, error)
+	// It is told what the store has already: the zero Position at first.
+	Feed func(ctx context.Context, from Position) (io.ReadCloser, error)
 	// MasterKey encrypts every secret in a record. Required but with Feed, which brings keys of its own.
 	MasterKey MasterKey
 	// Logger takes what happens outside any call; nil is silence. Now is the clock of Age; nil is time.Now.
@@ -71,6 +72,7 @@ type Store struct {
 	broken  error // why the watch does not run
 	waiting []waiter
 	feeds   map[*feed]struct{}
+	past    history
 
 	subscribers []func(epoch string, revision int64)
 

@@ -215,7 +215,7 @@ func (t *Table[T]) drop(key string) {
 
 // note keeps a change for the feeds; either record may be nil.
 func (t *Table[T]) note(old, now *record[T]) {
-	if t.rule != nil && len(t.store.feeds) > 0 {
+	if t.rule != nil && t.store.follower == nil {
 		t.store.note(change{t, old, now})
 	}
 }

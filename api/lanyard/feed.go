@@ -12,6 +12,7 @@ import (
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/keyring"
 	"github.com/openlanyard/lanyard/registry"
+	"github.com/openlanyard/lanyard/store"
 )
 
 // gatewayName is what a gateway may be called: a part of an ARN that policies can name.
@@ -21,6 +22,9 @@ type feedRequest struct {
 	Account string `json:"account"`
 	Gateway string `json:"gateway"`
 	Region  string `json:"region"`
+	// What the gateway has already, when it was cut off from a feed before.
+	Epoch    string `json:"epoch"`
+	Revision int64  `json:"revision"`
 }
 
 // watchFeed answers with what a gateway of the account may know, from now on. The right to it is asked for again each
@@ -48,7 +52,7 @@ func (d *door) watchFeed(_ context.Context, c *api.Call) (any, error) {
 		return nil, fault.New(fault.Unsupported, "The feed holds opening keys: it is told over TLS, and without it on a loopback address alone.")
 	}
 	return api.Streaming(func(ctx context.Context, out *api.Lines) error {
-		return d.store.Feed(ctx, in.Account, out, func() error { return c.Again("lanyard:WatchFeed", resource) })
+		return d.store.Feed(ctx, in.Account, store.Position{Epoch: in.Epoch, Revision: in.Revision}, out, func() error { return c.Again("lanyard:WatchFeed", resource) })
 	}), nil
 }
 
@@ -71,6 +75,7 @@ func private(r *http.Request) bool {
 
 type reportRequest struct {
 	Instance  string `json:"instance"`
+	Leaving   bool   `json:"leaving"` // it is the last report of this instance
 	Epoch     string `json:"epoch"`
 	Revision  int64  `json:"revision"`
 	AuditSeq  int64  `json:"auditSeq"`
@@ -85,8 +90,8 @@ type reportResponse struct {
 var instanceName = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
 
 // reportGateway takes what a running gateway tells each few seconds: which revision its copy has, so that no key seals before
-// it can open, and where its audit log's chain stands. It answers the head that was kept before. The right is that of the
-// feed: one without the other would leave a gateway that keys are not held for.
+// it can open, and where its audit log's chain stands. It answers the head that was kept before. Of two instances of one name the later is refused while the former lives: each would take
+// the head of the other's log for its own. The right is that of the feed: one without the other would leave a gateway that keys are not held for.
 func (d *door) reportGateway(ctx context.Context, c *api.Call) (any, error) {
 	name, account := c.Labels["name"], c.Caller.Account
 	in, err := api.Decode[reportRequest](c)
@@ -118,6 +123,9 @@ func (d *door) reportGateway(ctx context.Context, c *api.Call) (any, error) {
 	}
 	if head != kept && head != (registry.AuditHead{}) {
 		err = d.registry.PutAuditHead(ctx, writer, head)
+	}
+	if in.Leaving && err == nil {
+		err = d.keyring.Leave(ctx, keyring.Gateway{Account: account, Name: name, Instance: in.Instance})
 	}
 	return reportResponse{kept.Seq, hex.EncodeToString(kept.Hash[:])}, err
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/openlanyard/lanyard/dev"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/sigv4"
+	"github.com/openlanyard/lanyard/store"
 )
 
 // controlConfig says where a gateway's server is, and as whom the gateway calls it.
@@ -222,11 +223,15 @@ type feedRequest struct {
 	Account string `json:"account"`
 	Gateway string `json:"gateway"`
 	Region  string `json:"region"`
+
+	Epoch    string `json:"epoch,omitempty"`
+	Revision int64  `json:"revision,omitempty"`
 }
 
 // feed returns what opens the gateway's feed.
-func (c *control) feed(in feedRequest) func(context.Context) (io.ReadCloser, error) {
-	return func(ctx context.Context) (io.ReadCloser, error) {
+func (c *control) feed(in feedRequest) func(context.Context, store.Position) (io.ReadCloser, error) {
+	return func(ctx context.Context, from store.Position) (io.ReadCloser, error) {
+		in.Epoch, in.Revision = from.Epoch, from.Revision
 		response, err := c.send(ctx, c.streams, http.MethodPost, "/lanyard/v1/feed", in)
 		if err != nil {
 			return nil, err
@@ -253,6 +258,7 @@ func headOf(h audit.Head) auditHead {
 
 type gatewayReport struct {
 	Instance string `json:"instance"`
+	Leaving  bool   `json:"leaving,omitempty"`
 	Epoch    string `json:"epoch"`
 	Revision int64  `json:"revision"`
 	auditHead

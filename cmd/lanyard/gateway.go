@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,7 @@ type gatewayVerb struct {
 	domains                  []string
 	upstream, upstreamKey    string
 	upstreamRegion           string
+	upstreamCA               string
 	auditDir, debugListen    string
 	staleness                time.Duration
 	perAddress, perPrincipal int
@@ -72,6 +74,7 @@ func newGateway() *cobra.Command {
 	f.StringVar(&v.upstream, "upstream", "", "URL of the object store: scheme and host (required)")
 	f.StringVar(&v.upstreamKey, "upstream-key-file", "", "file of the object store's access key (required)")
 	f.StringVar(&v.upstreamRegion, "upstream-region", "us-east-1", "region that the object store wants in signatures")
+	f.StringVar(&v.upstreamCA, "upstream-ca", "", "PEM file of the object store's CA; empty: the system's")
 	f.StringVar(&v.auditDir, "audit-dir", "", "folder of the audit log (required)")
 	f.DurationVar(&v.staleness, "max-staleness", 5*time.Minute, "cut off from the server for longer, the gateway answers nothing but 503")
 	f.IntVar(&v.perAddress, "rate-per-address", perAddress, "requests a second of one source address, with as many in a burst")
@@ -172,6 +175,15 @@ func (v *gatewayVerb) openUpstream() (up gateway.Upstream, err error) {
 	if (up.URL.Scheme != "https" && up.URL.Scheme != "http") || up.URL.Host == "" {
 		return up, fault.New(fault.Invalid, "--upstream %q: http://HOST or https://HOST is accepted", v.upstream)
 	}
+	if v.upstreamCA != "" {
+		text, err := os.ReadFile(v.upstreamCA)
+		if err != nil {
+			return up, fmt.Errorf("reading --upstream-ca: %w", err)
+		}
+		if up.Roots = x509.NewCertPool(); !up.Roots.AppendCertsFromPEM(text) {
+			return up, fault.New(fault.Invalid, "--upstream-ca %q holds no certificate in PEM form", v.upstreamCA)
+		}
+	}
 	up.AccessKeyID, up.SecretAccessKey, err = readKeyFile(v.upstreamKey)
 	up.Region = v.upstreamRegion
 	return up, err
@@ -215,6 +227,7 @@ type follower struct {
 	control  *control
 	name     string
 	instance string // of this process
+	leaving  bool   // the next report is the last
 	log      *slog.Logger
 	metrics  prometheus.Registerer
 	tasks
@@ -291,6 +304,7 @@ func (p *follower) close() error {
 	closed := p.audit.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	p.leaving = true
 	if _, err := p.tell(ctx, p.audit.Head()); err != nil { // the next start will not know of the last second, and that is all
 		p.log.Warn("the head of the audit log was not told to the server", "error", err)
 	}
@@ -347,6 +361,6 @@ func (p *follower) tell(ctx context.Context, head audit.Head) (known audit.Head,
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	return p.control.report(ctx, p.name, gatewayReport{
-		Instance: p.instance, Epoch: p.store.Epoch(), Revision: p.store.Revision(), auditHead: headOf(head),
+		Instance: p.instance, Leaving: p.leaving, Epoch: p.store.Epoch(), Revision: p.store.Revision(), auditHead: headOf(head),
 	})
 }
