@@ -29,12 +29,13 @@ var update = flag.Bool("update", false, "rewrite the files that stories compare 
 // patience is how long is waited for what has to happen before it is called missing.
 const patience = 30 * time.Second
 
-// TestMain lets the stories run the real program, and two programs of the kind that people run in pods.
+// TestMain lets the stories run the real program, two programs of the kind that people run in pods, and an object store.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"lanyard":         main,
 		"list-buckets":    listBuckets,
 		"wait-for-signal": waitForSignal,
+		"object-store":    objectStore,
 	})
 }
 
