@@ -81,7 +81,9 @@ func TestAClientThatGoesEndsTheDownload(t *testing.T) {
 	}
 	leave()
 	_ = resp.Body.Close() // it was given up
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the store wrote all of what has no end")
+	}
 	w.isFree(t)
 }
 
@@ -96,7 +98,9 @@ func TestAClientThatDoesNotTakeItsDownload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the store wrote all of what has no end")
+	}
 	w.isFree(t)
 	if n, err := io.Copy(io.Discard, resp.Body); err == nil {
 		t.Errorf("the download of %d bytes looks whole", n)
