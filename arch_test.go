@@ -50,6 +50,7 @@ var rooms = map[string]room{
 	".":     {floor: papers},
 	"arn":   {floor: words, also: []string{"fault"}}, // a name that does not parse is a fault
 	"fault": {floor: words},
+	"addon": {floor: words, also: []string{"fault"}}, // what may be configured is read on both sides of the wire
 
 	"policy":   {floor: mechanism},
 	"sigv4":    {floor: mechanism},
@@ -82,7 +83,7 @@ var rooms = map[string]room{
 	"dev": {floor: practice, also: []string{"agent"}},
 
 	"agent":     {floor: beside, only: []string{"arn", "fault"}},
-	"connector": {floor: beside, only: []string{"arn", "fault", "inject"}},
+	"connector": {floor: beside, only: []string{"addon", "arn", "fault", "inject"}},
 	// The manifests apart from the program: the CLI has them, and no Kubernetes libraries with them.
 	"connector/install": {floor: beside, only: []string{"arn", "fault"}},
 

@@ -92,6 +92,11 @@ func Association(region, account, cluster, id string) ARN {
 	return ARN{Service: "eks", Region: region, Account: account, Resource: "podidentityassociation/" + cluster + "/" + id}
 }
 
+// Addon returns the name of an add-on of a cluster.
+func Addon(region, account, cluster, name, uid string) ARN {
+	return ARN{Service: "eks", Region: region, Account: account, Resource: "addon/" + cluster + "/" + name + "/" + uid}
+}
+
 // RoleName splits a role's ARN into its path and name; ok is false for an ARN of anything else.
 func (a ARN) RoleName() (path, name string, ok bool) { return a.iamName("role/") }
 

@@ -60,6 +60,7 @@ func (b *Broker) await(ctx context.Context, cluster *registry.Cluster, audience,
 	if !fault.Is(err, fault.Unavailable) || !b.keyWaits.enter(cluster, asked) {
 		return t, err
 	}
+	b.Registry.AskForKeys(cluster.ID)
 	inVain := false
 	defer func() { b.keyWaits.leave(cluster, b.now(), inVain) }()
 	ctx, cancel := context.WithTimeout(ctx, keyDeadline)

@@ -119,6 +119,9 @@ func (b *Broker) associate(g *Grant, caller *directory.Principal) error {
 	if err := bound(caller, g.Cluster, g.Token); err != nil {
 		return err
 	}
+	if err := b.living(g); err != nil {
+		return err
+	}
 	if g.Association, err = b.Registry.Association(g.Cluster.ID, g.Token.Namespace, g.Token.ServiceAccount); err != nil {
 		return err
 	}
@@ -130,6 +133,17 @@ func (b *Broker) associate(g *Grant, caller *directory.Principal) error {
 		return unauthorized()
 	}
 	return err
+}
+
+// living refuses the tokens of pods that are deleted, and those that live longer than it is remembered which are.
+func (b *Broker) living(g *Grant) error {
+	if lives := g.Token.Expires.Sub(g.Token.Issued); lives > g.Cluster.MaxToken {
+		return fault.New(fault.BadToken, "The token lives for %s: the cluster accepts at most %s.", lives, g.Cluster.MaxToken)
+	}
+	if b.Registry.PodDeleted(g.Cluster.ID, g.Token.Pod.UID) {
+		return fault.New(fault.BadToken, "The pod of the token is deleted.")
+	}
+	return nil
 }
 
 // grantPod asks the trust policy of the association's role and mints.

@@ -162,7 +162,7 @@ func TestForPodRefuses(t *testing.T) {
 	}
 
 	t.Run("without node binding", func(t *testing.T) {
-		_, err := w.Registry.UpdateCluster(t.Context(), one, "prod", false)
+		_, err := w.Registry.UpdateCluster(t.Context(), one, "prod", registry.ClusterChange{NodeBinding: new(false)})
 		must(t, err)
 		for name, call := range map[string]struct {
 			caller *directory.Principal

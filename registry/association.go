@@ -28,6 +28,7 @@ type Association struct {
 	Tags                      []directory.Tag
 	Created, Modified         time.Time
 	RequestToken              string
+	Owner                     string // the ARN of the add-on that it was made with; "" is none
 }
 
 // ARN returns the association's name.

@@ -39,12 +39,20 @@ type Cluster struct {
 	Confirmed     time.Time // when the key list was last told or confirmed
 	Practice      bool      // made by `lanyard dev`, which holds its signing key: the list is always the newest
 	NodeBinding   bool      // callers and pods must be on the same node
-	Tags          []directory.Tag
-	Created       time.Time
-	RequestToken  string
-	Activation    *Activation // nil once used
+	Settings
+	Tags         []directory.Tag
+	Created      time.Time
+	RequestToken string
+	Activation   *Activation // nil once used
 
 	keys podtoken.KeySet
+}
+
+// Settings are what operators set about a cluster's pods.
+type Settings struct {
+	S3Endpoint, STSEndpoint string        // what pods are told; "" is nothing
+	CABundle                string        // PEM of who signed the endpoints' certificates; "" for those that everybody trusts
+	MaxToken                time.Duration // a pod's token that lives longer is refused
 }
 
 // Key is a token-signing key of a cluster.
@@ -58,6 +66,7 @@ type Activation struct {
 	ID      string
 	Secret  directory.Secret
 	Expires time.Time
+	Wrong   int // signatures with the id that were not of the secret
 }
 
 // maxClusters bounds what one account may take of the state; EKS's quota is 100.
@@ -99,6 +108,9 @@ func (c *Cluster) KeySet(now time.Time) podtoken.KeySet {
 
 // finished fills in what is derived, before a cluster is stored or served.
 func (c *Cluster) finished() *Cluster {
+	if c.MaxToken == 0 {
+		c.MaxToken = DefaultMaxToken // of a record from before there was the field
+	}
 	c.keys = podtoken.KeySet{Cluster: c.ID, Generation: c.Generation, Issuers: c.Issuers}
 	for _, k := range c.Keys {
 		c.keys.Keys = append(c.keys.Keys, k.Key)
@@ -231,17 +243,6 @@ func (r *Registry) PutClusterKeys(ctx context.Context, account, name string, iss
 			return nil, fault.New(fault.BadState, "cluster %s is %s: keys are accepted once it is activated", name, c.Status)
 		}
 		return c, r.setKeys(tx, c, issuers, keys)
-	})
-}
-
-// UpdateCluster sets the cluster's node binding.
-func (r *Registry) UpdateCluster(ctx context.Context, account, name string, nodeBinding bool) (*Cluster, error) {
-	return r.updateCluster(ctx, func(tx *store.Tx) (*Cluster, error) {
-		c, err := r.readCluster(tx, account, name)
-		if err == nil {
-			c.NodeBinding = nodeBinding
-		}
-		return c, err
 	})
 }
 

@@ -178,9 +178,12 @@ func TestAnotherAccountsClusterIsNotFound(t *testing.T) {
 			"Cluster":         func() error { _, err := w.Cluster(account, "prod"); return err },
 			"AssociationByID": func() error { _, err := w.AssociationByID(account, "prod", a.ID); return err },
 			"Associations":    func() error { _, _, err := w.Associations(account, "prod", AssociationQuery{Limit: 1}); return err },
-			"UpdateCluster":   func() error { _, err := w.UpdateCluster(t.Context(), account, "prod", true); return err },
-			"TagCluster":      func() error { _, err := w.TagCluster(t.Context(), account, "prod", nil, nil); return err },
-			"TagAssociation":  func() error { _, err := w.TagAssociation(t.Context(), account, "prod", a.ID, nil, nil); return err },
+			"UpdateCluster": func() error {
+				_, err := w.UpdateCluster(t.Context(), account, "prod", ClusterChange{NodeBinding: new(true)})
+				return err
+			},
+			"TagCluster":     func() error { _, err := w.TagCluster(t.Context(), account, "prod", nil, nil); return err },
+			"TagAssociation": func() error { _, err := w.TagAssociation(t.Context(), account, "prod", a.ID, nil, nil); return err },
 			"UpdateAssociation": func() error {
 				_, err := w.UpdateAssociation(t.Context(), account, "prod", a.ID, toRole(a.Role.String()))
 				return err
@@ -242,7 +245,7 @@ func TestClustersAreListedInPages(t *testing.T) {
 func TestUpdateAndTagCluster(t *testing.T) {
 	w := fresh(t)
 	before := w.join(t, one, "prod")
-	changed, err := w.UpdateCluster(t.Context(), one, "prod", false)
+	changed, err := w.UpdateCluster(t.Context(), one, "prod", ClusterChange{NodeBinding: new(false)})
 	must(t, err)
 	if changed.NodeBinding || !before.NodeBinding || changed.Generation != before.Generation {
 		t.Errorf("UpdateCluster: got %+v, want node binding off, and the former value as it was", changed)

@@ -108,6 +108,14 @@ func newFeed(r *Registry) *feed {
 			f.addAccount(c.After.Account, i)
 		}
 	})
+	store.Subscribe(r.deleted, func(c store.Change[*DeletedPods]) {
+		if !c.Is {
+			return
+		}
+		for _, uid := range c.After.UIDs {
+			f.add(c.After.ClusterID, Invalidation{ByPodUID, uid})
+		}
+	})
 	r.directory.OnRoleEnd(func(account, id string) { f.addAccount(account, Invalidation{ByRole, id}) })
 	r.store.SubscribeRevisions(f.reached)
 	return f
@@ -117,6 +125,7 @@ func newFeed(r *Registry) *feed {
 func sameSessions(a, b *Association) bool {
 	x, y := *a, *b
 	x.Tags, y.Tags, x.Modified, y.Modified = nil, nil, time.Time{}, time.Time{}
+	x.Owner, y.Owner = "", ""
 	return reflect.DeepEqual(x, y)
 }
 
@@ -279,12 +288,21 @@ func (r *Registry) since(in Watch) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !all || !allToo {
+	deleted, allDeleted, err := r.deleted.Since(in.Cluster.ID+"/", in.After.Revision, maxInvalidations)
+	if err != nil {
+		return nil, err
+	}
+	if !all || !allToo || !allDeleted {
 		return &Batch{Position: now, Recheck: true}, nil
 	}
 	var list []Invalidation
 	for _, e := range changed {
 		list = append(list, Invalidation{ByServiceAccount, e.Value.Namespace + "/" + e.Value.ServiceAccount})
+	}
+	for _, e := range deleted {
+		for _, uid := range e.Value.UIDs {
+			list = append(list, Invalidation{ByPodUID, uid})
+		}
 	}
 	for _, e := range revoked {
 		cluster, i := e.Value.invalidation()

@@ -78,7 +78,7 @@ func endings() []ending {
 			return err
 		}, none, none},
 		{"the cluster's keys", func(w *world, ctx context.Context, c *Cluster, _ *Association) error {
-			_, err := w.UpdateCluster(ctx, one, c.Name, false)
+			_, err := w.UpdateCluster(ctx, one, c.Name, ClusterChange{NodeBinding: new(false)})
 			return err
 		}, none, none},
 		{"the cluster deregistered", func(w *world, ctx context.Context, c *Cluster, _ *Association) error {

@@ -57,8 +57,13 @@ func (r *Registry) setKeys(tx *store.Tx, c *Cluster, issuers []string, keys []po
 	if len(listed) > maxKept {
 		return fault.New(fault.Limit, "keys: at most %d are kept, those of the last 24 hours included, got %d", maxKept, len(listed))
 	}
+	same := slices.Equal(c.Issuers, issuers) && slices.EqualFunc(c.Keys, listed, func(a, b Key) bool {
+		return a.ID == b.ID && a.Thumbprint() == b.Thumbprint() && a.Leaves.Equal(b.Leaves)
+	})
 	c.Issuers, c.Keys, c.Confirmed = issuers, listed, now
-	c.Generation++
+	if !same { // a list that is only confirmed takes nothing from those who verified with it
+		c.Generation++
+	}
 	return nil
 }
 
@@ -96,7 +101,8 @@ func clusterRoles(c *Cluster) []directory.ClusterRole {
 	}
 	return []directory.ClusterRole{
 		role(c.AgentRole(), AgentSubject, AgentAudience, "eks-auth:AssumeRoleForPodIdentity", "lanyard:WatchInvalidations"),
-		role(c.ConnectorRole(), ConnectorSubject, ConnectorAudience, "lanyard:PutClusterKeys"),
+		role(c.ConnectorRole(), ConnectorSubject, ConnectorAudience,
+			"lanyard:PutClusterKeys", "lanyard:WatchConnector", "lanyard:ReportConnector", "lanyard:ReportDeletedPods"),
 	}
 }
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/openlanyard/lanyard/arn"
@@ -21,9 +22,12 @@ type activationV1 struct {
 	ID      string    `json:"id"`
 	Secret  []byte    `json:"secret"` // sealed under the master key
 	Expires time.Time `json:"expires"`
+	Wrong   int       `json:"wrong,omitempty"` // since version 2 of clusters
 }
 
-type clusterV1 struct {
+// clusterV2 has, beyond version 1, the settings: a program that knows version 1 would accept tokens that live too long, and
+// is not to read it.
+type clusterV2 struct {
 	ID           string            `json:"id"`
 	Account      string            `json:"account"`
 	Name         string            `json:"name"`
@@ -43,15 +47,20 @@ type clusterV1 struct {
 	Created      time.Time         `json:"created"`
 	RequestToken string            `json:"requestToken,omitempty"`
 	Activation   *activationV1     `json:"activation,omitempty"`
+	S3Endpoint   string            `json:"s3Endpoint,omitempty"`
+	STSEndpoint  string            `json:"stsEndpoint,omitempty"`
+	CABundle     string            `json:"caBundle,omitempty"`
+	MaxToken     int64             `json:"maxTokenSeconds,omitempty"`
 }
 
 var clusterCodec = store.Codec[*Cluster]{
-	Version: 1,
+	Version: 2,
 	Encode: func(s *store.Sealer, key string, c *Cluster) ([]byte, error) {
-		r := clusterV1{
+		r := clusterV2{
 			ID: c.ID, Account: c.Account, Name: c.Name, Region: c.Region, Status: c.Status, Provider: c.Provider, RoleARN: c.RoleARN,
 			Endpoint: c.Endpoint, CA: c.CA, Issuers: c.Issuers, Generation: c.Generation, Confirmed: c.Confirmed, Practice: c.Practice,
 			NodeBinding: c.NodeBinding, Tags: directory.EncodeTags(c.Tags), Created: c.Created, RequestToken: c.RequestToken,
+			S3Endpoint: c.S3Endpoint, STSEndpoint: c.STSEndpoint, CABundle: c.CABundle, MaxToken: int64(c.MaxToken / time.Second),
 		}
 		for _, k := range c.Keys {
 			set, err := podtoken.MarshalKeys([]podtoken.Key{k.Key})
@@ -65,12 +74,12 @@ var clusterCodec = store.Codec[*Cluster]{
 			r.Keys = append(r.Keys, stored)
 		}
 		if a := c.Activation; a != nil {
-			r.Activation = &activationV1{a.ID, s.Seal("cluster/"+key+"/activation", []byte(a.Secret)), a.Expires}
+			r.Activation = &activationV1{a.ID, s.Seal("cluster/"+key+"/activation", []byte(a.Secret)), a.Expires, a.Wrong}
 		}
 		return json.Marshal(r)
 	},
 	Decode: func(s *store.Sealer, key string, _ int, data []byte) (*Cluster, error) {
-		var r clusterV1
+		var r clusterV2
 		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, err
 		}
@@ -78,6 +87,7 @@ var clusterCodec = store.Codec[*Cluster]{
 			ID: r.ID, Account: r.Account, Name: r.Name, Region: r.Region, Status: r.Status, Provider: r.Provider, RoleARN: r.RoleARN,
 			Endpoint: r.Endpoint, CA: r.CA, Issuers: r.Issuers, Generation: r.Generation, Confirmed: r.Confirmed, Practice: r.Practice,
 			NodeBinding: r.NodeBinding, Tags: directory.DecodeTags(r.Tags), Created: r.Created, RequestToken: r.RequestToken,
+			Settings: Settings{r.S3Endpoint, r.STSEndpoint, r.CABundle, time.Duration(r.MaxToken) * time.Second},
 		}
 		for _, k := range r.Keys {
 			keys, err := podtoken.ParseKeys(k.JWKS)
@@ -97,7 +107,7 @@ var clusterCodec = store.Codec[*Cluster]{
 			if err != nil {
 				return nil, err
 			}
-			c.Activation = &Activation{ID: a.ID, Secret: directory.Secret(secret), Expires: a.Expires}
+			c.Activation = &Activation{ID: a.ID, Secret: directory.Secret(secret), Expires: a.Expires, Wrong: a.Wrong}
 		}
 		return c.finished(), nil
 	},
@@ -121,6 +131,7 @@ type associationV2 struct {
 	Created        time.Time         `json:"created"`
 	Modified       time.Time         `json:"modified"`
 	RequestToken   string            `json:"requestToken,omitempty"`
+	Owner          string            `json:"owner,omitempty"` // shown, and decided on by nothing that a pod asks: no new version
 }
 
 var associationCodec = store.Codec[*Association]{
@@ -129,7 +140,7 @@ var associationCodec = store.Codec[*Association]{
 		r := associationV2{
 			ID: a.ID, ClusterID: a.ClusterID, Account: a.Account, Region: a.Region, Cluster: a.Cluster, Namespace: a.Namespace,
 			ServiceAccount: a.ServiceAccount, Role: a.Role.String(), Policy: a.Policy, DisableTags: a.DisableTags,
-			Tags: directory.EncodeTags(a.Tags), Created: a.Created, Modified: a.Modified, RequestToken: a.RequestToken,
+			Tags: directory.EncodeTags(a.Tags), Created: a.Created, Modified: a.Modified, RequestToken: a.RequestToken, Owner: a.Owner,
 		}
 		if a.Target != (arn.ARN{}) {
 			r.Target = a.Target.String()
@@ -149,7 +160,7 @@ var associationCodec = store.Codec[*Association]{
 		return &Association{
 			ID: r.ID, ClusterID: r.ClusterID, Account: r.Account, Region: r.Region, Cluster: r.Cluster, Namespace: r.Namespace,
 			ServiceAccount: r.ServiceAccount, Role: role, Target: target, Policy: r.Policy, DisableTags: r.DisableTags,
-			Tags: directory.DecodeTags(r.Tags), Created: r.Created, Modified: r.Modified, RequestToken: r.RequestToken,
+			Tags: directory.DecodeTags(r.Tags), Created: r.Created, Modified: r.Modified, RequestToken: r.RequestToken, Owner: r.Owner,
 		}, err
 	},
 }
@@ -174,5 +185,70 @@ var revocationCodec = store.Codec[*Revocation]{
 		var r revocationV1
 		err := json.Unmarshal(data, &r)
 		return &Revocation{Target{r.Kind, r.Value}, r.Account, r.By, r.Before, r.Revision, r.Epoch}, err
+	},
+}
+
+type deletedV1 struct {
+	Account string    `json:"account"`
+	By      string    `json:"by"`
+	At      time.Time `json:"at"`
+	UIDs    []string  `json:"uids"`
+}
+
+var deletedCodec = store.Codec[*DeletedPods]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, d *DeletedPods) ([]byte, error) {
+		return json.Marshal(deletedV1{d.Account, d.By, d.At, d.UIDs})
+	},
+	Decode: func(_ *store.Sealer, key string, _ int, data []byte) (*DeletedPods, error) {
+		var r deletedV1
+		err := json.Unmarshal(data, &r)
+		cluster, _, _ := strings.Cut(key, "/")
+		return &DeletedPods{cluster, r.Account, r.By, r.At, r.UIDs}, err
+	},
+}
+
+type addonV1 struct {
+	Account      string            `json:"account"`
+	Region       string            `json:"region"`
+	Cluster      string            `json:"cluster"`
+	Name         string            `json:"name"`
+	UID          string            `json:"uid"`
+	Version      string            `json:"version"`
+	Values       string            `json:"values,omitempty"`
+	Conflicts    string            `json:"conflicts"`
+	Action       string            `json:"action"`
+	Generation   int64             `json:"generation"`
+	Restart      string            `json:"restart,omitempty"`
+	Status       AddonStatus       `json:"status"`
+	Issues       []AddonIssue      `json:"issues,omitempty"`
+	Build        string            `json:"build,omitempty"`
+	Running      string            `json:"running,omitempty"`
+	Tags         []directory.TagV1 `json:"tags,omitempty"`
+	Created      time.Time         `json:"created"`
+	Modified     time.Time         `json:"modified"`
+	RequestToken string            `json:"requestToken,omitempty"`
+	Updates      []AddonUpdate     `json:"updates,omitempty"`
+}
+
+var addonCodec = store.Codec[*Addon]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, a *Addon) ([]byte, error) {
+		d := a.Desired
+		return json.Marshal(addonV1{
+			a.Account, a.Region, a.Cluster, a.Name, a.UID, d.Version, d.Values, d.Conflicts, d.Action, d.Generation, d.Restart,
+			a.Status, a.Issues, a.Build, a.Running, directory.EncodeTags(a.Tags), a.Created, a.Modified, a.RequestToken, a.Updates,
+		})
+	},
+	Decode: func(_ *store.Sealer, key string, _ int, data []byte) (*Addon, error) {
+		var r addonV1
+		err := json.Unmarshal(data, &r)
+		cluster, _, _ := strings.Cut(key, "/")
+		return &Addon{
+			ClusterID: cluster, Account: r.Account, Region: r.Region, Cluster: r.Cluster, Name: r.Name, UID: r.UID,
+			Desired: Desired{r.Version, r.Values, r.Conflicts, r.Action, r.Generation, r.Restart},
+			Status:  r.Status, Issues: r.Issues, Build: r.Build, Running: r.Running, Tags: directory.DecodeTags(r.Tags),
+			Created: r.Created, Modified: r.Modified, RequestToken: r.RequestToken, Updates: r.Updates,
+		}, err
 	},
 }

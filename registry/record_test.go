@@ -23,7 +23,7 @@ func TestRecordsSurviveARestart(t *testing.T) {
 	c := w.join(t, one, "prod")
 	_, err = w.PutClusterKeys(t.Context(), one, "prod", []string{issuer, "https://oidc.example"}, []podtoken.Key{newKey(t, "k2")})
 	must(t, err) // one listed, one that lingers
-	_, err = w.UpdateCluster(t.Context(), one, "prod", false)
+	_, err = w.UpdateCluster(t.Context(), one, "prod", ClusterChange{NodeBinding: new(false)})
 	must(t, err)
 	_, err = w.CreateAssociation(t.Context(), NewAssociation{
 		Account: one, Cluster: "prod", Namespace: "ns", ServiceAccount: "sa", Role: w.role(t, one, "app"), RequestToken: "u",
@@ -71,7 +71,7 @@ func TestRecordsOfAnUnknownVersionAreRefused(t *testing.T) {
 	st, err := store.Open(t.Context(), store.Config{Dir: dir, MasterKey: master})
 	must(t, err)
 	later := store.Codec[string]{
-		Version: 2,
+		Version: 99,
 		Encode:  func(_ *store.Sealer, _ string, v string) ([]byte, error) { return []byte(v), nil },
 		Decode:  func(_ *store.Sealer, _ string, _ int, data []byte) (string, error) { return string(data), nil },
 	}

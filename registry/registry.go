@@ -26,6 +26,8 @@ type Registry struct {
 	associations *store.Table[*Association]
 	revocations  *store.Table[*Revocation]
 	auditHeads   *store.Table[AuditHead]
+	addons       *store.Table[*Addon]
+	deleted      *store.Table[*DeletedPods]
 
 	clusterByID         *store.Index[*Cluster]
 	clusterByActivation *store.Index[*Cluster]
@@ -33,8 +35,12 @@ type Registry struct {
 	associationByID     *store.Index[*Association]
 	associationByToken  *store.Index[*Association]
 	tiedTo              *store.Index[*Association]
+	associationByOwner  *store.Index[*Association]
+	deletedByUID        *store.Index[*DeletedPods]
 
-	feed *feed
+	feed       *feed
+	followers  *followers
+	connectors *connectors
 }
 
 // Config is what a Registry needs besides the rooms below it.
@@ -61,6 +67,8 @@ func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
 	r.associations = store.NewTable(st, "association", associationCodec)
 	r.revocations = store.NewTable(st, revocationTable, revocationCodec)
 	r.auditHeads = store.NewTable(st, "audithead", auditHeadCodec)
+	r.addons = store.NewTable(st, "addon", addonCodec)
+	r.deleted = store.NewTable(st, deletedTable, deletedCodec)
 	r.clusterByID = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string { return []string{c.ID} })
 	r.clusterByActivation = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string {
 		if c.Activation == nil {
@@ -76,6 +84,21 @@ func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
 		}
 		return []string{a.ClusterID + "/" + a.RequestToken}
 	})
+	r.associationByOwner = store.NewIndex(r.associations, func(_ string, a *Association) []string {
+		if a.Owner == "" {
+			return nil
+		}
+		return []string{a.Owner}
+	})
+	r.deletedByUID = store.NewIndex(r.deleted, func(_ string, d *DeletedPods) []string {
+		keys := make([]string, len(d.UIDs))
+		for i, uid := range d.UIDs {
+			keys[i] = d.ClusterID + "/" + uid
+		}
+		return keys
+	})
+	r.connectors = &connectors{started: r.now(), seen: map[string][]Connector{}}
+	r.followers = newFollowers(r)
 	r.feed = newFeed(r)
 	r.share()
 	return r
@@ -83,14 +106,15 @@ func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
 
 const (
 	clusterTable    = "cluster"
+	deletedTable    = "deletedpods"
 	revocationTable = "revocation"
 )
 
 // Region returns the region that clusters and associations are named in.
 func (r *Registry) Region() string { return r.region }
 
-// Run removes what has outlived its use, until ctx is done: associations of clusters that are gone and revocations
-// older than every session.
+// Run removes what has outlived its use, until ctx is done: what belongs to clusters that are gone, and
+// revocations and deleted pods older than every session.
 func (r *Registry) Run(ctx context.Context) error {
 	ticker := time.NewTicker(10 * time.Minute)
 	defer ticker.Stop()
@@ -110,6 +134,17 @@ func (r *Registry) Run(ctx context.Context) error {
 func (r *Registry) Sweep(ctx context.Context) error {
 	orphan := func(a *Association) bool { return len(r.clusterByID.Get(a.ClusterID)) == 0 } // a cluster's id never comes back
 	if err := deleteAll(ctx, r.store, r.associations, orphan); err != nil {
+		return err
+	}
+	without := func(a *Addon) bool { return len(r.clusterByID.Get(a.ClusterID)) == 0 }
+	if err := deleteAll(ctx, r.store, r.addons, without); err != nil {
+		return err
+	}
+	r.connectors.forget(r.now())
+	forgotten := func(d *DeletedPods) bool {
+		return r.now().Sub(d.At) > keepDeleted || len(r.clusterByID.Get(d.ClusterID)) == 0
+	}
+	if err := deleteAll(ctx, r.store, r.deleted, forgotten); err != nil {
 		return err
 	}
 	over := func(rev *Revocation) bool { return r.now().Sub(rev.Before) > keepRevocations }

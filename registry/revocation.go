@@ -42,6 +42,9 @@ const (
 	ByNode           TargetKind = "node"           // C/NODE
 	ByServiceAccount TargetKind = "serviceaccount" // C/NAMESPACE/NAME
 	ByPod            TargetKind = "pod"            // C/NAMESPACE/NAME
+
+	// ByPodUID is no revocation but what invalidations say of deleted pods; the value is the UID.
+	ByPodUID TargetKind = "poduid"
 )
 
 var targetKinds = []TargetKind{BySession, ByRole, ByAssociation, ByCluster, ByNode, ByServiceAccount, ByPod}
@@ -98,6 +101,9 @@ func (r *Registry) Honours(s *session.Session) error {
 	}
 	if _, err := r.ClusterByID(o.Cluster); err != nil {
 		return over(err, "its cluster is no longer registered")
+	}
+	if r.PodDeleted(o.Cluster, o.PodUID) {
+		return fault.New(fault.ExpiredCredentials, "The security token included in the request is no longer valid: its pod is deleted")
 	}
 	if o.Association == "" {
 		return nil // a web identity of the cluster: agent or connector

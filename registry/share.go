@@ -42,6 +42,14 @@ func (r *Registry) share() {
 		}
 		return &without, true
 	}})
+	store.Share(r.deleted, store.Rule[*DeletedPods]{See: func(viewer, _ string, d *DeletedPods) (*DeletedPods, bool) {
+		if d.Account != viewer && !r.tied(viewer, d.ClusterID) {
+			return nil, false
+		}
+		without := *d
+		without.By = ""
+		return &without, true
+	}})
 	r.tiedTo = store.NewIndex(r.associations, func(_ string, a *Association) []string {
 		var ties []string
 		for _, viewer := range a.viewers() {
@@ -75,6 +83,11 @@ func (r *Registry) tiedBy(viewer, _ string, a *Association) []store.Ref {
 	refs := []store.Ref{{Table: clusterTable, Key: clusterKey(a.Account, a.Cluster)}}
 	if _, name, ok := a.Role.RoleName(); ok && a.Role.Account != viewer {
 		refs = append(refs, directory.RoleRef(a.Role.Account, name))
+	}
+	if entries, err := r.deleted.List(a.ClusterID+"/", "", 0); err == nil {
+		for _, e := range entries {
+			refs = append(refs, store.Ref{Table: deletedTable, Key: e.Key})
+		}
 	}
 	for _, kind := range targetKinds {
 		if kind == BySession || kind == ByRole {

@@ -3,12 +3,10 @@
 package lanyard
 
 import (
-	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"net/url"
+	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
@@ -41,6 +39,11 @@ func (d *door) routes() []api.Route {
 		{Method: "POST", Path: "/lanyard/v1/activations", Operation: api.Operation{Name: "ActivateCluster", Serve: d.activateCluster}},
 		{Method: "PUT", Path: "/lanyard/v1/clusters/{name}/keys", Operation: api.Operation{Name: "PutClusterKeys", Serve: d.putClusterKeys}},
 		{Method: "PATCH", Path: "/lanyard/v1/clusters/{name}", Operation: api.Operation{Name: "UpdateCluster", Serve: d.updateCluster}},
+		{Method: "POST", Path: "/lanyard/v1/clusters/{name}/activation", Operation: api.Operation{Name: "ReactivateCluster", Serve: d.reactivateCluster}},
+		{Method: "POST", Path: "/lanyard/v1/clusters/{name}/connector", Operation: api.Operation{Name: "WatchConnector", ReadOnly: true, Serve: d.watchConnector}},
+		{Method: "PUT", Path: "/lanyard/v1/clusters/{name}/connector", Operation: api.Operation{Name: "ReportConnector", Routine: true, Serve: d.reportConnector}},
+		{Method: "GET", Path: "/lanyard/v1/clusters/{name}/connector", Operation: api.Operation{Name: "DescribeConnector", ReadOnly: true, Serve: d.describeConnector}},
+		{Method: "POST", Path: "/lanyard/v1/clusters/{name}/deleted-pods", Operation: api.Operation{Name: "ReportDeletedPods", Serve: d.reportDeletedPods}},
 		{Method: "POST", Path: "/lanyard/v1/revocations", Operation: api.Operation{Name: "Revoke", Serve: d.revoke}},
 		{Method: "POST", Path: "/lanyard/v1/clusters/{name}/invalidations", Operation: api.Operation{Name: "WatchInvalidations", ReadOnly: true, Serve: d.watchInvalidations}},
 		{Method: "POST", Path: "/lanyard/v1/feed", Operation: api.Operation{Name: "WatchFeed", ReadOnly: true, Serve: d.watchFeed}},
@@ -104,17 +107,7 @@ func (in activateRequest) check() error {
 			return fault.New(fault.Invalid, "endpoint %.100q: an https URL of at most 255 characters is accepted", in.Endpoint)
 		}
 	}
-	for rest := []byte(in.CertificateAuthority); len(rest) > 0; {
-		block, after := pem.Decode(rest)
-		if block == nil || block.Type != "CERTIFICATE" {
-			return fault.New(fault.Invalid, "certificateAuthority: certificates in PEM are accepted")
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return fault.New(fault.Invalid, "certificateAuthority: certificates in PEM are accepted: %w", err)
-		}
-		rest = bytes.TrimSpace(after)
-	}
-	return nil
+	return registry.CheckCertificates("certificateAuthority", in.CertificateAuthority)
 }
 
 func parseKeys(jwks json.RawMessage) ([]podtoken.Key, error) {
@@ -134,13 +127,17 @@ type clusterResponse struct {
 	ARN         string          `json:"arn"`
 	Status      registry.Status `json:"status"`
 	NodeBinding bool            `json:"nodeBinding"`
+	S3Endpoint  string          `json:"s3Endpoint"`
+	STSEndpoint string          `json:"stsEndpoint"`
+	CABundle    string          `json:"caBundle"`
+	MaxToken    int64           `json:"maxTokenSeconds"`
 	AgentRole   string          `json:"agentRoleArn"`
 	Connector   string          `json:"connectorRoleArn"`
 }
 
 func fromCluster(c *registry.Cluster) clusterResponse {
 	return clusterResponse{
-		c.Name, c.ID, c.ARN().String(), c.Status, c.NodeBinding,
+		c.Name, c.ID, c.ARN().String(), c.Status, c.NodeBinding, c.S3Endpoint, c.STSEndpoint, c.CABundle, int64(c.MaxToken / time.Second),
 		arn.Role(c.Account, "/", c.AgentRole()).String(), arn.Role(c.Account, "/", c.ConnectorRole()).String(),
 	}
 }
@@ -201,7 +198,28 @@ func (d *door) putClusterKeys(ctx context.Context, c *api.Call) (any, error) {
 }
 
 type updateClusterRequest struct {
-	NodeBinding *bool `json:"nodeBinding"`
+	NodeBinding     *bool   `json:"nodeBinding"`
+	S3Endpoint      *string `json:"s3Endpoint"`
+	STSEndpoint     *string `json:"stsEndpoint"`
+	CABundle        *string `json:"caBundle"`
+	MaxTokenSeconds *int64  `json:"maxTokenSeconds"`
+}
+
+// shown are the members that the request has.
+func (in *updateClusterRequest) shown(name string) map[string]any {
+	all := map[string]any{"name": name}
+	if in.NodeBinding != nil {
+		all["nodeBinding"] = *in.NodeBinding
+	}
+	if in.MaxTokenSeconds != nil {
+		all["maxTokenSeconds"] = *in.MaxTokenSeconds
+	}
+	for member, text := range map[string]*string{"s3Endpoint": in.S3Endpoint, "stsEndpoint": in.STSEndpoint, "caBundle": in.CABundle} {
+		if text != nil {
+			all[member] = *text
+		}
+	}
+	return all
 }
 
 func (d *door) updateCluster(ctx context.Context, c *api.Call) (any, error) {
@@ -210,18 +228,22 @@ func (d *door) updateCluster(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	parameters := map[string]any{"name": name}
-	if in.NodeBinding != nil {
-		parameters["nodeBinding"] = *in.NodeBinding
-	}
-	c.Event.RequestParameters = parameters
+	c.Event.RequestParameters = in.shown(name)
 	if err := c.Authorize("lanyard:UpdateCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
 		return nil, err
 	}
-	if in.NodeBinding == nil {
-		return nil, fault.New(fault.Invalid, "The parameter nodeBinding is required: true or false.")
+	if in == (updateClusterRequest{}) {
+		return nil, fault.New(fault.Invalid, "At least one of nodeBinding, s3Endpoint, stsEndpoint, caBundle and maxTokenSeconds is required.")
 	}
-	changed, err := d.registry.UpdateCluster(ctx, c.Caller.Account, name, *in.NodeBinding)
+	change := registry.ClusterChange{NodeBinding: in.NodeBinding, S3Endpoint: in.S3Endpoint, STSEndpoint: in.STSEndpoint, CABundle: in.CABundle}
+	if n := in.MaxTokenSeconds; n != nil {
+		if *n < 0 || *n > 1<<31 {
+			return nil, fault.New(fault.Invalid, "maxTokenSeconds: 600 to 86400 are accepted, got %d", *n)
+		}
+		lives := time.Duration(*n) * time.Second
+		change.MaxToken = &lives
+	}
+	changed, err := d.registry.UpdateCluster(ctx, c.Caller.Account, name, change)
 	if err != nil {
 		return nil, err
 	}

@@ -72,6 +72,12 @@ var wires = map[string]struct{ in, out any }{
 	"ReportGateway":   {reportRequest{}, reportResponse{}},
 	"GetSigningKey":   {signingKeyRequest{}, signingKeyResponse{}},
 
+	"ReactivateCluster": {struct{}{}, reactivateResponse{}},
+	"ReportConnector":   {reportConnectorRequest{}, nothing{}},
+	"DescribeConnector": {struct{}{}, describeConnectorResponse{}},
+	"ReportDeletedPods": {deletedPodsRequest{}, deletedPodsResponse{}},
+
+	"WatchConnector":     {connectorRequest{}, connectorLine{}},
 	"WatchInvalidations": {invalidationsRequest{}, invalidationsLine{}},
 }
 
@@ -125,9 +131,9 @@ func TestOpenAPIHasEveryMember(t *testing.T) {
 				continue
 			}
 			out := d.compare(t, op.OperationID+" response", op.Responses["200"].content, wire.out)
-			all := slices.Sorted(maps.Keys(out.Properties))
+			all := always(out, wire.out)
 			if diff := cmp.Diff(all, slices.Sorted(slices.Values(out.Required))); diff != "" {
-				t.Errorf("%s answers every member always (-all +required):\n%s", op.OperationID, diff)
+				t.Errorf("%s: members that are answered always (-door +required):\n%s", op.OperationID, diff)
 			}
 			var labels []string
 			for _, p := range op.Parameters {
@@ -143,6 +149,19 @@ func TestOpenAPIHasEveryMember(t *testing.T) {
 			}
 		}
 	}
+}
+
+// always are the members that an answer has always: those that are not left out when empty.
+func always(s schema, wire any) (names []string) {
+	shape := reflect.TypeOf(wire)
+	for i := range shape.NumField() {
+		name, options, _ := strings.Cut(shape.Field(i).Tag.Get("json"), ",")
+		if _, documented := s.Properties[name]; documented && options == "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // compare holds a schema against a wire struct, both ways, and returns it.
@@ -189,6 +208,8 @@ func jsonType(t reflect.Type) string {
 		return jsonType(t.Elem())
 	case reflect.Slice:
 		return "array"
+	case reflect.Struct:
+		return "object"
 	case reflect.Bool:
 		return "boolean"
 	case reflect.Int64:
