@@ -44,7 +44,7 @@ var goldenTime = time.Date(2026, 11, 22, 10, 0, 0, 123_000_000, time.UTC)
 //	body
 //
 // where CALLER is admin, other (another account's administrator), root (the management account's), agent (on node-1 of
-// cluster dev), pending (the activation pair of cluster joining), unsigned, or a role of the account. The body of a query
+// cluster dev), connector (of that cluster), pending (the activation pair of cluster joining), unsigned, or a role of the account. The body of a query
 // service is one parameter a line unless there is a Content-Type. {names} stand for values that differ from run to run,
 // in requests as in answers.
 func TestGolden(t *testing.T) {
@@ -277,6 +277,9 @@ func (s *story) caller(t *testing.T, name string) signer {
 	case "agent": // one session for the story, which a revocation in it may end
 		s.callers[name] = s.w.agent(t, s.account)
 		return s.callers[name]
+	case "connector":
+		s.callers[name] = s.w.connector(t, s.account)
+		return s.callers[name]
 	case "pending":
 		cluster, err := s.w.registry.Cluster(s.account, "joining")
 		if err != nil {
@@ -332,6 +335,7 @@ func (s *story) normalised(got answer) string {
 	body = secrets.ReplaceAllString(body, "${1}{secret}")
 	body = places.ReplaceAllString(body, `${1}"{now}"`)
 	body = percent.ReplaceAllString(body, "${1}{percent}")
+	body = updateIDs.ReplaceAllStringFunc(body, s.keepUpdate)
 	body = uuids.ReplaceAllString(body, "{uuid}")
 	for _, name := range []string{"{dev}", "{other dev}", "{account}", "{other}", "{management}", "{epoch}"} {
 		body = strings.ReplaceAll(body, s.values[name], name)
@@ -347,6 +351,15 @@ func (s *story) normalised(got answer) string {
 	}
 	out.WriteString("\n" + indented(body) + "\n")
 	return out.String()
+}
+
+// updateIDs are the ids of updates, which unlike other uuids are asked for in later requests.
+var updateIDs = regexp.MustCompile(`"update":{"id":"[0-9a-f-]{36}"`)
+
+func (s *story) keepUpdate(text string) string {
+	s.counts["update"]++
+	s.values[fmt.Sprintf("{update%d}", s.counts["update"])] = uuids.FindString(text)
+	return text
 }
 
 // indented breaks an answer into lines that can be compared.

@@ -257,6 +257,27 @@ func (w *world) agent(tb testing.TB, account string) signer {
 	return byCredentials(grant.Credentials)
 }
 
+// connector is the connector of the account's cluster dev, by web identity.
+func (w *world) connector(tb testing.TB, account string) signer {
+	tb.Helper()
+	cluster, err := w.registry.Cluster(account, "dev")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	claims := agentToken(w.clock())
+	claims["aud"], claims["sub"] = []string{registry.ConnectorAudience}, registry.ConnectorSubject
+	object := claims["kubernetes.io"].(map[string]any)
+	object["namespace"], object["serviceaccount"] = "lanyard-system", map[string]any{"name": "lanyard-connector", "uid": "connector-sa"}
+	grant, err := w.broker.ForWebIdentity(tb.Context(), broker.WebIdentity{
+		Role:        "arn:aws:iam::" + account + ":role/" + cluster.ConnectorRole(),
+		SessionName: "connector", Token: w.token(tb, claims), Duration: time.Hour,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return byCredentials(grant.Credentials)
+}
+
 func (w *world) agentRole(tb testing.TB, account string) string {
 	tb.Helper()
 	cluster, err := w.registry.Cluster(account, "dev")

@@ -24,6 +24,7 @@ type association struct {
 	TargetRoleARN      string            `json:"targetRoleArn,omitempty"`
 	ExternalID         string            `json:"externalId,omitempty"`
 	Policy             string            `json:"policy,omitempty"`
+	OwnerARN           string            `json:"ownerArn,omitempty"`
 }
 
 type associationResponse struct {
@@ -35,7 +36,7 @@ func fromAssociation(a *registry.Association) associationResponse {
 		ClusterName: a.Cluster, Namespace: a.Namespace, ServiceAccount: a.ServiceAccount, RoleARN: a.Role.String(),
 		AssociationARN: a.ARN().String(), AssociationID: a.ID, Tags: fromTags(a.Tags),
 		CreatedAt: api.Epoch(a.Created), ModifiedAt: api.Epoch(a.Modified),
-		DisableSessionTags: a.DisableTags, ExternalID: a.ExternalID(), Policy: a.Policy,
+		DisableSessionTags: a.DisableTags, ExternalID: a.ExternalID(), Policy: a.Policy, OwnerARN: a.Owner,
 	}
 	if a.Target != (arn.ARN{}) {
 		out.TargetRoleARN = a.Target.String()
@@ -49,6 +50,7 @@ type associationSummary struct {
 	ServiceAccount string `json:"serviceAccount"`
 	AssociationARN string `json:"associationArn"`
 	AssociationID  string `json:"associationId"`
+	OwnerARN       string `json:"ownerArn,omitempty"`
 }
 
 type createRequest struct {
@@ -223,6 +225,7 @@ func (d *door) listAssociations(_ context.Context, c *api.Call) (any, error) {
 	for _, a := range found {
 		out.Associations = append(out.Associations, associationSummary{
 			ClusterName: a.Cluster, Namespace: a.Namespace, ServiceAccount: a.ServiceAccount, AssociationARN: a.ARN().String(), AssociationID: a.ID,
+			OwnerARN: a.Owner,
 		})
 	}
 	return out, nil

@@ -1,4 +1,4 @@
-// Package eks is the door that speaks Amazon EKS's wire: clusters, pod identity associations and their tags
+// Package eks is the door that speaks Amazon EKS's wire: clusters, pod identity associations, add-ons and their tags
 // (https://docs.aws.amazon.com/eks/latest/APIReference/Welcome.html).
 package eks
 
@@ -39,6 +39,15 @@ func New(reg *registry.Registry) *api.Door {
 		{Method: "GET", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Operation: api.Operation{Name: "DescribePodIdentityAssociation", ReadOnly: true, Serve: d.describeAssociation}},
 		{Method: "POST", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Operation: api.Operation{Name: "UpdatePodIdentityAssociation", Serve: d.updateAssociation}},
 		{Method: "DELETE", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Operation: api.Operation{Name: "DeletePodIdentityAssociation", Serve: d.deleteAssociation}},
+		{Method: "POST", Path: "/clusters/{name}/addons", Operation: api.Operation{Name: "CreateAddon", Serve: d.createAddon}},
+		{Method: "GET", Path: "/clusters/{name}/addons", Operation: api.Operation{Name: "ListAddons", ReadOnly: true, Serve: d.listAddons}},
+		{Method: "GET", Path: "/clusters/{name}/addons/{addonName}", Operation: api.Operation{Name: "DescribeAddon", ReadOnly: true, Serve: d.describeAddon}},
+		{Method: "POST", Path: "/clusters/{name}/addons/{addonName}/update", Operation: api.Operation{Name: "UpdateAddon", Serve: d.updateAddon}},
+		{Method: "DELETE", Path: "/clusters/{name}/addons/{addonName}", Operation: api.Operation{Name: "DeleteAddon", Serve: d.deleteAddon}},
+		{Method: "GET", Path: "/addons/supported-versions", Operation: api.Operation{Name: "DescribeAddonVersions", ReadOnly: true, Serve: d.describeAddonVersions}},
+		{Method: "GET", Path: "/addons/configuration-schemas", Operation: api.Operation{Name: "DescribeAddonConfiguration", ReadOnly: true, Serve: d.describeAddonConfiguration}},
+		{Method: "GET", Path: "/clusters/{name}/updates", Operation: api.Operation{Name: "ListUpdates", ReadOnly: true, Serve: d.listUpdates}},
+		{Method: "GET", Path: "/clusters/{name}/updates/{updateId}", Operation: api.Operation{Name: "DescribeUpdate", ReadOnly: true, Serve: d.describeUpdate}},
 		{Method: "POST", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "TagResource", Serve: d.tagResource, Errors: tagErrors}},
 		{Method: "DELETE", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "UntagResource", Serve: d.untagResource, Errors: tagErrors}},
 		{Method: "GET", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "ListTagsForResource", ReadOnly: true, Serve: d.listTags, Errors: tagErrors}},

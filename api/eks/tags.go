@@ -11,8 +11,8 @@ import (
 	"github.com/openlanyard/lanyard/policy"
 )
 
-// tagged is a resource that carries tags: a cluster, or an association of one.
-type tagged struct{ cluster, association string }
+// tagged is a resource that carries tags: a cluster, or an association or an add-on of one.
+type tagged struct{ cluster, association, addon, uid string }
 
 // parseTagged reads the resource of a tag operation. Another account's or region's is not found here.
 func parseTagged(c *api.Call) (tagged, error) {
@@ -24,17 +24,29 @@ func parseTagged(c *api.Call) (tagged, error) {
 	// What policy is asked about is the text: it has to be the one name of what is found.
 	kind, rest, _ := strings.Cut(name.Resource, "/")
 	cluster, association, isAssociation := strings.Cut(rest, "/")
+	if kind == "addon" {
+		addon, uid, _ := strings.Cut(association, "/")
+		on := tagged{cluster: cluster, addon: addon, uid: uid}
+		if cluster == "" || addon == "" || uid == "" || strings.Contains(uid, "/") || arn.Addon(name.Region, name.Account, cluster, addon, uid).String() != text {
+			return tagged{}, fault.New(fault.Invalid, "resourceArn %q: addon/CLUSTER/NAME/ID is accepted", text)
+		}
+		return on, own(c, name)
+	}
 	only := arn.Cluster(name.Region, name.Account, cluster)
 	if isAssociation {
 		only = arn.Association(name.Region, name.Account, cluster, association)
 	}
 	if kind == "" || cluster == "" || strings.Contains(association, "/") || only.String() != text {
-		return tagged{}, fault.New(fault.Invalid, "resourceArn %q: the ARN of a cluster or of a pod identity association is accepted", text)
+		return tagged{}, fault.New(fault.Invalid, "resourceArn %q: the ARN of a cluster, of a pod identity association or of an add-on is accepted", text)
 	}
+	return tagged{cluster: cluster, association: association}, own(c, name)
+}
+
+func own(c *api.Call, name arn.ARN) error {
 	if name.Account != c.Caller.Account || name.Region != c.Region() {
-		return tagged{}, fault.New(fault.NotFound, "The resource %s does not exist.", text)
+		return fault.New(fault.NotFound, "The resource %s does not exist.", name)
 	}
-	return tagged{cluster, association}, nil
+	return nil
 }
 
 type tagRequest struct {
@@ -77,6 +89,9 @@ func (d *door) changeTags(ctx context.Context, c *api.Call, add []directory.Tag,
 	if err != nil {
 		return err
 	}
+	if on.addon != "" {
+		return d.changeAddonTags(ctx, c, on, add, remove)
+	}
 	if on.association == "" {
 		_, err = d.registry.TagCluster(ctx, c.Caller.Account, on.cluster, add, remove)
 	} else {
@@ -94,6 +109,13 @@ func (d *door) listTags(_ context.Context, c *api.Call) (any, error) {
 	on, err := parseTagged(c)
 	if err != nil {
 		return nil, err
+	}
+	if on.addon != "" {
+		a, err := d.taggedAddon(c, on)
+		if err != nil {
+			return nil, err
+		}
+		return tagRequest{fromTags(a.Tags)}, nil
 	}
 	if on.association != "" {
 		a, err := d.registry.AssociationByID(c.Caller.Account, on.cluster, on.association)
