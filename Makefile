@@ -11,10 +11,10 @@ export GOFLAGS     := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -t
 TOOL := go tool -modfile=tools/go.mod
 LINK := -ldflags '-s -w'
 
-.PHONY: help run build test check bench proof fuzz unit stories clients compat packages release image
+.PHONY: help run build test check bench proof fuzz unit stories clients compat packages release image kube-up kube-down kubectl test-kube
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## build lanyard and start the walk-through (needs Go alone)
 	@echo 'building lanyard; the first time compiles every dependency, which takes one to three minutes'
@@ -66,6 +66,22 @@ packages: build
 	test/system-packages
 	test/units
 	go -C tools test -count=1 -shuffle=on ./pack
+
+# A Kubernetes of two nodes on this machine, in namespaces that nothing leads out of: CONTRIBUTING.md tells how to use it.
+kube-up: ## start the test cluster (needs root; the first time builds Kubernetes, 4 to 7 minutes)
+	test/kube/cluster up
+
+kube-down: ## end the test cluster, and all that it left
+	test/kube/cluster down
+
+kubectl: ## in the test cluster: make kubectl ARGS='get pods -A'
+	@test/kube/cluster run kubectl $(ARGS)
+
+test-kube: export TMPDIR := /tmp
+test-kube: build ## Lanyard in a real cluster (needs root); RUN=Guide picks tests by name
+	test/kube/cluster build
+	test/kube/cluster images
+	go -C test/kube test -count=1 -timeout 30m -exec '$(CURDIR)/test/kube/cluster during' -run '$(RUN)' .
 
 release: ## archives, checksums and bills of materials, into dist/
 	go -C tools run ./pack archives .. ../dist
