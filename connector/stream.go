@@ -37,9 +37,8 @@ type Stream struct {
 	metrics *metrics
 	apply   func(*Line) error // called with one line at a time, in the order of the server's history
 
-	mu       sync.Mutex // held while a line is applied
-	epoch    string
-	revision int64
+	mu sync.Mutex // held while a line is applied
+	at Position
 
 	state struct {
 		sync.Mutex
@@ -47,6 +46,8 @@ type Stream struct {
 		since time.Time // when err became what it is
 	}
 }
+
+var errAnother = errors.New("the server's history is another one")
 
 var errNotYet = fault.New(fault.Unavailable, "the server has not told this cluster's associations yet")
 
@@ -68,7 +69,7 @@ func (s *Stream) Broken() error {
 func (s *Stream) Told() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.epoch != ""
+	return s.at.Epoch != ""
 }
 
 func (s *Stream) setBroken(err error) {
@@ -97,33 +98,30 @@ type question struct {
 func (s *Stream) ask(ctx context.Context, once bool) (*http.Response, error) {
 	in := question{Instance: s.client.Instance, Version: s.version, Once: once}
 	s.mu.Lock()
-	in.Epoch, in.Revision = s.epoch, s.revision
+	in.Epoch, in.Revision = s.at.Epoch, s.at.Revision
 	s.mu.Unlock()
 	return s.client.open(ctx, http.MethodPost, s.client.path("connector"), in)
 }
 
 // Barrier asks which associations were made up to now, and applies that: what was written before the question is known
-// after the answer. It tells nothing of what was removed, so the stream's own position stays. The callers bound its time and
-// share it.
-func (s *Stream) Barrier(ctx context.Context) error {
+// after the answer. Of what was removed the answer tells nothing, so it does not count as a position of the stream. It
+// returns the copy's own position.
+func (s *Stream) Barrier(ctx context.Context) (Position, error) {
 	response, err := s.ask(ctx, true)
 	if err != nil {
-		return err
+		return Position{}, err
 	}
 	defer response.Body.Close()
 	var line Line
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxLine)).Decode(&line); err != nil {
-		return fault.Hide(fault.Unavailable, err, "the server's answer cannot be read")
-	}
-	if err := line.check(); err != nil {
-		return err
+		return Position{}, fault.Hide(fault.Unavailable, err, "the server's answer cannot be read")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !line.Reset && line.Epoch != s.epoch {
-		return errAnother // the stream has begun anew meanwhile, and knows more
+	if s.at.Epoch == "" || line.Epoch != s.at.Epoch {
+		return Position{}, errAnother // the stream is about to begin anew
 	}
-	return s.apply(&line)
+	return s.at, s.apply(&Line{Epoch: s.at.Epoch, Revision: s.at.Revision, Associations: line.Associations})
 }
 
 // Run follows the stream until ctx is done, and opens it again whenever it ends.
@@ -197,23 +195,13 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-var errAnother = errors.New("the server's history is another one")
-
-// take applies a line and only then counts as knowing it. Changes that do not follow on what is known are refused, and the
-// stream begins anew.
+// take applies a line and only then counts as knowing it. After an error the stream begins anew.
 func (s *Stream) take(line *Line) error {
-	if err := line.check(); err != nil {
-		return err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !line.Reset && line.Epoch != s.epoch {
-		s.epoch, s.revision = "", 0 // so that everything is told again
-		return errAnother
-	}
 	if err := s.apply(line); err != nil {
 		return err
 	}
-	s.epoch, s.revision = line.Epoch, line.Revision
+	s.at = Position{line.Epoch, line.Revision}
 	return nil
 }
