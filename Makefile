@@ -14,7 +14,7 @@ LINK := -ldflags '-s -w'
 .PHONY: help run build test check bench proof fuzz unit stories clients compat packages release image kube-up kube-down kubectl test-kube
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## build lanyard and start the walk-through (needs Go alone)
 	@echo 'building lanyard; the first time compiles every dependency, which takes one to three minutes'
