@@ -32,11 +32,16 @@ type Invalidation struct {
 }
 
 // Batch is what the store's revisions up to Revision have ended. With Recheck it is not known what: everything held is to
-// be asked about again.
+// be asked about again. One that a Watcher has brought is resolved before it is read.
 type Batch struct {
 	Position
 	Recheck       bool
 	Invalidations []Invalidation
+
+	once     sync.Once // for Resolve
+	registry *Registry
+	cluster  string
+	roles    []roleEvent
 }
 
 // Position is a place in the history of the records. Revisions of different epochs say nothing about each other.
@@ -74,6 +79,8 @@ type feed struct {
 	clusters map[string]*watched       // by cluster id
 	callers  map[string][]*Watcher     // the oldest first
 	pending  map[string][]Invalidation // by cluster id, of the revision that is not complete
+	roles    []roleEvent               // of that revision, for every cluster
+	registry *Registry
 }
 
 // watched is a cluster that somebody watches.
@@ -85,7 +92,7 @@ type watched struct {
 // newFeed subscribes to all that can end credentials. Under the store's lock nothing may be looked up, so each record has
 // to tell by itself which cluster it concerns.
 func newFeed(r *Registry) *feed {
-	f := &feed{clusters: map[string]*watched{}, callers: map[string][]*Watcher{}, pending: map[string][]Invalidation{}}
+	f := &feed{clusters: map[string]*watched{}, callers: map[string][]*Watcher{}, pending: map[string][]Invalidation{}, registry: r}
 	store.Subscribe(r.associations, func(c store.Change[*Association]) {
 		if c.Was && c.Is && sameSessions(c.Before, c.After) {
 			return
@@ -107,6 +114,9 @@ func newFeed(r *Registry) *feed {
 		} else {
 			f.addAccount(c.After.Account, i)
 		}
+		if c.After.Target.Kind == ByRole {
+			f.addRole(roleEvent{id: c.After.Target.Value, twice: true})
+		}
 	})
 	store.Subscribe(r.deleted, func(c store.Change[*DeletedPods]) {
 		if !c.Is {
@@ -116,7 +126,7 @@ func newFeed(r *Registry) *feed {
 			f.add(c.After.ClusterID, Invalidation{ByPodUID, uid})
 		}
 	})
-	r.directory.OnRoleEnd(func(account, id string) { f.addAccount(account, Invalidation{ByRole, id}) })
+	f.subscribeRoles(r.directory)
 	r.store.SubscribeRevisions(f.reached)
 	return f
 }
@@ -179,12 +189,18 @@ func (f *feed) reached(epoch string, revision int64) {
 			}
 		}
 	}
-	for cluster, list := range f.pending {
-		if f.clusters[cluster] == nil {
-			continue // the last watcher has left meanwhile
+	if len(f.pending)+len(f.roles) == 0 {
+		return
+	}
+	for id, cluster := range f.clusters {
+		list := f.pending[id]
+		if len(list)+len(f.roles) == 0 {
+			continue
 		}
 		b := newBatch(Position{epoch, revision}, list)
-		for w := range f.clusters[cluster].watchers {
+		b.registry, b.cluster, b.roles = f.registry, id, f.roles
+		b.Recheck = b.Recheck || len(f.roles) > maxInvalidations
+		for w := range cluster.watchers {
 			select {
 			case w.batches <- b:
 			default:
@@ -193,6 +209,7 @@ func (f *feed) reached(epoch string, revision int64) {
 		}
 	}
 	clear(f.pending)
+	f.roles = nil // batches have it
 }
 
 func newBatch(at Position, list []Invalidation) *Batch {
@@ -304,8 +321,12 @@ func (r *Registry) since(in Watch) (*Batch, error) {
 			list = append(list, Invalidation{ByPodUID, uid})
 		}
 	}
+	var roles []roleEvent
 	for _, e := range revoked {
 		cluster, i := e.Value.invalidation()
+		if i.Kind == ByRole {
+			roles = append(roles, roleEvent{id: i.Value, twice: true})
+		}
 		if cluster == in.Cluster.ID || cluster == "" && e.Value.Account == in.Cluster.Account {
 			list = append(list, i)
 		}
@@ -323,5 +344,12 @@ func (r *Registry) since(in Watch) (*Batch, error) {
 			return nil, err
 		}
 	}
-	return newBatch(now, list), nil
+	through, all, err := r.sinceRoles(in, roles)
+	if err != nil {
+		return nil, err
+	}
+	if !all {
+		return &Batch{Position: now, Recheck: true}, nil
+	}
+	return newBatch(now, append(list, through...)), nil
 }

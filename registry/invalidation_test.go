@@ -30,6 +30,7 @@ func told(w *Watcher) (list []Invalidation) {
 			if !open {
 				return append(list, Invalidation{Kind: "cut off"})
 			}
+			b.Resolve()
 			if b.Recheck {
 				list = append(list, Invalidation{Kind: "recheck"})
 			}
@@ -72,7 +73,10 @@ func endings() []ending {
 		}, []Invalidation{{ByRole, "{role}"}}, nil},
 		{"a role's permissions changed", func(w *world, ctx context.Context, _ *Cluster, _ *Association) error {
 			return w.directory.PutRolePolicy(ctx, one, "app", "p", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`)
-		}, none, none},
+		}, none, []Invalidation{{ByServiceAccount, "ns/sa"}}}, // as above
+		{"a role's trust policy changed", func(w *world, ctx context.Context, _ *Cluster, _ *Association) error {
+			return w.directory.UpdateTrust(ctx, one, "app", strings.Replace(podTrust, `"sts:TagSession"`, `"sts:SetSourceIdentity"`, 1))
+		}, []Invalidation{{ByServiceAccount, "ns/sa"}}, nil},
 		{"another cluster's association", func(w *world, ctx context.Context, _ *Cluster, a *Association) error {
 			_, err := w.CreateAssociation(ctx, NewAssociation{Account: one, Cluster: "test", Namespace: "ns", ServiceAccount: "sa", Role: a.Role.String()})
 			return err

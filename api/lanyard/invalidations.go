@@ -121,11 +121,17 @@ func (s *stream) follow(ctx context.Context, beats <-chan time.Time) error {
 		case <-ctx.Done():
 			return nil
 		case b, open = <-s.batches:
+			if open && !b.Resolve() {
+				continue // of roles that nothing here leads to
+			}
 		case <-beats:
 			// In this order: what waits, or that the watcher was cut off, comes before the position that includes it.
 			now := s.position()
 			select {
 			case b, open = <-s.batches:
+				if open {
+					b.Resolve()
+				}
 			default:
 				b = &registry.Batch{Position: now}
 			}
