@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -139,9 +139,9 @@ func body(to http.ResponseWriter, r *http.Request) (string, error) {
 	if r.ContentLength > maxReview {
 		return "", &http.MaxBytesError{Limit: maxReview}
 	}
-	var text strings.Builder
-	text.Grow(int(min(max(r.ContentLength, 0), 64<<10))) // a length that is only claimed costs no more
-	_, err := io.Copy(&text, http.MaxBytesReader(to, r.Body, maxReview))
+	// A length that is only claimed costs 64 KiB at most; the byte beyond it is where the end is read.
+	text := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), 64<<10)+bytes.MinRead))
+	_, err := text.ReadFrom(http.MaxBytesReader(to, r.Body, maxReview))
 	return text.String(), err
 }
 
