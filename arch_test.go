@@ -90,7 +90,7 @@ var rooms = map[string]room{
 	"cmd/lanyard":           {floor: wiring, also: []string{"agent", "connector/install"}},
 	"cmd/lanyard-agent":     {floor: wiring, only: []string{"agent", "arn", "fault"}},
 	"cmd/lanyard-connector": {floor: wiring, only: []string{"connector", "arn", "fault"}},
-	"bench":                 {floor: wiring, also: []string{"agent"}},
+	"bench":                 {floor: wiring, also: []string{"agent", "connector"}},
 	"test/clients":          {floor: wiring, also: []string{"agent"}},
 }
 

@@ -44,6 +44,7 @@ var measurements = []struct {
 	{"control", (*bench).control},
 	{"agent", (*bench).agent},
 	{"gateway", (*bench).gateway},
+	{"webhook", (*bench).webhook},
 	{"dev", (*bench).dev},
 }
 

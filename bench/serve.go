@@ -56,6 +56,10 @@ func serve(args []string) (err error) {
 		server, err = agentServer(args[1], args[2], args[3])
 	case verb == "upstream" && len(args) == 2:
 		server, err = upstream(args[1])
+	case verb == "webhook" && len(args) == 1:
+		server.Handler, err = webhookServer()
+	case verb == "decode" && len(args) == 1:
+		server.Handler = decoder()
 	case verb == "hop" && len(args) == 2:
 		server.Handler = hop(args[1])
 	case verb == "thin" && len(args) == 2:
