@@ -26,7 +26,9 @@ func newNamespace(t testing.TB) namespace {
 		output(t, "kubectl", "delete", "namespace", ns.name, "--wait=false")
 	})
 	// A pod is refused until the account that it runs as is there.
-	ns.kubectl("wait", "--for=create", "--timeout=60s", "serviceaccount/default", "configmap/kube-root-ca.crt")
+	for _, thing := range []string{"serviceaccount/default", "configmap/kube-root-ca.crt"} {
+		ns.wait("create", thing)
+	}
 	return ns
 }
 
