@@ -64,6 +64,11 @@ func (a *Access) Authenticate(r *http.Request, sig *sigv4.Signature, payloadHash
 		return nil, err
 	}
 	if err := sig.Verify(r, key, payloadHash); err != nil {
+		if strings.HasPrefix(sig.KeyID, "ACTV") {
+			if counted := a.Registry.WrongActivation(r.Context(), sig.KeyID); counted != nil && !fault.Is(counted, fault.NotFound) {
+				return nil, counted // a guess that is not counted would be one too many
+			}
+		}
 		return nil, err
 	}
 	if caller.Session == nil {

@@ -237,6 +237,33 @@ func TestAnActivationPairIsGoodOnceAndForThreeDays(t *testing.T) {
 	wants(t, "three days", err, fault.UnknownKey)
 }
 
+// The fifth wrong signature ends a pair, and the right one comes too late. A pair made anew is another.
+func TestAnActivationPairEndsWithFiveWrongSignatures(t *testing.T) {
+	w := fresh(t)
+	waiting := w.register(t, "waiting")
+	guess := byActivation(waiting.Activation)
+	guess.secret = "guessed"
+	for range 4 {
+		_, err := w.authenticate(t, guess)
+		wants(t, "a guess", err, fault.BadSignature)
+	}
+	_, err := w.authenticate(t, byActivation(waiting.Activation))
+	wants(t, "after four guesses", err, accepted)
+	_, err = w.authenticate(t, guess)
+	wants(t, "the fifth guess", err, fault.BadSignature)
+	_, err = w.authenticate(t, byActivation(waiting.Activation))
+	wants(t, "after five guesses", err, fault.UnknownKey)
+
+	again, err := w.Registry.ReactivateCluster(t.Context(), waiting.Account, "waiting")
+	must(t, err)
+	_, err = w.authenticate(t, byActivation(again.Activation))
+	wants(t, "the new pair", err, accepted)
+	_, err = w.Registry.ReactivateCluster(t.Context(), waiting.Account, "waiting")
+	must(t, err)
+	_, err = w.authenticate(t, byActivation(again.Activation))
+	wants(t, "a pair that was replaced", err, fault.UnknownKey)
+}
+
 // A key can be switched off; nothing writes that yet but a record can have it.
 func TestAnInactiveKeyIsRefused(t *testing.T) {
 	dir, master := folder(t), store.NewMasterKey()

@@ -288,7 +288,7 @@ func newRigOn(t *testing.T, fake *fakeUpstream, change func(*Config)) *rig {
 const tokenMark = "eyJhbGciOiJSUzI1NiJ9"
 
 func token(name string, expires time.Time) string {
-	payload := fmt.Sprintf(`{"aud":["pods.eks.amazonaws.com"],"exp":%d,"nbf":%d,"jti":%[3]q,"kubernetes.io":{"namespace":"default","pod":{"name":%[3]q},"node":{"name":"node-1"}}}`, expires.Unix(), noon.Add(-time.Minute).Unix(), name)
+	payload := fmt.Sprintf(`{"aud":["pods.eks.amazonaws.com"],"exp":%d,"nbf":%d,"jti":%[3]q,"kubernetes.io":{"namespace":"default","pod":{"name":%[3]q,"uid":"uid-of-%[3]s"},"node":{"name":"node-1"}}}`, expires.Unix(), noon.Add(-time.Minute).Unix(), name)
 	return tokenMark + "." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".c2lnbmF0dXJl"
 }
 

@@ -24,11 +24,12 @@ const (
 	byNode           = "node"
 	byServiceAccount = "serviceaccount"
 	byPod            = "pod"
+	byPodUID         = "poduid"
 )
 
 func (i invalidation) known() bool {
 	switch i.Kind {
-	case bySession, byRole, byAssociation, byCluster, byNode, byServiceAccount, byPod:
+	case bySession, byRole, byAssociation, byCluster, byNode, byServiceAccount, byPod, byPodUID:
 		return true
 	}
 	return false
@@ -58,18 +59,21 @@ func (i invalidation) ends(e *entry) bool {
 			AccessKeyID string `json:"AccessKeyId"`
 		}
 		return json.Unmarshal(e.body, &body) == nil && body.AccessKeyID == i.Value
-	case byPod, byNode:
+	case byPod, byPodUID, byNode:
 		_, rest, _ := strings.Cut(e.token, ".")
 		payload, _, _ := strings.Cut(rest, ".")
 		raw, err := base64.RawURLEncoding.DecodeString(payload)
 		var claims struct {
 			Kubernetes struct {
 				Namespace string `json:"namespace"`
-				Pod, Node struct{ Name string }
+				Pod, Node struct{ Name, UID string }
 			} `json:"kubernetes.io"`
 		}
 		if err != nil || json.Unmarshal(raw, &claims) != nil {
 			return true // not what EKS Auth would have accepted
+		}
+		if i.Kind == byPodUID {
+			return claims.Kubernetes.Pod.UID == i.Value
 		}
 		if i.Kind == byNode {
 			return claims.Kubernetes.Node.Name == i.Value

@@ -61,6 +61,8 @@ func TestAnInvalidationEndsWhatItNamesAndNothingElse(t *testing.T) {
 		{invalidation{bySession, "ASIAPOD2"}, false},
 		{invalidation{byPod, "default/p"}, true},
 		{invalidation{byPod, "default/q"}, false},
+		{invalidation{byPodUID, "uid-of-p"}, true},
+		{invalidation{byPodUID, "uid-of-q"}, false},
 		{invalidation{byNode, "node-1"}, true},
 		{invalidation{byNode, "node-2"}, false},
 		{invalidation{byCluster, ""}, true},
