@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"regexp"
 	"strings"
 	"testing"
@@ -178,6 +179,71 @@ func TestForPodRefuses(t *testing.T) {
 			wants(t, name, g, err, call.want)
 		}
 	})
+}
+
+// A deleted pod's token is refused, and one that lives longer than it would be remembered; others are not.
+func TestForPodRefusesTheTokensOfDeletedPods(t *testing.T) {
+	w := fresh(t)
+	c := w.practice(t, one, "prod")
+	agent := w.agent(t, c, "node")
+	w.associate(t, c, "default", "app", w.role(t, one, "app", ""))
+	token := w.podToken(t, c.signer, "node")
+	lives := func(seconds int64) string {
+		return w.podToken(t, c.signer, "node", claims{"exp": w.clock.now().Unix() + seconds})
+	}
+	ask := func(what, token string, want fault.Kind) {
+		t.Helper()
+		g, err := w.ForPod(t.Context(), agent, "prod", token)
+		wants(t, what, g, err, want)
+	}
+	ask("before", token, accepted)
+	ask("a day", lives(86400), accepted)
+	ask("more than a day", lives(86401), fault.BadToken)
+	_, err := w.Registry.UpdateCluster(t.Context(), one, "prod", registry.ClusterChange{MaxToken: new(time.Hour)})
+	must(t, err)
+	ask("an hour where that is the most", lives(3600), accepted)
+	ask("more than the most", lives(3601), fault.BadToken)
+	_, err = w.Registry.DeletePods(t.Context(), one, "prod", "by", []registry.DeletedPod{{UID: "another"}})
+	must(t, err)
+	ask("another pod deleted", token, accepted)
+	_, err = w.Registry.DeletePods(t.Context(), one, "prod", "by", []registry.DeletedPod{{UID: "pod-uid"}})
+	must(t, err)
+	ask("deleted", token, fault.BadToken)
+}
+
+// An unknown key has the connector asked, and the call that waits is answered by what it then tells: a key that is new, or
+// a list that lacks it still.
+func TestAnUnknownKeyIsAskedFor(t *testing.T) {
+	w := fresh(t)
+	c := w.join(t, one, "prod", newSigner(t, "k1"), false)
+	agent := w.agent(t, c, "node")
+	w.associate(t, c, "default", "app", w.role(t, one, "app", ""))
+	rotated, forged := newSigner(t, "k2"), newSigner(t, "forged")
+	listed := []podtoken.Key{c.signer.Key, rotated.Key}
+	present, err := w.Registry.Cluster(one, "prod")
+	must(t, err)
+	f := w.Registry.Follow(present)
+	defer f.Close()
+	_, err = f.Next()
+	must(t, err)
+	asked := make(chan error, 2)
+	go func() {
+		for range f.Woken {
+			change, err := f.Next()
+			if err == nil && change.RecheckKeys {
+				w.clock.pass(time.Millisecond)
+				_, err = w.Registry.PutClusterKeys(context.Background(), one, "prod", present.Issuers, listed)
+				asked <- err
+			}
+		}
+	}()
+	g, err := w.ForPod(t.Context(), agent, "prod", w.podToken(t, rotated, "node"))
+	wants(t, "a new key", g, err, accepted)
+	must(t, <-asked)
+	w.clock.pass(5 * time.Second)
+	g, err = w.ForPod(t.Context(), agent, "prod", w.podToken(t, forged, "node"))
+	wants(t, "a forged key", g, err, fault.BadToken)
+	must(t, <-asked)
 }
 
 // A role's trust policy is asked as it is at the moment of the call, with what EKS tells it.
