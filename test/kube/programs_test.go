@@ -22,7 +22,7 @@ func TestPrograms(t *testing.T) {
 	}
 	before := container()
 
-	manage(t, "stop", "kube-apiserver")
+	manage(t, "stop", "-KILL", "kube-apiserver")
 	if got := ns.try("get", "pods"); got.status == 0 {
 		t.Errorf("the API server answers after it was stopped: %s", got.out)
 	}
