@@ -118,13 +118,6 @@ func (l *lanyard) awsRefused(code, message, words string, more ...string) {
 	}
 }
 
-// lanyard is what the CLI `lanyard` prints as the administrator, when it ends well.
-func (l *lanyard) lanyard(args ...string) string {
-	l.t.Helper()
-	argv := append([]string{"lanyard"}, args...)
-	return ok(l.t, run(l.t, l.administrator(), "", argv...), argv)
-}
-
 // lines collects what a process writes.
 type lines struct {
 	mu   sync.Mutex
