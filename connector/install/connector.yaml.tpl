@@ -22,19 +22,16 @@ metadata:
   name: lanyard-connector
   labels: {{- include "lanyard.connector.labels" . | nindent 4 }}
 rules:
-- apiGroups: [""]
-  resources: [pods]
+- apiGroups: [""] # pods that are deleted, and what service accounts say to the webhook: the metadata of both
+  resources: [pods, serviceaccounts]
   verbs: [list, watch]
-- apiGroups: [""]
-  resources: [events]
-  verbs: [create, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations]
   resourceNames: [lanyard-pod-identity]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, watch, create, patch]
 - nonResourceURLs: [/.well-known/openid-configuration, /openid/v1/jwks]
   verbs: [get]
 ---
@@ -47,7 +44,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: lanyard-
 subjects:
 - {kind: ServiceAccount, name: lanyard-connector, namespace: lanyard-system}
 ---
-# Its own certificate and the lease of the one replica that acts.
+# The webhook's certificates, a spare token of its own for when the cluster's keys are replaced while it is away, and the
+# lease of the one replica that acts.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
@@ -57,13 +55,21 @@ metadata:
 rules:
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [lanyard-connector-tls]
-  verbs: [get, list, watch, create, update, patch]
+  resourceNames: [lanyard-connector-webhook, lanyard-connector-spare]
+  verbs: [get, create, update, patch]
+- apiGroups: [""]
+  resources: [serviceaccounts/token]
+  resourceNames: [lanyard-connector]
+  verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [lanyard-connector]
-  verbs: [get, update, patch]
-- apiGroups: [coordination.k8s.io] # the election creates it by POST, where the API server is asked without a name
+  verbs: [get, update]
+# Where these are made by POST the API server is asked without a name.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]
 ---
@@ -88,14 +94,14 @@ rules:
 - apiGroups: [apps]
   resources: [daemonsets]
   resourceNames: [eks-pod-identity-agent]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [serviceaccounts, configmaps]
-  resourceNames: [eks-pod-identity-agent]
-  verbs: [get, list, watch, create, patch, delete]
+  resourceNames: [eks-pod-identity-agent, eks-pod-identity-agent-ca]
+  verbs: [get, create, patch, delete]
 - apiGroups: [""] # why the agent does not run on a node
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

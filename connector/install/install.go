@@ -26,7 +26,8 @@ const (
 	Namespace      = "lanyard-system"
 	Name           = "lanyard-connector"    // of everything in the manifests
 	Webhook        = "lanyard-pod-identity" // the MutatingWebhookConfiguration, which the connector makes
-	Certificate    = "lanyard-connector-tls"
+	Certificates   = "lanyard-connector-webhook" // a Secret that the connector makes
+	Spare          = "lanyard-connector-spare"   // another
 	Lease          = "lanyard-connector"
 	AgentNamespace = "kube-system"
 	Agent          = "eks-pod-identity-agent"
@@ -254,7 +255,8 @@ func Paths() ([]string, error) {
 // Made are the paths of what the connector makes by itself in its namespace.
 func Made() []string {
 	return []string{
-		"/api/v1/namespaces/" + Namespace + "/secrets/" + Certificate,
+		"/api/v1/namespaces/" + Namespace + "/secrets/" + Certificates,
+		"/api/v1/namespaces/" + Namespace + "/secrets/" + Spare,
 		"/apis/coordination.k8s.io/v1/namespaces/" + Namespace + "/leases/" + Lease,
 	}
 }
