@@ -86,7 +86,7 @@ func readKeyFile(path string) (id, secret string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !isPrivate(info) {
 		return "", "", fault.New(fault.Invalid, "%s has mode %04o: others may not read it (0600)", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)

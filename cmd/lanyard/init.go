@@ -55,6 +55,9 @@ type initVerb struct {
 	dir, region, account, name string
 	addresses                  []string
 	cert, key                  string
+	secret                     string
+	to                         *initSecret // nil: the key goes to a file
+	once                       bool
 }
 
 func newInit() *cobra.Command {
@@ -63,13 +66,26 @@ func newInit() *cobra.Command {
 		Use:   "init --dir DIR --address NAME_OR_IP",
 		Short: "Make the folder of a server: master key, management account, its administrator's key, CA and certificate; once",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := v.run(cmd.Context()); err != nil {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if v.secret != "" {
+				if v.to, err = openSecret(cmd, v.secret); err != nil {
+					return err
+				}
+			}
+			err = v.run(cmd.Context())
+			if errors.Is(err, errMade) {
+				return printf(cmd, "%s is made already and stays as it is\n", v.dir)
+			}
+			if err != nil {
 				return err
 			}
 			d := serverDir(v.dir)
+			where := d.file(administratorFile)
+			if v.to != nil {
+				where = v.to.String()
+			}
 			return printf(cmd, "made %s for region %s and account %s\nthe administrator's key is in %s\nclients trust the server by %s\nnext: lanyard server --dir %s --listen ADDRESS:PORT\n",
-				v.dir, v.region, v.account, d.file(administratorFile), d.file(caFile), v.dir)
+				v.dir, v.region, v.account, where, d.file(caFile), v.dir)
 		},
 	}
 	f := cmd.Flags()
@@ -80,7 +96,10 @@ func newInit() *cobra.Command {
 	f.StringSliceVar(&v.addresses, "address", nil, "name or IP address that clients reach the server by; repeatable")
 	f.StringVar(&v.cert, "tls-cert", "", "certificate file to use instead of one from a CA made here")
 	f.StringVar(&v.key, "tls-key", "", "key file of --tls-cert")
+	f.StringVar(&v.secret, "secret", "", "NAMESPACE/NAME of the Kubernetes Secret to write the administrator's key and the CA to, as the pod's service account or by --kubeconfig; empty: a file")
+	f.BoolVar(&v.once, "once", false, "succeed, and change nothing, where all of it is made already")
 	require(cmd, "dir")
+	kubeFlags(cmd)
 	return cmd
 }
 
@@ -101,8 +120,8 @@ func (v *initVerb) run(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if _, err := os.Stat(d.file(configFile)); err == nil {
-		return fault.New(fault.Exists, "%s is made already: `lanyard recover` writes a new administrator key", dir)
+	if err := v.begin(ctx, d); err != nil {
+		return err
 	}
 	if err := v.certificates(d); err != nil {
 		return err
@@ -116,7 +135,12 @@ func (v *initVerb) run(ctx context.Context) error {
 		return err
 	}
 	v.account = key.Account
-	if err := d.putAdministrator(administratorFile, key, v.region); err != nil {
+	if v.to != nil {
+		err = v.to.put(ctx, d, key, v.region)
+	} else {
+		err = d.putAdministrator(administratorFile, key, v.region)
+	}
+	if err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(serverConfig{Region: v.region, Account: v.account}, "", "  ")

@@ -110,12 +110,7 @@ func (k *kube) apply(ctx context.Context, o install.Object, force bool) error {
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(o)
-	if err != nil {
-		return err
-	}
-	query := url.Values{"fieldManager": {fieldManager}, "force": {strconv.FormatBool(force)}}
-	err = k.do(ctx, http.MethodPatch, path+"?"+query.Encode(), "application/apply-patch+yaml", body, nil)
+	err = k.applyAt(ctx, path, o, fieldManager, force)
 	if isKube(err, http.StatusConflict) {
 		return fmt.Errorf("applying %s %s: %w (--force-conflicts takes the fields over)", o.Kind(), o.Name(), err)
 	}
@@ -123,6 +118,15 @@ func (k *kube) apply(ctx context.Context, o install.Object, force bool) error {
 		return fmt.Errorf("applying %s %s: %w", o.Kind(), o.Name(), err)
 	}
 	return nil
+}
+
+func (k *kube) applyAt(ctx context.Context, path string, o any, manager string, force bool) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	query := url.Values{"fieldManager": {manager}, "force": {strconv.FormatBool(force)}}
+	return k.do(ctx, http.MethodPatch, path+"?"+query.Encode(), "application/apply-patch+yaml", body, nil)
 }
 
 // remove deletes an object, and says whether there was one.

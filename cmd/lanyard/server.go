@@ -18,7 +18,7 @@ import (
 type serverVerb struct {
 	dir, listen, debugListen string
 	cert, key                string
-	plain                    bool
+	plain, await             bool
 	staleness                time.Duration
 	perAddress, perPrincipal int
 }
@@ -41,6 +41,7 @@ func newServer() *cobra.Command {
 	f.DurationVar(&v.staleness, "max-staleness", 5*time.Minute, "cut off from the state for longer, the server answers nothing but 503")
 	f.IntVar(&v.perAddress, "rate-per-address", perAddress, "requests a second of one source address, with as many in a burst")
 	f.IntVar(&v.perPrincipal, "rate-per-principal", perPrincipal, "requests a second of one principal, with as many in a burst")
+	f.BoolVar(&v.await, "await-init", false, "wait until lanyard init has made the folder, instead of ending")
 	f.BoolVar(&v.plain, "plain-http", false, "speak HTTP; on a loopback address only")
 	f.StringVar(&v.debugListen, "debug-listen", "", "address of metrics and profiles; loopback only; empty: none")
 	require(cmd, "dir")
@@ -49,6 +50,11 @@ func newServer() *cobra.Command {
 
 // run starts the control plane first, so that a second process on the folder is refused before it takes an address.
 func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
+	if v.await {
+		if err := awaitInit(ctx, serverDir(v.dir)); err != nil {
+			return err
+		}
+	}
 	d, cfg, master, err := openServerDir(v.dir)
 	if err != nil {
 		return err
