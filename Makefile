@@ -25,7 +25,7 @@ build: ## bin/lanyard and bin/lanyard-agent, static
 	go build $(LINK) -o bin/lanyard ./cmd/lanyard
 	go build $(LINK) -o bin/lanyard-agent ./cmd/lanyard-agent
 
-test: unit stories clients packages ## unit tests, the stories of the CLI, other people's clients, what a release holds
+test: unit stories clients packages chart ## unit tests, the stories of the CLI, other people's clients, what a release holds, the chart
 
 # The race detector is spent on the rooms, which are what runs concurrently. The embedded S3 server and the programs
 # around the rooms are compiled without it: they would add minutes, and the rooms inside them have had it.
@@ -83,6 +83,10 @@ test-kube: build ## Lanyard in a real cluster (needs root); RUN=Guide picks test
 	test/kube/cluster images
 	go -C test/kube test -count=1 -timeout 30m -exec '$(CURDIR)/test/kube/cluster during' -run '$(RUN)' .
 
+# Renders the Helm chart as Helm does, and compares it with what `lanyard join` applies.
+chart:
+	go -C deploy/helm/test test -count=1 -shuffle=on .
+
 release: ## archives, checksums and bills of materials, into dist/
 	go -C tools run ./pack archives .. ../dist
 
@@ -98,6 +102,7 @@ check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for ma
 	$(TOOL) staticcheck ./...
 	$(TOOL) errcheck -exclude tools/errcheck.txt ./...
 	cd tools && go mod tidy -diff && go vet ./... && go tool staticcheck ./... && go tool errcheck ./...
+	cd deploy/helm/test && go mod tidy -diff && go vet ./...
 	GOOS=darwin go build ./...
 
 bench: ## Lanyard, the peer or the floor, and their ratio, from one run
