@@ -24,8 +24,8 @@ import (
 // Names that the cluster's trust policy, the manifests and those who look for them must agree on.
 const (
 	Namespace      = "lanyard-system"
-	Name           = "lanyard-connector"    // of everything in the manifests
-	Webhook        = "lanyard-pod-identity" // the MutatingWebhookConfiguration, which the connector makes
+	Name           = "lanyard-connector"         // of everything in the manifests
+	Webhook        = "lanyard-pod-identity"      // the MutatingWebhookConfiguration, which the connector makes
 	Certificates   = "lanyard-connector-webhook" // a Secret that the connector makes
 	Spare          = "lanyard-connector-spare"   // another
 	Lease          = "lanyard-connector"

@@ -285,4 +285,3 @@ func TestNamespace(t *testing.T) {
 		t.Errorf("a server elsewhere: %v", err)
 	}
 }
-
