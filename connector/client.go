@@ -44,8 +44,12 @@ type Upstream struct {
 // check completes what was left out. The error is of kind Invalid and names the member.
 func (u *Upstream) check() error {
 	for _, need := range []struct{ name, value string }{
-		{"endpoint", u.Endpoint}, {"region", u.Region}, {"cluster name", u.Cluster}, {"role ARN", u.RoleARN},
-		{"token file", u.TokenFile}, {"instance name", u.Instance},
+		{"endpoint", u.Endpoint},
+		{"region", u.Region},
+		{"cluster name", u.Cluster},
+		{"role ARN", u.RoleARN},
+		{"token file", u.TokenFile},
+		{"instance name", u.Instance},
 	} {
 		if need.value == "" {
 			return fault.New(fault.Invalid, "the connector needs a %s", need.name)

@@ -49,8 +49,8 @@ type keys struct {
 	log     *slog.Logger
 	metrics *metrics
 	recheck chan struct{} // the server asks
-
-
+	lead    chan struct{} // this replica has begun to lead
+	spare   *spare        // nil: none
 }
 
 // ask makes the keys be told again, soon. It never waits.
@@ -58,6 +58,26 @@ func (k *keys) ask() {
 	select {
 	case k.recheck <- struct{}{}:
 	default:
+	}
+}
+
+// wake makes a replica that has begun to lead tell them.
+func (k *keys) wake() {
+	select {
+	case k.lead <- struct{}{}:
+	default:
+	}
+}
+
+// leave keeps the spare token fresh. Without it the connector works, until a key is replaced while no connector runs.
+func (k *keys) leave(ctx context.Context) {
+	if k.spare == nil || !k.leads() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	if err := k.spare.keep(ctx); err != nil {
+		k.log.LogAttrs(ctx, slog.LevelWarn, "there is no fresh spare token", slog.String("reason", err.Error()))
 	}
 }
 
@@ -105,6 +125,7 @@ func (k *keys) run(ctx context.Context) {
 		if err == nil && (asked || k.leads() && (!list.equal(told) || time.Since(at) > keyConfirm)) {
 			if err = k.push(ctx, list); err == nil {
 				told, at, asked = list, time.Now(), false
+				k.leave(ctx)
 			}
 		}
 		wait := keyPoll - keyPoll/8 + rand.N(keyPoll/4)
@@ -120,6 +141,7 @@ func (k *keys) run(ctx context.Context) {
 		}
 		select {
 		case <-time.After(max(wait, keyFloor)):
+		case <-k.lead:
 		case <-k.recheck:
 			asked = true
 			select {

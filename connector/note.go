@@ -23,57 +23,54 @@ const (
 	maxNote = 1024 // bytes, the API's own bound
 )
 
-// Note is what someone who looks at a pod should see as an Event.
-type Note struct {
-	Namespace string
-	Pod       string                 // its name; empty while the API server has yet to make one
-	UID       types.UID              // of the pod; empty while it has none
-	Owner     *metav1.OwnerReference // who made the pod; told instead while it has no name
-	Reason    string                 // one word of ours in CamelCase
-	Message   string                 // one sentence
+// note is what someone who looks at a pod should see as an Event.
+type note struct {
+	Pod
+	reason  string // one word of ours in CamelCase
+	message string // one sentence
 }
 
-func (n *Note) about() string {
-	if n.Owner != nil {
-		return string(n.Owner.UID) + " " + n.Reason
+func (n *note) about() string {
+	if n.Owner.UID != "" {
+		return n.Owner.UID + " " + n.reason
 	}
-	return n.Namespace + "/" + n.Pod + " " + n.Reason
+	return n.Namespace + "/" + n.Name + " " + n.reason
 }
 
-// Notes makes Events of notes, a few a second: a pod that comes again and again must not fill etcd.
-type Notes struct {
+// notes makes Events of notes, a few a second: a pod that comes again and again must not fill etcd.
+type notes struct {
 	client   eventsclient.EventsV1Interface
 	instance string
 	uid      func(namespace, name string) (types.UID, bool) // of a pod that is there
 	log      *slog.Logger
 	metrics  *metrics
 	pace     *rate.Limiter
-	queue    chan Note
+	queue    chan note
 
 	mu   sync.Mutex
 	last map[string]time.Time
 }
 
-func newNotes(client eventsclient.EventsV1Interface, instance string, uid func(string, string) (types.UID, bool), log *slog.Logger, m *metrics) *Notes {
-	return &Notes{
+func newNotes(client eventsclient.EventsV1Interface, instance string, uid func(string, string) (types.UID, bool), log *slog.Logger, m *metrics) *notes {
+	return &notes{
 		client: client, instance: instance, uid: uid, log: log, metrics: m,
-		pace: rate.NewLimiter(5, 50), queue: make(chan Note, notesWaiting), last: map[string]time.Time{},
+		pace: rate.NewLimiter(5, 50), queue: make(chan note, notesWaiting), last: map[string]time.Time{},
 	}
 }
 
-// Put hands in a note. It never waits: an admission does not take longer for it.
-func (n *Notes) Put(note Note) {
-	if n.repeats(note.about()) {
+// put hands in a note. It never waits: an admission does not take longer for it.
+func (n *notes) put(one note) {
+	if n.repeats(one.about()) {
 		return
 	}
 	select {
-	case n.queue <- note:
+	case n.queue <- one:
 	default:
 		n.metrics.notes.WithLabelValues("dropped").Inc()
 	}
 }
 
-func (n *Notes) repeats(about string) bool {
+func (n *notes) repeats(about string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
@@ -88,26 +85,26 @@ func (n *Notes) repeats(about string) bool {
 }
 
 // run makes the Events, until ctx is done.
-func (n *Notes) run(ctx context.Context) {
+func (n *notes) run(ctx context.Context) {
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case note := <-n.queue:
+		case one := <-n.queue:
 			if n.pace.Wait(ctx) != nil {
 				return
 			}
-			waiting.Go(func() { n.write(ctx, note) })
+			waiting.Go(func() { n.write(ctx, one) })
 		}
 	}
 }
 
 // write waits until a pod that has a name exists, since people find an Event by the pod's uid. One that never comes gets
 // its Event too.
-func (n *Notes) write(ctx context.Context, note Note) {
-	if note.Pod != "" && note.UID == "" {
+func (n *notes) write(ctx context.Context, one note) {
+	if one.Name != "" && one.UID == "" {
 		found, cancel := context.WithTimeout(ctx, notePatience)
 		defer cancel()
 		tick := time.NewTicker(250 * time.Millisecond)
@@ -115,39 +112,40 @@ func (n *Notes) write(ctx context.Context, note Note) {
 		for known := false; !known && found.Err() == nil; {
 			select {
 			case <-tick.C:
-				note.UID, known = n.uid(note.Namespace, note.Pod)
+				uid, ok := n.uid(one.Namespace, one.Name)
+				one.UID, known = string(uid), ok
 			case <-found.Done():
 			}
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callDeadline)
 	defer cancel()
-	_, err := n.client.Events(note.Namespace).Create(ctx, n.event(&note, time.Now()), metav1.CreateOptions{FieldManager: FieldManager})
+	_, err := n.client.Events(one.Namespace).Create(ctx, n.event(&one, time.Now()), metav1.CreateOptions{FieldManager: FieldManager})
 	if err != nil {
 		n.metrics.notes.WithLabelValues("failed").Inc()
-		n.log.LogAttrs(ctx, slog.LevelWarn, "an Event was not made", slog.String("namespace", note.Namespace), slog.String("pod", note.Pod),
-			slog.String("note", note.Reason), slog.String("reason", err.Error()))
+		n.log.LogAttrs(ctx, slog.LevelWarn, "an Event was not made", slog.String("namespace", one.Namespace), slog.String("pod", one.Name),
+			slog.String("note", one.reason), slog.String("reason", err.Error()))
 		return
 	}
 	n.metrics.notes.WithLabelValues("made").Inc()
 }
 
-func (n *Notes) event(note *Note, now time.Time) *eventsv1.Event {
-	regarding := corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: note.Namespace, Name: note.Pod, UID: note.UID}
-	if note.Pod == "" && note.Owner != nil {
+func (n *notes) event(one *note, now time.Time) *eventsv1.Event {
+	regarding := corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: one.Namespace, Name: one.Name, UID: types.UID(one.UID)}
+	if one.Name == "" && one.Owner.UID != "" {
 		regarding = corev1.ObjectReference{
-			APIVersion: note.Owner.APIVersion, Kind: note.Owner.Kind, Namespace: note.Namespace, Name: note.Owner.Name, UID: note.Owner.UID,
+			APIVersion: one.Owner.APIVersion, Kind: one.Owner.Kind, Namespace: one.Namespace, Name: one.Owner.Name, UID: types.UID(one.Owner.UID),
 		}
 	}
 	return &eventsv1.Event{
-		ObjectMeta:          metav1.ObjectMeta{GenerateName: "lanyard.", Namespace: note.Namespace},
+		ObjectMeta:          metav1.ObjectMeta{GenerateName: "lanyard.", Namespace: one.Namespace},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: "lanyard.dev/connector",
 		ReportingInstance:   n.instance[:min(len(n.instance), 128)],
 		Type:                corev1.EventTypeWarning,
-		Reason:              note.Reason,
+		Reason:              one.reason,
 		Action:              "Inject",
 		Regarding:           regarding,
-		Note:                strings.ToValidUTF8(note.Message[:min(len(note.Message), maxNote)], ""),
+		Note:                strings.ToValidUTF8(one.message[:min(len(one.message), maxNote)], ""),
 	}
 }

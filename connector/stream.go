@@ -86,8 +86,8 @@ func (s *Stream) setBroken(err error) {
 	}
 }
 
-// question is what the connector says of itself and of what it knows.
-type question struct {
+// introduction is what the connector says of itself and of what it knows.
+type introduction struct {
 	Instance string `json:"instance"`
 	Version  string `json:"version"`
 	Epoch    string `json:"epoch"`
@@ -96,7 +96,7 @@ type question struct {
 }
 
 func (s *Stream) ask(ctx context.Context, once bool) (*http.Response, error) {
-	in := question{Instance: s.client.Instance, Version: s.version, Once: once}
+	in := introduction{Instance: s.client.Instance, Version: s.version, Once: once}
 	s.mu.Lock()
 	in.Epoch, in.Revision = s.at.Epoch, s.at.Revision
 	s.mu.Unlock()
@@ -124,14 +124,15 @@ func (s *Stream) Barrier(ctx context.Context) (Position, error) {
 	return s.at, s.apply(&Line{Epoch: s.at.Epoch, Revision: s.at.Revision, Associations: line.Associations})
 }
 
-// Run follows the stream until ctx is done, and opens it again whenever it ends.
-func (s *Stream) Run(ctx context.Context) {
+// Run follows the stream until ctx is done, and opens it again whenever it ends; broken is called then.
+func (s *Stream) Run(ctx context.Context, broken func()) {
 	pause, told := shortestPause, ""
 	for {
 		lines, err := s.follow(ctx)
 		if ctx.Err() != nil {
 			return
 		}
+		broken()
 		s.setBroken(fault.Hide(fault.Unavailable, err, "the stream of the server is broken"))
 		if lines > 0 {
 			pause, told = shortestPause, ""
