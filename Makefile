@@ -21,9 +21,10 @@ run: ## build lanyard and start the walk-through (needs Go alone)
 	@go build -v $(LINK) -o bin/lanyard ./cmd/lanyard
 	@exec bin/lanyard dev
 
-build: ## bin/lanyard and bin/lanyard-agent, static
+build: ## bin/lanyard, bin/lanyard-agent and bin/lanyard-connector, static
 	go build $(LINK) -o bin/lanyard ./cmd/lanyard
 	go build $(LINK) -o bin/lanyard-agent ./cmd/lanyard-agent
+	go build $(LINK) -o bin/lanyard-connector ./cmd/lanyard-connector
 
 test: unit stories clients packages chart ## unit tests, the stories of the CLI, other people's clients, what a release holds, the chart
 
