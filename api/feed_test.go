@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -30,9 +31,15 @@ const theirs = "444455556666"
 // watching asks for the feed of an account.
 func (w *world) watching(tb testing.TB, base string, as signer, account string) *http.Request {
 	tb.Helper()
+	return w.watchingFrom(tb, base, as, account, store.Position{})
+}
+
+// watchingFrom asks for what comes after a position.
+func (w *world) watchingFrom(tb testing.TB, base string, as signer, account string, from store.Position) *http.Request {
+	tb.Helper()
 	return w.build(tb, base, request{
 		as: as, service: "lanyard", method: http.MethodPost, path: "/lanyard/v1/feed",
-		body: `{"account":"` + account + `","gateway":"gw-1","region":"` + region + `"}`,
+		body: fmt.Sprintf(`{"account":%q,"gateway":"gw-1","region":%q,"epoch":%q,"revision":%d}`, account, region, from.Epoch, from.Revision),
 	})
 }
 
@@ -47,8 +54,8 @@ type gatewaySide struct {
 
 func (w *world) follow(tb testing.TB, server *httptest.Server, as signer, account string) *gatewaySide {
 	tb.Helper()
-	st, err := store.Open(tb.Context(), store.Config{Feed: func(ctx context.Context) (io.ReadCloser, error) {
-		response, err := server.Client().Do(w.watching(tb, server.URL, as, account).WithContext(ctx))
+	st, err := store.Open(tb.Context(), store.Config{Feed: func(ctx context.Context, from store.Position) (io.ReadCloser, error) {
+		response, err := server.Client().Do(w.watchingFrom(tb, server.URL, as, account, from).WithContext(ctx))
 		if err != nil {
 			return nil, err
 		}
