@@ -119,7 +119,10 @@ func (v *joinVerb) complete() error {
 			return fault.New(fault.Invalid, "this program is no release and has no version: --image-tag says which connector to install")
 		}
 	}
-	return nil
+	tried := v.values
+	tried.Role = arn.Role("000000000000", "/", "not-known-yet").String()
+	_, err = install.Manifests(tried)
+	return err
 }
 
 // readCA reads certificates in PEM form; no file is none.
@@ -177,7 +180,7 @@ func (v *joinVerb) run(ctx context.Context) error {
 	if v.values.Role, err = joined.connectorRole(); err != nil {
 		return err
 	}
-	manifests, err := install.Manifests(v.values) // what is wrong with the values is told before anything is used up
+	manifests, err := install.Manifests(v.values)
 	if err != nil {
 		return err
 	}

@@ -88,8 +88,7 @@ func newKube(config *kubeconnect.Config, name string) (*kube, error) {
 
 // kubeError is a refusal of the API server, in its words.
 type kubeError struct {
-	Status  int    // of HTTP
-	Reason  string // Kubernetes' word for it
+	status  int // of HTTP
 	Message string
 }
 
@@ -97,7 +96,7 @@ func (e *kubeError) Error() string { return "the API server says: " + e.Message 
 
 func isKube(err error, status int) bool {
 	var refused *kubeError
-	return errors.As(err, &refused) && refused.Status == status
+	return errors.As(err, &refused) && refused.status == status
 }
 
 func (k *kube) get(ctx context.Context, path string, out any) error {
@@ -157,11 +156,10 @@ func (k *kube) do(ctx context.Context, method, path, kind string, body []byte, o
 		return err
 	}
 	if response.StatusCode/100 != 2 {
-		refused := &kubeError{Status: response.StatusCode}
+		refused := &kubeError{status: response.StatusCode}
 		if json.Unmarshal(text, refused) != nil || refused.Message == "" {
 			refused.Message = fmt.Sprintf("%s: %.300s", response.Status, text)
 		}
-		refused.Status = response.StatusCode // Kubernetes' own "Status" is the word Failure
 		return refused
 	}
 	if out == nil {

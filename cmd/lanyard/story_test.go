@@ -58,6 +58,7 @@ func TestMain(m *testing.M) {
 //	scan DIR FILE...                      secrets are in DIR in these files alone, and nobody else may read it
 //	certificate ADDRESS CA-FILE           prints the serial number of the certificate that a server shows
 //	administrator ENV-FILE CA-FILE        the CALLER administrator is that of a server from now on
+//	apiserver start | ...                 a stand-in for a Kubernetes API server (see story.apiserver)
 //	loopback-address IP/BITS              gives the namespace one more address
 //
 // They know nothing that a user could not know: they run programs, read the folder and send requests.
@@ -66,7 +67,7 @@ func TestStories(t *testing.T) {
 		"dev": (*story).dev, "server": (*story).server, "pod": (*story).pod, "token": (*story).token, "account": (*story).account,
 		"as": (*story).as, "assume": (*story).assume, "role": (*story).role, "associate": (*story).associate, "await": (*story).await,
 		"listens": (*story).listens, "scan": (*story).scan, "certificate": (*story).certificate,
-		"administrator": (*story).administrator, "loopback-address": (*story).loopbackAddress,
+		"administrator": (*story).administrator, "apiserver": (*story).apiserver, "loopback-address": (*story).loopbackAddress,
 	}
 	cmds := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, verb := range verbs {
@@ -95,8 +96,9 @@ type story struct {
 	*testscript.TestScript // of the verb that runs
 	world
 
-	vars      []string
-	processes map[string]*process
+	vars       []string
+	processes  map[string]*process
+	kubernetes *apiServer
 }
 
 func beginStory(env *testscript.Env) error {
@@ -109,6 +111,9 @@ func beginStory(env *testscript.Env) error {
 	env.Defer(func() {
 		for _, p := range s.processes {
 			p.kill()
+		}
+		if s.kubernetes != nil {
+			s.kubernetes.Close()
 		}
 	})
 	return os.MkdirAll(home, 0o700)
