@@ -257,15 +257,12 @@ spec:
         ports:
         - {name: webhook, containerPort: 8443, protocol: TCP}
         - {name: metrics, containerPort: 2706, protocol: TCP}
-        startupProbe:
-          httpGet: {path: /healthz, port: webhook, scheme: HTTPS}
-          periodSeconds: 1
-          failureThreshold: 60
-        livenessProbe:
-          httpGet: {path: /healthz, port: webhook, scheme: HTTPS}
+        livenessProbe: # without TLS: a certificate that cannot be made is no reason to start again
+          httpGet: {path: /healthz, port: metrics}
+          initialDelaySeconds: 10
           periodSeconds: 10
           timeoutSeconds: 5
-        readinessProbe:
+        readinessProbe: # as an API server will ask
           httpGet: {path: /readyz, port: webhook, scheme: HTTPS}
           periodSeconds: 5
           timeoutSeconds: 5
