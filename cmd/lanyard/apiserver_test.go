@@ -76,6 +76,10 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "GET /.well-known/openid-configuration":
 		tell(w, map[string]string{"issuer": a.practice.Issuer, "jwks_uri": a.URL + "/openid/v1/jwks"})
 	case "GET /openid/v1/jwks":
+		if !strings.Contains(r.Header.Get("Accept"), "application/jwk-set+json") {
+			refuse(w, http.StatusNotAcceptable, "406: Not Acceptable")
+			return
+		}
 		keys, err := a.practice.JWKS()
 		if err != nil {
 			refuse(w, http.StatusInternalServerError, err.Error())

@@ -142,7 +142,7 @@ func (k *kube) do(ctx context.Context, method, path, kind string, body []byte, o
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept", "application/json, application/jwk-set+json") // the keys have a type of their own
 	if kind != "" {
 		request.Header.Set("Content-Type", kind)
 	}
