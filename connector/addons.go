@@ -82,6 +82,11 @@ func (a *addons) wish(all []DesiredAddon) {
 	a.mu.Lock()
 	a.wishes = wishes
 	a.mu.Unlock()
+	a.wake()
+}
+
+// wake has the add-ons looked at now.
+func (a *addons) wake() {
 	select {
 	case a.changed <- struct{}{}:
 	default:

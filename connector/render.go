@@ -172,17 +172,10 @@ func (s *agentSettings) args(role string, probes int, v *addon.AgentValues) []st
 		args = append(args, "--ca-file="+agentCAFile)
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Agent.AdditionalArgs)) {
-		value := v.Agent.AdditionalArgs[name]
-		if level, ok := logLevels[value]; ok && (name == "-v" || name == "--verbosity") {
-			value = level
-		}
-		args = append(args, name+"="+value)
+		args = append(args, name+"="+v.Agent.AdditionalArgs[name])
 	}
 	return args
 }
-
-// logLevels are those that AWS's agent takes as numbers too.
-var logLevels = map[string]string{"0": "error", "1": "error", "2": "error", "3": "warn", "4": "info", "5": "debug"}
 
 func env(v *addon.AgentValues) []corev1.EnvVar {
 	all := []corev1.EnvVar{{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}}}
