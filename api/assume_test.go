@@ -1,6 +1,9 @@
 package api_test
 
 import (
+	"fmt"
+	"maps"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -145,5 +148,60 @@ func TestAssumeRoleIsInTheRecordsOfBothAccounts(t *testing.T) {
 	}
 	if diff := cmp.Diff([]any{"a"}, member(both[1], "requestParameters.transitiveTagKeys")); diff != "" {
 		t.Errorf("transitive tag keys (-want +got):\n%s", diff)
+	}
+}
+
+// What narrows a session is in the record of its making, by both ways to make one, and in no other.
+func TestTheRecordsSayWhatNarrowsASession(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	trusting := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + ours + `"},"Action":"sts:AssumeRole"}}`
+	if _, err := w.directory.CreateRole(t.Context(), directory.NewRole{Account: ours, Name: "open", Trust: trusting}); err != nil {
+		t.Fatal(err)
+	}
+	document := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}`
+	var names []any
+	managed := url.Values{}
+	for i, name := range []string{"narrow", "narrower"} {
+		made, err := w.directory.CreateManagedPolicy(t.Context(), directory.NewManagedPolicy{Account: ours, Name: name, Text: document})
+		if err != nil {
+			t.Fatal(err)
+		}
+		managed.Set(fmt.Sprintf("PolicyArns.member.%d.arn", i+1), made.ARN().String())
+		names = append(names, map[string]any{"arn": made.ARN().String()})
+	}
+	server := w.serve(t, w.config())
+	token := w.token(t, agentToken(w.clock()))
+	for _, tt := range []struct {
+		name string
+		as   signer
+		form url.Values
+	}{
+		{"AssumeRole", admin, url.Values{"RoleArn": {"arn:aws:iam::" + ours + ":role/open"}}},
+		{"AssumeRoleWithWebIdentity", signer{}, url.Values{"RoleArn": {w.agentRole(t, ours)}, "WebIdentityToken": {token}}},
+	} {
+		for _, narrowed := range []struct {
+			name           string
+			by             url.Values
+			policy, listed any
+		}{
+			{"by nothing", nil, nil, nil},
+			{"by a document", url.Values{"Policy": {document}}, document, nil},
+			{"by managed policies", managed, nil, names},
+		} {
+			form := url.Values{"Action": {tt.name}, "Version": {"2011-06-15"}, "RoleSessionName": {"me"}}
+			maps.Copy(form, tt.form)
+			maps.Copy(form, narrowed.by)
+			got := w.send(t, server, request{as: tt.as, service: "sts", method: "POST", path: "/", body: form.Encode()})
+			record := w.event(t, got.header.Get("X-Amzn-Requestid"))
+			for path, want := range map[string]any{
+				"eventName": tt.name, "errorCode": nil, "requestParameters.roleArn": form.Get("RoleArn"), "requestParameters.roleSessionName": "me",
+				"requestParameters.policy": narrowed.policy, "requestParameters.policyArns": narrowed.listed,
+			} {
+				if diff := cmp.Diff(member(record, path), want); diff != "" {
+					t.Errorf("%s %s: %s (-got +want):\n%s", tt.name, narrowed.name, path, diff)
+				}
+			}
+		}
 	}
 }

@@ -81,13 +81,19 @@ func noteAssumption(c *api.Call, g *broker.Grant) {
 	}
 }
 
-// policyARNs is how a record names managed session policies.
-func policyARNs(n broker.Narrowing) []map[string]string {
-	var all []map[string]string
-	for _, name := range n.ARNs {
-		all = append(all, map[string]string{"arn": name})
+// recorded is how a record names what narrows a session.
+func recorded(n broker.Narrowing) (members audit.Object) {
+	if n.Policy != "" {
+		members = append(members, audit.Member{Name: "policy", Value: n.Policy})
 	}
-	return all
+	var managed []map[string]string
+	for _, name := range n.ARNs {
+		managed = append(managed, map[string]string{"arn": name})
+	}
+	if len(managed) > 0 {
+		members = append(members, audit.Member{Name: "policyArns", Value: managed})
+	}
+	return members
 }
 
 // recordAssumption fills the record of the caller's account and, when the role is another's, makes one for that.
@@ -99,6 +105,7 @@ func recordAssumption(c *api.Call, g *broker.Grant, in *broker.Assumption) {
 		{Name: "roleSessionName", Value: s.Name},
 	}
 	tags, transitive, incoming := api.SessionTags(s, c.Caller.Session)
+	parameters = append(parameters, recorded(in.Policies)...)
 	for _, more := range []struct {
 		name  string
 		given bool
@@ -106,8 +113,6 @@ func recordAssumption(c *api.Call, g *broker.Grant, in *broker.Assumption) {
 	}{
 		{"externalId", in.ExternalID != "", in.ExternalID},
 		{"incomingTransitiveTags", len(incoming) > 0, incoming},
-		{"policy", in.Policies.Policy != "", in.Policies.Policy},
-		{"policyArns", len(in.Policies.ARNs) > 0, policyARNs(in.Policies)},
 		{"sourceIdentity", in.SourceIdentity != "", in.SourceIdentity},
 		{"tags", len(tags) > 0, tags},
 		{"transitiveTagKeys", len(transitive) > 0, transitive},

@@ -85,7 +85,8 @@ func (d *door) assumeRoleWithWebIdentity(ctx context.Context, c *api.Call) (any,
 	if err != nil {
 		return nil, err
 	}
-	c.Event.RequestParameters = map[string]any{"roleArn": in[0], "roleSessionName": in[1]}
+	named := audit.Object{{Name: "roleArn", Value: in[0]}, {Name: "roleSessionName", Value: in[1]}}
+	c.Event.RequestParameters = named
 	c.Shown.Token = in[2]
 	if err := refuse(c, "ProviderId"); err != nil {
 		return nil, err
@@ -108,6 +109,7 @@ func (d *door) assumeRoleWithWebIdentity(ctx context.Context, c *api.Call) (any,
 	}
 	s := grant.Session
 	name, id := api.Assumed(s)
+	c.Event.RequestParameters = append(named, recorded(policies)...)
 	c.Event.ResponseElements = api.AssumedElements(s)
 	return webIdentityResult{
 		Subject: grant.Token.Subject, Audience: grant.Token.Audience, Provider: grant.Cluster.ARN().String(),
