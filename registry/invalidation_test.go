@@ -30,9 +30,13 @@ func told(w *Watcher) (list []Invalidation) {
 			if !open {
 				return append(list, Invalidation{Kind: "cut off"})
 			}
-			b.Resolve()
-			if b.Recheck {
+			switch {
+			case !b.Resolve():
+				continue // nobody sees it
+			case b.Recheck:
 				list = append(list, Invalidation{Kind: "recheck"})
+			case len(b.Invalidations) == 0:
+				list = append(list, Invalidation{Kind: "a batch of nothing"})
 			}
 			list = append(list, b.Invalidations...)
 		default:
