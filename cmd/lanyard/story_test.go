@@ -53,6 +53,7 @@ func TestMain(m *testing.M) {
 //	await certificate ADDRESS CA-FILE     waits until a server shows a certificate of that CA
 //	await assumed ROLE NS/SA OPTION=VALUE...  waits until the agent answers the pod with credentials of the role, and
 //	                                      `await assumed nobody` until it refuses it
+//	renewed CALLER ANOTHER                they hold different sessions; with `!` the same
 //	assume CALLER AS [NAME=VALUE...]      CALLER is what AssumeRole makes of AS
 //	listens dev|server ADDRESS...         the process listens on these TCP addresses and on no others
 //	scan DIR FILE...                      secrets are in DIR in these files alone, and nobody else may read it
@@ -65,7 +66,7 @@ func TestMain(m *testing.M) {
 func TestStories(t *testing.T) {
 	verbs := map[string]func(*story, []string) error{
 		"dev": (*story).dev, "server": (*story).server, "pod": (*story).pod, "token": (*story).token, "account": (*story).account,
-		"as": (*story).as, "assume": (*story).assume, "role": (*story).role, "associate": (*story).associate, "await": (*story).await,
+		"as": (*story).as, "assume": (*story).assume, "renewed": (*story).renewed, "role": (*story).role, "associate": (*story).associate, "await": (*story).await,
 		"listens": (*story).listens, "scan": (*story).scan, "certificate": (*story).certificate,
 		"administrator": (*story).administrator, "apiserver": (*story).apiserver, "loopback-address": (*story).loopbackAddress,
 	}
@@ -172,7 +173,7 @@ func (s *story) awaitAssumed(role, serviceAccount string, options map[string]str
 	return eventually(func() bool {
 		if err := s.become("assumed", serviceAccount, options); err != nil {
 			var refused *dev.Answer
-			return role == "nobody" && errors.As(err, &refused) && refused.Status == http.StatusNotFound
+			return role == "nobody" && errors.As(err, &refused) && (refused.Status == http.StatusNotFound || refused.Status == http.StatusBadRequest)
 		}
 		who, err := s.send("assumed", form("sts", "GetCallerIdentity", url.Values{}))
 		return err == nil && strings.Contains(who, "assumed-role/"+role+"/")

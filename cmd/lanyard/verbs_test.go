@@ -102,6 +102,18 @@ func (s *story) keepActivation(body string) {
 	}
 }
 
+func (s *story) renewed(args []string) error {
+	s.need(args, 2, "renewed CALLER ANOTHER")
+	one, another := s.callers[args[0]].keyID, s.callers[args[1]].keyID
+	if one == "" || another == "" {
+		s.Fatalf("%s and %s are to be callers with sessions", args[0], args[1])
+	}
+	if one == another {
+		return fmt.Errorf("both have session %s", one)
+	}
+	return nil
+}
+
 func (s *story) account(args []string) error {
 	s.need(args, 2, "account NAME ID")
 	body, err := json.Marshal(map[string]string{"name": args[0], "accountId": args[1]})
