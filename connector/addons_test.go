@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -37,7 +39,9 @@ func (w *world) roll(nodes int64) {
 
 func TestAnAddonIsAppliedUpdatedAndRemoved(t *testing.T) {
 	w := newWorld(t)
-	c, _ := w.run(t, w.config("connector-0"))
+	cfg := w.config("connector-0")
+	cfg.CA = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+	c, _ := w.run(t, cfg)
 	eventually(t, "the connector follows and leads", func() bool { return c.Ready() == nil && c.leading.Load() })
 	if _, err := w.server.registry.CreateAddon(t.Context(), registry.NewAddon{Account: testAccount, Cluster: "dev", Name: agentName}); err != nil {
 		t.Fatal(err)
@@ -91,6 +95,22 @@ func TestAnAddonIsAppliedUpdatedAndRemoved(t *testing.T) {
 	eventually(t, "the server forgets the add-on", func() bool { return w.addon(t) == nil })
 	if w.kube.object(setPath) != nil || w.kube.object(accountPath) != nil {
 		t.Error("the add-on's objects are left")
+	}
+
+	// No right without a use: those not seen here have theirs beside.
+	c.note(Pod{Namespace: "default", Name: "gone", UID: "uid-gone"}, "A sentence.")
+	unused := map[string]string{
+		"namespace 0 update": "a certificate that is renewed", "namespace 1 get": "TestARotationWithoutAConnectorLosesNothing",
+	}
+	rights := RightsNeeded()
+	for scope, rules := range map[string][]rbacv1.PolicyRule{"cluster": rights.Cluster, "namespace": rights.Namespace, "system": rights.System} {
+		for i, rule := range rules {
+			for _, verb := range rule.Verbs {
+				if name := fmt.Sprintf("%s %d %s", scope, i, verb); unused[name] == "" {
+					eventually(t, name+" is used", func() bool { return w.kube.hasUsed(name) })
+				}
+			}
+		}
 	}
 }
 
@@ -228,18 +248,19 @@ func TestPreserveLeavesWhatOthersHold(t *testing.T) {
 
 func TestProblemsHaveEKSsCodes(t *testing.T) {
 	for _, tt := range []struct {
-		status, body string
-		want         issueCode
+		code int
+		body string
+		want issueCode
 	}{
-		{"403", `daemonsets is forbidden: User cannot patch`, accessDenied},
-		{"403", `admission webhook \"policy.example\" denied the request: no`, admissionRequestDenied},
-		{"422", `is invalid: spec.selector: field is immutable`, admissionRequestDenied},
-		{"404", `namespaces \"kube-system\" not found`, notFound},
-		{"500", `etcd is sad`, internalFailure},
-		{"503", `shutting down`, clusterUnreachable},
+		{403, `daemonsets is forbidden: User cannot patch`, accessDenied},
+		{403, `admission webhook \"policy.example\" denied the request: no`, admissionRequestDenied},
+		{422, `is invalid: spec.selector: field is immutable`, admissionRequestDenied},
+		{404, `namespaces \"kube-system\" not found`, notFound},
+		{500, `etcd is sad`, internalFailure},
+		{503, `shutting down`, clusterUnreachable},
 	} {
-		t.Run(tt.status+" "+string(tt.want), func(t *testing.T) {
-			reason := map[string]string{"403": "Forbidden", "422": "Invalid", "404": "NotFound", "500": "InternalError", "503": "ServiceUnavailable"}[tt.status]
+		t.Run(string(tt.want)+" "+strconv.Itoa(tt.code), func(t *testing.T) {
+			reason := map[int]string{403: "Forbidden", 422: "Invalid", 404: "NotFound", 500: "InternalError", 503: "ServiceUnavailable"}[tt.code]
 			kube := newKubeServer(t)
 			kube.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Method != http.MethodPatch {
@@ -247,10 +268,8 @@ func TestProblemsHaveEKSsCodes(t *testing.T) {
 					return
 				}
 				w.Header().Set("Content-Type", "application/json")
-				var code int
-				fmt.Sscan(tt.status, &code)
-				w.WriteHeader(code)
-				fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"%s","reason":%q,"code":%s}`, tt.body, reason, tt.status)
+				w.WriteHeader(tt.code)
+				fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"%s","reason":%q,"code":%d}`, tt.body, reason, tt.code)
 			})
 			d := DesiredAddon{Name: agentName, Version: "v1.3.2-eksbuild.2", Action: Apply, Generation: 1}
 			report := testAddons(t, kube, "").reconcile(t.Context(), &d)

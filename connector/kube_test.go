@@ -339,6 +339,13 @@ func (k *kubeServer) change(path string, change func(*unstructured.Unstructured)
 	k.put("TEST", path, u.Object)
 }
 
+// hasUsed reports whether a rule of RightsNeeded has let a request through.
+func (k *kubeServer) hasUsed(rule string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.used[rule]
+}
+
 // written returns who wrote what, tests aside.
 func (k *kubeServer) written() []string {
 	k.mu.Lock()

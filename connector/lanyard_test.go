@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +44,6 @@ type server struct {
 	keyring  *keyring.Keyring
 	cluster  *registry.Cluster
 	frame    *api.Frame
-	away     atomic.Bool // it answers nothing but 503
 }
 
 func newServer(t *testing.T) *server {

@@ -170,7 +170,7 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 		}
 		back = &http.Server{Handler: s.health(c, registry), ReadHeaderTimeout: 5 * time.Second}
 		go func() { failed <- back.Serve(l) }()
-		defer back.Close()
+		defer func() { _ = back.Close() }() // after Shutdown there is nothing left to close
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
