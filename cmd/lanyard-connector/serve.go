@@ -160,7 +160,7 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer front.Close()
+	defer func() { _ = front.Close() }() // the server has closed it, unless it never served
 	failed := make(chan error, 3)
 	var back *http.Server
 	if s.metricsListen != "" {

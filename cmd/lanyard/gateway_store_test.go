@@ -112,9 +112,7 @@ func TestGatewayBeforeAStoreOfItsOwn(t *testing.T) {
 	s.wait(s.ready, "the gateway is not ready")
 	_, err = s.sdk("pod", s.wire).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: bucket})
 	s.refused("an unknown CA", err, "ServiceUnavailable")
-	if !strings.Contains(g.err.String(), "certificate") {
-		t.Error("the gateway does not log that the certificate is wrong")
-	}
+	s.wait(func() bool { return strings.Contains(g.err.String(), "certificate") }, "the gateway does not log that the certificate is wrong")
 	s.must(g.stop())
 
 	s.startGateway(append(as, "--upstream-ca", s.file("server/ca.pem"))...)
