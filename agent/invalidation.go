@@ -60,7 +60,7 @@ func (i invalidation) ends(e *entry) bool {
 		}
 		return json.Unmarshal(e.body, &body) == nil && body.AccessKeyID == i.Value
 	case byPod, byPodUID, byNode:
-		_, rest, _ := strings.Cut(e.token, ".")
+		_, rest, _ := strings.Cut(e.token.text(), ".")
 		payload, _, _ := strings.Cut(rest, ".")
 		raw, err := base64.RawURLEncoding.DecodeString(payload)
 		var claims struct {
