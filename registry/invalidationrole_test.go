@@ -89,15 +89,7 @@ func TestWhatEndsATargetRoleIsTold(t *testing.T) {
 			beside, _ := w.watch(t, Watch{Cluster: aside, Caller: "b", After: place})
 			theirs, _ := w.watch(t, Watch{Cluster: foreign, Caller: "t", After: place})
 			must(t, c.do(w, t.Context()))
-			named := func(list []Invalidation) (all []Invalidation) {
-				for _, i := range list {
-					for name, value := range names {
-						i.Value = strings.ReplaceAll(i.Value, name, value)
-					}
-					all = append(all, i)
-				}
-				return all
-			}
+			named := func(list []Invalidation) []Invalidation { return fillIn(list, names) }
 			if diff := cmp.Diff(told(live), named(c.live), anyOrder); diff != "" {
 				t.Errorf("who watches is told (-got +want):\n%s", diff)
 			}
@@ -119,4 +111,15 @@ func TestWhatEndsATargetRoleIsTold(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fillIn puts the ids in the place of their names.
+func fillIn(list []Invalidation, names map[string]string) (all []Invalidation) {
+	for _, i := range list {
+		for name, value := range names {
+			i.Value = strings.ReplaceAll(i.Value, name, value)
+		}
+		all = append(all, i)
+	}
+	return all
 }
