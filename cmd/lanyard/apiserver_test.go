@@ -152,7 +152,7 @@ func (a *apiServer) runConnector() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }() // what is left is in the machine's folder for such things
 	ca := path.Join(folder, "ca.pem")
 	if err := os.WriteFile(ca, []byte(value("ca.pem")), 0o600); err != nil {
 		return err
