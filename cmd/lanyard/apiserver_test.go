@@ -145,14 +145,14 @@ func (a *apiServer) pods() any {
 }
 
 // runConnector knows nothing but what a pod of the Deployment is given.
-func (a *apiServer) runConnector() error {
+func (a *apiServer) runConnector() (err error) {
 	settings, _ := a.objects["/api/v1/namespaces/lanyard-system/configmaps/"+install.Name]["data"].(map[string]any)
 	value := func(key string) string { s, _ := settings[key].(string); return s }
 	folder, err := os.MkdirTemp("", "connector")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(folder) }() // what is left is in the machine's folder for such things
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	ca := path.Join(folder, "ca.pem")
 	if err := os.WriteFile(ca, []byte(value("ca.pem")), 0o600); err != nil {
 		return err
