@@ -95,7 +95,7 @@ func (k *keys) read(ctx context.Context) (*keyList, error) {
 	if err := json.Unmarshal(text, &discovery); err != nil || discovery.Issuer == "" {
 		return nil, fault.New(fault.Unavailable, "the API server's %s names no issuer", discoveryPath)
 	}
-	jwks, err := k.api.Get().AbsPath(keysPath).DoRaw(ctx)
+	jwks, err := k.api.Get().AbsPath(keysPath).SetHeader("Accept", "application/jwk-set+json, application/json").DoRaw(ctx) // nothing else is answered
 	if err != nil {
 		return nil, fmt.Errorf("reading the API server's %s: %w", keysPath, err)
 	}
