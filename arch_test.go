@@ -92,6 +92,7 @@ var rooms = map[string]room{
 	"cmd/lanyard-connector": {floor: wiring, only: []string{"connector", "arn", "fault"}},
 	"bench":                 {floor: wiring, also: []string{"agent", "connector"}},
 	"test/clients":          {floor: wiring, also: []string{"agent"}},
+	"test/objects":          {floor: wiring},
 }
 
 // besideRooms are the folders at the root that hold no room.
