@@ -5,6 +5,8 @@
 //	probe dial HOST:PORT    the error of a connection, or "connected"
 //	probe get URL           what an HTTP server answers
 //	probe serve HOST:PORT   an HTTP server that answers the caller's address; until it is ended
+//	probe fetch             fetches credentials from the agent all the time, and counts; until it is ended
+//	probe object BUCKET/KEY writes an object with AWS's SDK, and reads it again
 package main
 
 import (
@@ -24,7 +26,7 @@ const patience = 5 * time.Second
 
 func main() {
 	if len(os.Args) < 2 {
-		fail("cat, addresses, dial, get and serve are accepted")
+		fail("cat, addresses, dial, get, serve, fetch and object are accepted")
 	}
 	verb, argument := os.Args[1], ""
 	if len(os.Args) > 2 {
@@ -59,8 +61,12 @@ func does(verb, argument string) (string, error) {
 		return get(argument)
 	case "serve":
 		return "ended", serve(argument)
+	case "fetch":
+		return "ended", fetch()
+	case "object":
+		return object(argument)
 	}
-	return "", fmt.Errorf("%q: cat, addresses, dial, get and serve are accepted", verb)
+	return "", fmt.Errorf("%q: cat, addresses, dial, get, serve, fetch and object are accepted", verb)
 }
 
 func addresses() (text string, err error) {

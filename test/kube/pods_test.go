@@ -1,0 +1,110 @@
+package kube
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// idle is a pod of the demo's image on a node, for commands to be run in; nothing in it is about Lanyard.
+func idle(t *testing.T, name, node, account string) string {
+	return fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  nodeName: %s
+  serviceAccountName: %s
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: shop, image: %s, command: [sleep, infinity]}
+`, name, node, account, image(t, "demo"))
+}
+
+// in runs a command in a pod.
+func (ns namespace) in(pod string, argv ...string) ran {
+	ns.t.Helper()
+	return ns.try(append([]string{"exec", pod, "--"}, argv...)...)
+}
+
+// ask fetches from the agent of a node with a token, as a stranger on that node would, and is the status and the answer.
+func ask(t *testing.T, node, token string) (status, body string) {
+	t.Helper()
+	got := onNode(t, node, "curl", "--silent", "--max-time", "10", "--write-out", "\n%{http_code}", "--header", "Authorization: "+token, "http://169.254.170.23/v1/credentials")
+	i := strings.LastIndex(got.out, "\n")
+	return got.out[i+1:], got.out[:max(i, 0)]
+}
+
+// TestPods has running pods of both nodes work with objects by AWS's programs over TLS, and follow what is changed of their
+// role; who has no association gets nothing, and a deleted pod's token is worth nothing.
+func TestPods(t *testing.T) {
+	w, ns := joined(t), newNamespace(t)
+	w.bucket(ns.name)
+	arn := w.role(ns.name, "s3:*", "arn:aws:s3:::"+ns.name+" arn:aws:s3:::"+ns.name+"/*")
+	w.associate(ns, "shop", arn)
+	ns.kubectl("create", "serviceaccount", "stranger")
+	ns.apply(idle(t, "one", "node1", "shop"))
+	ns.apply(idle(t, "two", "node2", "shop"))
+	ns.apply(idle(t, "stranger", "node2", "stranger"))
+	ns.wait("condition=Ready", "pod/one", "pod/two", "pod/stranger")
+
+	cli := `set -e; echo what was written >/tmp/a; aws s3 cp /tmp/a s3://%[1]s/$0; aws s3 cp s3://%[1]s/$0 /tmp/b; cmp /tmp/a /tmp/b`
+	boto := `import boto3, os
+s3 = boto3.client("s3")
+s3.put_object(Bucket=os.sys.argv[1], Key="by/boto", Body=b"x" * 300000)
+assert s3.get_object(Bucket=os.sys.argv[1], Key="by/boto")["Body"].read() == b"x" * 300000
+assert os.environ["AWS_ENDPOINT_URL_S3"].startswith("https://"), os.environ
+print(s3.list_objects_v2(Bucket=os.sys.argv[1])["KeyCount"])`
+	works := func(pod string) {
+		t.Helper()
+		for _, argv := range [][]string{{"sh", "-c", fmt.Sprintf(cli, ns.name), pod}, {"python3", "-c", boto, ns.name}} {
+			if got := ns.in(pod, argv...); got.status != 0 {
+				t.Errorf("pod %s, %q: status %d\n%s%s", pod, argv, got.status, got.out, got.errors)
+			}
+		}
+	}
+	works("one")
+	works("two")
+	list := []string{"aws", "s3", "ls", "s3://" + ns.name}
+	if got := ns.in("stranger", list...); got.status == 0 || !strings.Contains(got.errors, "Unable to locate credentials") {
+		t.Errorf("no association: status %d, %s%s, want no credentials", got.status, got.out, got.errors)
+	}
+
+	// A right that is taken away is gone at the next request, and back at the one after it is given again.
+	w.permit(ns.name, "s3:PutObject", "arn:aws:s3:::"+ns.name+"/*")
+	if got := ns.in("one", list...); got.status == 0 || !strings.Contains(got.errors, "AccessDenied") {
+		t.Errorf("the right to list is taken away: status %d, %s%s", got.status, got.out, got.errors)
+	}
+	w.permit(ns.name, "s3:ListBucket", "arn:aws:s3:::"+ns.name)
+	if got := ns.in("one", list...); got.status != 0 {
+		t.Errorf("the right to list is given again: status %d, %s%s", got.status, got.out, got.errors)
+	}
+
+	// A deleted pod's token and session are worth nothing.
+	token := strings.TrimSpace(ns.in("two", "sh", "-c", `cat "$AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"`).out)
+	status, body := ask(t, "2", token)
+	var session struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive // AWS's spelling
+	if err := json.Unmarshal([]byte(body), &session); err != nil || status != "200" {
+		t.Fatalf("the pod's own token: status %s, %s", status, body)
+	}
+	stolen := environment("AWS_ACCESS_KEY_ID="+session.AccessKeyId, "AWS_SECRET_ACCESS_KEY="+session.SecretAccessKey, "AWS_SESSION_TOKEN="+session.Token,
+		"AWS_ENDPOINT_URL_S3="+w.s3, "AWS_CA_BUNDLE="+w.ca, "AWS_REGION=us-east-1")
+	if got := run(t, stolen, "", list...); got.status != 0 {
+		t.Fatalf("the pod's session before it is deleted: %s%s", got.out, got.errors)
+	}
+	ns.kubectl("delete", "pod", "two")
+	began := time.Now()
+	eventually(t, "the deleted pod's token is refused", func() (bool, string) {
+		status, body = ask(t, "2", token)
+		return status == "400" || status == "404", status + " " + body
+	})
+	t.Logf("refused %v after the pod was gone: %s", time.Since(began).Round(time.Millisecond), body)
+	if got := run(t, stolen, "", list...); got.status == 0 {
+		t.Errorf("the deleted pod's session lists: %s", got.out)
+	}
+	if got := ns.in("one", list...); got.status != 0 {
+		t.Errorf("another pod of the association: status %d, %s%s", got.status, got.out, got.errors)
+	}
+}
