@@ -91,7 +91,7 @@ chart:
 release: ## archives, checksums and bills of materials, into dist/
 	go -C tools run ./pack archives .. ../dist
 
-image: ## OCI images of lanyard and lanyard-agent, into dist/: no container engine is needed
+image: ## OCI images of the three programs, into dist/: no container engine is needed
 	go -C tools run ./pack images .. ../dist
 
 check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for macOS

@@ -115,7 +115,7 @@ func (v *joinVerb) complete() error {
 		}
 	}
 	if v.values.Tag == "" {
-		if v.values.Tag = moduleVersion(); v.values.Tag == "" {
+		if v.values.Tag = strings.TrimPrefix(moduleVersion(), "v"); v.values.Tag == "" { // a release's images are named without it
 			return fault.New(fault.Invalid, "this program is no release and has no version: --image-tag says which connector to install")
 		}
 	}

@@ -42,15 +42,23 @@ func (r *release) output(ctx context.Context, argv ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// build compiles a program as `make build` does: static, without the paths of this machine. It returns the binary.
-func (r *release) build(ctx context.Context, p platform, program string) (binary []byte, err error) {
+// build compiles a program as `make build` does: static, without the paths of this machine. It returns the binary. The
+// connector is told the release's name, which is the tag of the agent's image; further variables are name=value.
+func (r *release) build(ctx context.Context, p platform, program string, variables ...string) (binary []byte, err error) {
 	folder, err := os.MkdirTemp("", "pack-*")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	file := filepath.Join(folder, program)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, "./cmd/"+program)
+	flags := "-s -w"
+	if program == connector {
+		variables = append(variables, "main.build="+r.version)
+	}
+	for _, v := range variables {
+		flags += " -X " + v
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", file, "./cmd/"+program)
 	cmd.Dir, cmd.Stderr = r.sources, os.Stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOFLAGS=", "GOWORK=off")
 	if err := cmd.Run(); err != nil {

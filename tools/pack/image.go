@@ -37,18 +37,26 @@ type kind struct {
 var kinds = []kind{
 	{"lanyard", nobody, "var/lib/lanyard/", "Lanyard: server, gateway, dev and the command line"},
 	{"lanyard-agent", 0, "", "Lanyard's agent: the credentials endpoint of a node"},
+	{connector, nobody, "", "Lanyard's connector: a cluster's keys, webhook and add-ons"}, // after the agent, whose digest it holds
 }
+
+// connector installs the agent of its own build, by tag and digest: a registry cannot give a cluster another one.
+const connector = "lanyard-connector"
 
 // imagePlatforms are those that an image's index has.
 var imagePlatforms = []platform{{"linux", "amd64"}, {"linux", "arm64"}}
 
 // images writes each image for all platforms, as a folder of the OCI layout and as an archive of it.
 func (r *release) images(ctx context.Context) error {
-	made := map[string][]byte{}
+	made, agent := map[string][]byte{}, ""
 	for _, k := range kinds {
+		var variables []string
+		if k.program == connector {
+			variables = []string{"main.agentDigest=" + agent}
+		}
 		index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 		for _, p := range r.platforms {
-			binary, err := r.build(ctx, p, k.program)
+			binary, err := r.build(ctx, p, k.program, variables...)
 			if err != nil {
 				return err
 			}
@@ -58,8 +66,14 @@ func (r *release) images(ctx context.Context) error {
 			}
 			index = with(index, p, image)
 		}
+		digest, err := index.Digest()
+		if err != nil {
+			return err
+		}
+		if k.program == "lanyard-agent" {
+			agent = digest.String()
+		}
 		name := k.program + "-" + r.version + ".oci.tar"
-		var err error
 		if made[name], err = r.layout(filepath.Join("oci", k.program), k.program+":"+r.version, index); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -61,10 +61,36 @@ func TestImagesStart(t *testing.T) {
 			if out, err := box.command(t, config, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), k.program+" ") {
 				t.Errorf("%s version: %v: %s", k.program, err, out)
 			}
-			if k.program == "lanyard" {
+			switch k.program {
+			case "lanyard":
 				devStarts(t, box, config)
+			case connector:
+				holdsAgent(t, r, box, config)
 			}
 		})
+	}
+}
+
+// holdsAgent wants the connector to know the agent of its own release, by name and digest.
+func holdsAgent(t *testing.T, r *release, box box, config *v1.ConfigFile) {
+	t.Helper()
+	if out, err := box.command(t, config, "version").Output(); err != nil || strings.TrimSpace(string(out)) != connector+" "+r.version {
+		t.Errorf("version: %v: %s, want %s: it is the tag of the agent's image", err, out, r.version)
+	}
+	agent, err := layout.ImageIndexFromPath(filepath.Join(r.out, "oci", "lanyard-agent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := agent.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile(filepath.Join(box.root, connector))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if digest := manifest.Manifests[0].Digest.String(); !bytes.Contains(binary, []byte(digest)) {
+		t.Errorf("the connector does not hold the agent's digest %s", digest)
 	}
 }
 

@@ -49,13 +49,13 @@ type platform struct{ os, arch string }
 
 func (p platform) String() string { return p.os + "-" + p.arch }
 
-// targets says which programs an archive has. The agent is for nodes, which are of Linux.
+// targets says which programs an archive has. Agent and connector are for clusters, whose nodes are of Linux.
 var targets = []struct {
 	platform
 	programs []string
 }{
-	{platform{"linux", "amd64"}, []string{"lanyard", "lanyard-agent"}},
-	{platform{"linux", "arm64"}, []string{"lanyard", "lanyard-agent"}},
+	{platform{"linux", "amd64"}, []string{"lanyard", "lanyard-agent", connector}},
+	{platform{"linux", "arm64"}, []string{"lanyard", "lanyard-agent", connector}},
 	{platform{"darwin", "amd64"}, []string{"lanyard"}},
 	{platform{"darwin", "arm64"}, []string{"lanyard"}},
 }
