@@ -105,6 +105,23 @@ func (a *Associations) Position() (Position, bool) {
 // Ready says whether a list has come: without one, no pod can be told from another.
 func (a *Associations) Ready() bool { return a.ids.Load() != nil }
 
+// wait returns when a list has come, or ctx is done.
+func (a *Associations) wait(ctx context.Context) error {
+	for {
+		a.mu.Lock()
+		changed := a.changed
+		a.mu.Unlock()
+		if a.Ready() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // Settings are the newest; nil: none have come.
 func (a *Associations) Settings() *Settings { return a.settings.Load() }
 

@@ -36,7 +36,6 @@ type identity struct {
 	self aws.Credentials
 	next time.Time // the earliest next attempt
 	err  error     // of the last attempt
-	by   string    // "fallback" when the session came from it
 }
 
 func newIdentity(u Upstream, client *http.Client, fallback func(context.Context) (string, error)) *identity {
@@ -135,13 +134,12 @@ func (i *identity) keep(ctx context.Context) {
 func (i *identity) attempt(ctx context.Context) (aws.Credentials, error) {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
-	by := ""
 	self, err := i.assume(ctx, tokenFile(i.file))
 	if err != nil && i.fallback != nil && isAnswer(err) {
 		if token, missing := i.fallback(ctx); missing == nil {
 			var second error
 			if self, second = i.assume(ctx, tokenText(token)); second == nil {
-				err, by = nil, "fallback"
+				err = nil
 			}
 		}
 	}
@@ -152,7 +150,7 @@ func (i *identity) attempt(ctx context.Context) (aws.Credentials, error) {
 		i.err = fmt.Errorf("getting the connector's session: %w", err)
 		return aws.Credentials{}, i.err
 	}
-	i.self, i.by = self, by
+	i.self = self
 	return self, nil
 }
 

@@ -6,43 +6,44 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// decision is what became of a pod.
-type decision uint8
-
-const (
-	injected decision = iota
-	unassociated
-	broken    // by the last list, as the stream is broken
-	unsettled // by the last list, as the server did not answer in time
-	malformed
-	elsewhere // no new pod
-)
-
-var decisions = [...]string{"injected", "unassociated", "stream-broken", "unsettled", "malformed", "not-a-new-pod"}
-
-type webhookMetrics struct {
-	decided [len(decisions)]prometheus.Counter
-	seconds prometheus.Histogram
+// metrics are what a person wants to know of a connector. Labels come from our tables, never from input.
+type metrics struct {
+	streaming, leading, keysTold prometheus.Gauge
+	keyPushes, deletedPods       *prometheus.CounterVec
+	notes                        *prometheus.CounterVec
 }
 
-func newWebhookMetrics(registerer prometheus.Registerer) (*webhookMetrics, error) {
-	decided := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "lanyard_connector_reviews_total", Help: "Answers to the API server by what became of the pod; stream-broken and unsettled ones were told from the last list.",
-	}, []string{"decision"})
-	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "lanyard_connector_review_seconds", Help: "Time to an answer.",
-		Buckets: []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5},
-	})
-	if registerer != nil {
-		for _, c := range []prometheus.Collector{decided, seconds} {
-			if err := registerer.Register(c); err != nil {
-				return nil, fmt.Errorf("registering metrics: %w", err)
-			}
-		}
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		streaming: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "lanyard_connector_streaming", Help: "1 while the server's stream is followed.",
+		}),
+		leading: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "lanyard_connector_leading", Help: "1 in the replica that applies add-ons and reports.",
+		}),
+		keysTold: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "lanyard_connector_keys_told_seconds", Help: "When this replica last told the server the cluster's keys.",
+		}),
+		keyPushes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lanyard_connector_key_pushes_total", Help: "Times that the cluster's keys were told to the server, by outcome.",
+		}, []string{"outcome"}),
+		deletedPods: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lanyard_connector_deleted_pods_total", Help: "Deleted pods of associated service accounts, by outcome of the report.",
+		}, []string{"outcome"}),
+		notes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lanyard_connector_events_total", Help: "Events about pods, by outcome.",
+		}, []string{"outcome"}),
 	}
-	m := &webhookMetrics{seconds: seconds}
-	for i, name := range decisions {
-		m.decided[i] = decided.WithLabelValues(name)
+	for _, outcome := range []string{"ok", "failed"} {
+		m.keyPushes.WithLabelValues(outcome)
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.streaming, m.leading, m.keysTold, m.keyPushes, m.deletedPods, m.notes} {
+		if err := registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("registering metrics: %w", err)
+		}
 	}
 	return m, nil
 }

@@ -42,8 +42,7 @@ type Stream struct {
 
 	state struct {
 		sync.Mutex
-		err   error     // why the stream is broken; nil: it is not
-		since time.Time // when err became what it is
+		err error // why the stream is broken; nil: it is not
 	}
 }
 
@@ -53,7 +52,7 @@ var errNotYet = fault.New(fault.Unavailable, "the server has not told this clust
 
 func newStream(c *Client, version string, log *slog.Logger, m *metrics, apply func(*Line) error) *Stream {
 	s := &Stream{client: c, version: version, log: log, metrics: m, apply: apply}
-	s.state.err, s.state.since = errNotYet, time.Now()
+	s.state.err = errNotYet
 	return s
 }
 
@@ -65,19 +64,9 @@ func (s *Stream) Broken() error {
 	return s.state.err
 }
 
-// Told reports whether the server has told its list at all since this process began.
-func (s *Stream) Told() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at.Epoch != ""
-}
-
 func (s *Stream) setBroken(err error) {
 	s.state.Lock()
 	defer s.state.Unlock()
-	if (err == nil) != (s.state.err == nil) {
-		s.state.since = time.Now()
-	}
 	s.state.err = err
 	if err == nil {
 		s.metrics.streaming.Set(1)
