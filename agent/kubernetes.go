@@ -71,7 +71,7 @@ func (k *kubernetes) review(ctx context.Context, token string) error {
 		return fault.Hide(fault.Unavailable, err, "the API server cannot be asked about the token: try again")
 	}
 	if s := answer.Status; !s.Authenticated || !slices.Contains(s.Audiences, PodAudience) {
-		return fault.Hide(fault.BadToken, fmt.Errorf("TokenReview: %q", brief(s.Error)),
+		return fault.Hide(fault.BadToken, fmt.Errorf("TokenReview: %q", oneLine(s.Error)),
 			"the API server does not accept the token: its pod is gone, or the token is not for %s", PodAudience)
 	}
 	return nil
@@ -136,7 +136,7 @@ func (k *kubernetes) call(ctx context.Context, method, path, kind string, in, ou
 		return err
 	}
 	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: the API server answers with status %d: %s", method, path, response.StatusCode, brief(string(answer)))
+		return fmt.Errorf("%s %s: the API server answers with status %d: %s", method, path, response.StatusCode, oneLine(string(answer)))
 	}
 	if out == nil {
 		return nil
@@ -146,8 +146,6 @@ func (k *kubernetes) call(ctx context.Context, method, path, kind string, in, ou
 
 // maxNode bounds an answer: a node's status lists the images that it has.
 const maxNode = 4 << 20 // bytes
-
-func brief(text string) string { return text[:min(len(text), maxMessage)] }
 
 // serveNode frees the node once the agent can answer its pods, and tries again until it has: a node that stays tainted is lost
 // to its cluster.
