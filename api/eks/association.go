@@ -206,11 +206,7 @@ func (d *door) listAssociations(_ context.Context, c *api.Call) (any, error) {
 	if err := c.Authorize("eks:ListPodIdentityAssociations", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
 		return nil, err
 	}
-	n, err := c.MaxResults()
-	if err != nil {
-		return nil, err
-	}
-	after, err := place(c)
+	n, after, err := page(c)
 	if err != nil {
 		return nil, err
 	}

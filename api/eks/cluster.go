@@ -147,11 +147,7 @@ func (d *door) listClusters(_ context.Context, c *api.Call) (any, error) {
 	if err := c.Authorize("eks:ListClusters", arn.Cluster(c.Region(), c.Caller.Account, "*").String()); err != nil {
 		return nil, err
 	}
-	n, err := c.MaxResults()
-	if err != nil {
-		return nil, err
-	}
-	after, err := place(c)
+	n, after, err := page(c)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +164,14 @@ func (d *door) listClusters(_ context.Context, c *api.Call) (any, error) {
 		out.Clusters = append(out.Clusters, cl.Name)
 	}
 	return out, nil
+}
+
+// page reads which part of a list is asked for: how many of it, and from which place on.
+func page(c *api.Call) (n int, after string, err error) {
+	if n, err = c.MaxResults(); err == nil {
+		after, err = place(c)
+	}
+	return n, after, err
 }
 
 // token makes a nextToken of the place where a list goes on; place reads it back.
