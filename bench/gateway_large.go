@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/openlanyard/lanyard/sigv4"
 )
@@ -23,20 +21,21 @@ const (
 func (b *bench) largeObjects(ctx context.Context) error {
 	for _, m := range []struct {
 		what, method, answer, hash string
+		body                       []byte
 		goal                       float64
 	}{
-		{"gateway: 1 MiB down, CPU", http.MethodGet, strconv.Itoa(largeObject), emptyHash, 1.1},
-		{"gateway: 1 MiB up, its hash not declared, CPU", http.MethodPut, "2", sigv4.UnsignedPayload, 1.1},
+		{"gateway: 1 MiB down, CPU", http.MethodGet, strconv.Itoa(largeObject), emptyHash, nil, 1.1},
+		{"gateway: 1 MiB up, its hash not declared, CPU", http.MethodPut, "2", sigv4.UnsignedPayload, make([]byte, largeObject), 1.1},
 	} {
 		progress("%s: %d rounds of %d requests", m.what, largeRounds, largeRequests)
-		if err := b.largeObject(ctx, m.what, m.method, m.answer, m.hash, m.goal); err != nil {
+		if err := b.largeObject(ctx, m.what, m.method, m.answer, m.hash, m.body, m.goal); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) largeObject(ctx context.Context, what, method, answer, hash string, goal float64) (err error) {
+func (b *bench) largeObject(ctx context.Context, what, method, answer, hash string, body []byte, goal float64) (err error) {
 	upstream, err := b.start(ctx, "echo", answer)
 	if err != nil {
 		return err
@@ -54,17 +53,7 @@ func (b *bench) largeObject(ctx context.Context, what, method, answer, hash stri
 	defer func() { err = errors.Join(err, trusting.stop()) }()
 	few := make([][]byte, 8)
 	for i := range few {
-		path := fmt.Sprintf("http://%s/pay/in/%d", asking.Address, i)
-		r, err := http.NewRequestWithContext(ctx, method, path, http.NoBody)
-		if method == http.MethodPut && err == nil {
-			r, err = http.NewRequestWithContext(ctx, method, path, bytes.NewReader(make([]byte, largeObject)))
-		}
-		if err != nil {
-			return err
-		}
-		k := asking.Credentials
-		sigv4.Sign(r, k.AccessKeyID, k.SecretAccessKey, k.SessionToken, region, "s3", hash, time.Now())
-		if few[i], err = wire(r); err != nil {
+		if few[i], err = asking.signed(ctx, method, fmt.Sprintf("/pay/in/%d", i), hash, body); err != nil {
 			return err
 		}
 	}
