@@ -207,11 +207,11 @@ func TestKeysThatAreNotAccepted(t *testing.T) {
 		name, token string
 		key         Key
 	}{
-		{"an RSA key of 1024 bits", sign(t, `{"alg":"RS256","kid":"k"}`, goodClaims, "RS256", weak), Key{"k", "RS256", weak.Public()}},
-		{"an RSA key for PS256", sign(t, `{"alg":"PS256","kid":"k"}`, goodClaims, "PS256", signers()["rs256"]), Key{"k", "PS256", signers()["rs256"].Public()}},
-		{"a key for no algorithm", sign(t, `{"alg":"ES256","kid":"k"}`, goodClaims, "ES256", signers()["es256"]), Key{"k", "", signers()["es256"].Public()}},
-		{"a secret", sign(t, `{"alg":"HS256","kid":"k"}`, goodClaims, "HS256", []byte("secret")), Key{"k", "HS256", []byte("secret")}},
-		{"no key", sign(t, `{"alg":"ES256","kid":"k"}`, goodClaims, "ES256", signers()["es256"]), Key{"k", "ES256", nil}},
+		{"an RSA key of 1024 bits", sign(t, `{"alg":"RS256","kid":"k"}`, goodClaims, "RS256", weak), Key{ID: "k", Algorithm: "RS256", Public: weak.Public()}},
+		{"an RSA key for PS256", sign(t, `{"alg":"PS256","kid":"k"}`, goodClaims, "PS256", signers()["rs256"]), Key{ID: "k", Algorithm: "PS256", Public: signers()["rs256"].Public()}},
+		{"a key for no algorithm", sign(t, `{"alg":"ES256","kid":"k"}`, goodClaims, "ES256", signers()["es256"]), Key{ID: "k", Algorithm: "", Public: signers()["es256"].Public()}},
+		{"a secret", sign(t, `{"alg":"HS256","kid":"k"}`, goodClaims, "HS256", []byte("secret")), Key{ID: "k", Algorithm: "HS256", Public: []byte("secret")}},
+		{"no key", sign(t, `{"alg":"ES256","kid":"k"}`, goodClaims, "ES256", signers()["es256"]), Key{ID: "k", Algorithm: "ES256", Public: nil}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			set := keySet()

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"math/big"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/openlanyard/lanyard/fault"
 )
 
@@ -41,6 +43,14 @@ type Key struct {
 	ID        string           // kid
 	Algorithm string           // RS256, ES256, ES384 or ES512: the one that fits Public
 	Public    crypto.PublicKey // *rsa.PublicKey or *ecdsa.PublicKey
+
+	ready *rsaKey // of a key that ParseKeys read; of others it is made for each signature
+}
+
+// Equal says whether both are one key for one algorithm under one id.
+func (k Key) Equal(other Key) bool {
+	public, ok := k.Public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.ID == other.ID && k.Algorithm == other.Algorithm && public.Equal(other.Public)
 }
 
 // check refuses a key that has no id, is weak, or is not for its algorithm. Each key has exactly one algorithm, so a
@@ -140,7 +150,29 @@ func parseKey(value any) (Key, error) {
 	if given, ok := members["alg"]; ok {
 		k.Algorithm, _ = given.(string)
 	}
-	return k, k.check()
+	if err := k.check(); err != nil {
+		return k, err
+	}
+	if public, ok := k.Public.(*rsa.PublicKey); ok {
+		k.ready, err = newRSAKey(public)
+	}
+	return k, err
+}
+
+// verify says whether the signature is the key's of the text. The key has passed check.
+func (k Key) verify(text string, signature []byte) error {
+	public, ok := k.Public.(*rsa.PublicKey)
+	if !ok {
+		return jwt.GetSigningMethod(k.Algorithm).Verify(text, signature, k.Public)
+	}
+	ready := k.ready
+	if ready == nil {
+		var err error
+		if ready, err = newRSAKey(public); err != nil {
+			return err
+		}
+	}
+	return ready.verify(text, signature)
 }
 
 func parseRSA(members map[string]any) (*rsa.PublicKey, error) {
