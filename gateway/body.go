@@ -18,7 +18,7 @@ import (
 
 const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // SHA-256 of nothing
 
-// upload is the content of a body on its way to the upstream. It keeps the last byte back until all that the client said
+// upload is the content of a body on its way to the upstream. It keeps the last part back until all that the client said
 // about the body is true, so that the upstream, which was promised the whole length, never has a complete body that is not
 // the client's. It holds nothing else back and buffers nothing.
 type upload struct {
@@ -103,23 +103,26 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// read holds the last part back, as much as fits into p, until it has all of it and knows that the whole is what was
+// declared.
 func (u *upload) read(p []byte) (int, error) {
-	if u.left == 1 {
-		if _, err := io.ReadFull(u.source, p[:1]); err != nil {
-			return 0, err
-		}
-		u.sum(p[:1])
-		if err := u.finish(); err != nil {
-			return 0, err
-		}
-		u.left = 0
-		u.whole.Store(true)
-		return 1, nil
+	if u.left > int64(len(p)) {
+		n, err := u.source.Read(p)
+		u.sum(p[:n])
+		u.left -= int64(n)
+		return n, err
 	}
-	n, err := u.source.Read(p[:min(int64(len(p)), u.left-1)])
-	u.sum(p[:n])
-	u.left -= int64(n)
-	return n, err
+	p = p[:u.left]
+	if _, err := io.ReadFull(u.source, p); err != nil {
+		return 0, err
+	}
+	u.sum(p)
+	if err := u.finish(); err != nil {
+		return 0, err
+	}
+	u.left = 0
+	u.whole.Store(true)
+	return len(p), nil
 }
 
 func (u *upload) sum(p []byte) {

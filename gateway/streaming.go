@@ -77,16 +77,27 @@ type framed struct {
 	ended   bool
 }
 
-// Read implements io.Reader.
-func (f *framed) Read(p []byte) (int, error) {
-	for len(f.pending) == 0 {
+// Read implements io.Reader. It puts what stands around a chunk beside its content, as each Read becomes a packet, and
+// reads content once, so that what has come is passed on.
+func (f *framed) Read(p []byte) (n int, err error) {
+	for read := false; n < len(p); {
 		switch {
+		case len(f.pending) > 0:
+			copied := copy(p[n:], f.pending)
+			f.pending = f.pending[copied:]
+			n += copied
+		case f.chunk > 0 && read:
+			return n, nil
 		case f.chunk > 0:
-			n, err := f.content.Read(p[:min(int64(len(p)), f.chunk)])
-			if f.chunk -= int64(n); f.chunk == 0 {
+			got, err := f.content.Read(p[n:min(int64(len(p)), int64(n)+f.chunk)])
+			n += got
+			if err != nil {
+				return n, err
+			}
+			if f.chunk -= int64(got); f.chunk == 0 {
 				f.pending = []byte("\r\n")
 			}
-			return n, err
+			read = true
 		case f.left > 0:
 			f.chunk = min(f.left, chunkBytes)
 			f.left -= f.chunk
@@ -95,11 +106,9 @@ func (f *framed) Read(p []byte) (int, error) {
 			f.ended = true
 			f.pending = f.content.trailerLines()
 		default:
-			return 0, io.EOF
+			return n, io.EOF
 		}
 	}
-	n := copy(p, f.pending)
-	f.pending = f.pending[n:]
 	return n, nil
 }
 
