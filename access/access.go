@@ -188,14 +188,19 @@ func within(account, resource string) bool {
 	return err == nil && (name.Account == "" || name.Account == account)
 }
 
+// layerNames are how AWS's sentence names the layers
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html).
+var layerNames = [...]struct{ article, name string }{
+	policy.OfIdentity: {"an", "identity-based policy"},
+	policy.OfBoundary: {"a", "permissions boundary"},
+	policy.OfSession:  {"a", "session policy"},
+}
+
 func denied(p *directory.Principal, action, resource string, d policy.Decision) error {
-	layer, article := "identity-based", "an"
-	if d.Session {
-		layer, article = "session", "a"
-	}
-	why := "because no " + layer + " policy allows the " + action + " action"
+	layer := layerNames[d.Layer]
+	why := "because no " + layer.name + " allows the " + action + " action"
 	if d.Effect == policy.Deny {
-		why = "with an explicit deny in " + article + " " + layer + " policy"
+		why = "with an explicit deny in " + layer.article + " " + layer.name
 	}
 	return fault.New(fault.Denied, "User: %s is not authorized to perform: %s on resource: %s %s", p.ARN, action, resource, why)
 }

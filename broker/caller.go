@@ -172,20 +172,16 @@ func decide(g *Grant, caller *directory.Principal, role *directory.Role, s *sess
 		if g.Decision.Effect != policy.Allow {
 			return mayNot(caller, q.Action, q.Resource)
 		}
-		own := caller.Layers.Evaluate(q)
-		g.Own = &own
-		named := g.Decision.Named && role.Account == caller.Account
-		if own.Effect != policy.Allow && !(named && own.Effect != policy.Deny && narrowlyAllowed(caller.Layers, q)) {
+		named := policy.Unnamed
+		if role.Account == caller.Account {
+			named = g.Decision.Named
+		}
+		own := caller.Layers.EvaluateNamed(q, named)
+		if g.Own = &own; own.Effect != policy.Allow {
 			return mayNot(caller, q.Action, q.Resource)
 		}
 	}
 	return nil
-}
-
-// narrowlyAllowed reports whether the session policies allow: a role that names the caller makes up for what its identity
-// policies leave out, not for what its session was narrowed to.
-func narrowlyAllowed(l policy.Layers, q *policy.Question) bool {
-	return len(l.Session) == 0 || policy.Evaluate(q, l.Session).Effect == policy.Allow
 }
 
 // conditions are the condition keys of the request, beside those that speak of the caller.

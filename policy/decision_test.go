@@ -47,19 +47,16 @@ func runTable(t *testing.T, a *txtar.Archive) {
 			names = append(names, name)
 			continue
 		}
-		use := policy.Identity
+		use, layer := policy.Identity, &layers.Identity
 		switch {
 		case strings.HasPrefix(f.Name, "trust"):
 			use = policy.Trust
+		case strings.HasPrefix(f.Name, "boundary"):
+			layer = &layers.Boundary
 		case strings.HasPrefix(f.Name, "session"):
-			use = policy.Session
+			use, layer = policy.Session, &layers.Session
 		}
-		d := mustParse(t, use, string(f.Data))
-		if use == policy.Session {
-			layers.Session = append(layers.Session, d)
-		} else {
-			layers.Identity = append(layers.Identity, d)
-		}
+		*layer = append(*layer, mustParse(t, use, string(f.Data)))
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
@@ -138,10 +135,8 @@ func describe(d policy.Decision) string {
 	if d.Statement != nil {
 		s += " " + d.Statement.Sid()
 	}
-	if d.Named {
-		s += " named"
-	}
-	return s
+	s += [...]string{"", " names its role", " names the caller"}[d.Named]
+	return s + [...]string{"", " of the boundary", " of the session"}[d.Layer]
 }
 
 func mustParse(t testing.TB, use policy.Use, text string) *policy.Document {
@@ -234,11 +229,46 @@ func TestASessionPolicyThatDoesNotAllowIsTheReason(t *testing.T) {
 		t.Errorf("within the session policy = %v, want Allow", got.Effect)
 	}
 	got := l.Evaluate(&policy.Question{Action: "iam:GetRole", Resource: "*"})
-	if want := (policy.Decision{Session: true}); got != want {
+	if want := (policy.Decision{Layer: policy.OfSession}); got != want {
 		t.Errorf("outside the session policy = %+v, want %+v", got, want)
 	}
 	l.Identity = nil
 	if got := l.Evaluate(&policy.Question{Action: "s3:GetObject", Resource: "*"}); got.Effect != policy.ImplicitDeny {
 		t.Errorf("a session policy alone = %v: it must not give what the identity lacks", got.Effect)
+	}
+}
+
+// TestWhatANamingMakesUpFor holds which layers have to allow by themselves what the resource's policy has allowed, for
+// each way in which it may name the caller.
+func TestWhatANamingMakesUpFor(t *testing.T) {
+	all := `{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}`
+	other := `{"Statement": {"Effect": "Allow", "Action": "a:Other", "Resource": "*"}}`
+	denies := `{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}`
+	const allowed, refused, denied = policy.Allow, policy.ImplicitDeny, policy.Deny
+	for _, test := range []struct {
+		identity, boundary, session       string
+		unnamed, itsRole, theCallerItself policy.Effect
+	}{
+		{all, all, all, allowed, allowed, allowed},
+		{other, all, all, refused, allowed, allowed},
+		{all, other, all, refused, refused, allowed},
+		{all, all, other, refused, refused, allowed},
+		{other, other, other, refused, refused, allowed},
+		{denies, all, all, denied, denied, denied},
+		{other, denies, all, denied, denied, denied},
+		{all, other, denies, denied, denied, denied},
+	} {
+		layers := policy.Layers{
+			Identity: []*policy.Document{mustParse(t, policy.Identity, test.identity)},
+			Boundary: []*policy.Document{mustParse(t, policy.Identity, test.boundary)},
+			Session:  []*policy.Document{mustParse(t, policy.Session, test.session)},
+		}
+		for named, want := range map[policy.Naming]policy.Effect{
+			policy.Unnamed: test.unnamed, policy.NamesRole: test.itsRole, policy.NamesCaller: test.theCallerItself,
+		} {
+			if got := layers.EvaluateNamed(&policy.Question{Action: "a:B", Resource: "*"}, named); got.Effect != want {
+				t.Errorf("%+v, naming %d = %v, want %v", test, named, got.Effect, want)
+			}
+		}
 	}
 }

@@ -4,7 +4,7 @@ import "slices"
 
 // Evaluate decides the question by the documents of one layer: a matching Deny wins, else a matching Allow, else nobody
 // said yes. The deciding statement is the first of its kind in the order of documents and statements, save that an Allow
-// which names the caller itself goes before one that does not. It allocates nothing.
+// which names the caller more closely goes before one that does so less. It allocates nothing.
 func Evaluate(q *Question, docs []*Document) Decision { return walk(q, docs, nil) }
 
 // Explain decides as Evaluate does and returns every step on the way.
@@ -13,39 +13,68 @@ func Explain(q *Question, docs []*Document) Trace {
 	return Trace{Decision: walk(q, docs, &r), Steps: r.steps}
 }
 
-// Layers are the policies that a caller's permissions are made of.
+// Layers are the policies that a caller's permissions are made of: what the identity's policies give, no more than its
+// permissions boundary and the policies of its session leave of it.
 type Layers struct {
 	Identity []*Document // of the user or role, together
+	Boundary []*Document // the permissions boundary of the user or role, one at most; none: it has no boundary
 	Session  []*Document // of one session, together; none: it is not narrowed
 }
+
+// Layer is one of the layers.
+type Layer uint8
+
+// The layers, in the order in which they are asked.
+const (
+	OfIdentity Layer = iota
+	OfBoundary
+	OfSession
+)
 
 // Mentions reports whether a document of any layer does.
 func (l Layers) Mentions(prefix string) bool {
 	mentions := func(d *Document) bool { return d.Mentions(prefix) }
-	return slices.ContainsFunc(l.Identity, mentions) || slices.ContainsFunc(l.Session, mentions)
+	return slices.ContainsFunc(l.Identity, mentions) || slices.ContainsFunc(l.Boundary, mentions) || slices.ContainsFunc(l.Session, mentions)
 }
 
 // Evaluate decides the question by all layers: a Deny in any wins, and each layer has to allow, by whichever of its
-// documents (https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies.html#policies_session). It allocates nothing.
-func (l Layers) Evaluate(q *Question) Decision { return l.walk(q, nil) }
+// documents (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html). The decision is
+// that of the layer that refuses, the first of several, or else of the identity's. It allocates nothing.
+func (l Layers) Evaluate(q *Question) Decision { return l.walk(q, Unnamed, nil) }
+
+// EvaluateNamed decides a question that a policy of the resource has already allowed, in the resource's own account,
+// naming the caller so. What it gives does not hang on the layers that the naming makes up for: a user or a session that
+// is named by its own ARN needs none of them, the session of a named role needs its boundary and its session's policies. A
+// Deny counts all the same. Where only the resource gave, the decision is an Allow without a statement.
+func (l Layers) EvaluateNamed(q *Question, named Naming) Decision { return l.walk(q, named, nil) }
 
 // Explain decides as Evaluate does and returns every step on the way, layer after layer.
 func (l Layers) Explain(q *Question) Trace {
 	var r recorder
-	return Trace{Decision: l.walk(q, &r), Steps: r.steps}
+	return Trace{Decision: l.walk(q, Unnamed, &r), Steps: r.steps}
 }
 
-func (l Layers) walk(q *Question, r *recorder) Decision {
-	d := walk(q, l.Identity, r)
-	if len(l.Session) == 0 || d.Effect == Deny && r == nil {
-		return d
+func (l *Layers) walk(q *Question, named Naming, r *recorder) Decision {
+	first := Decision{Effect: Allow}
+	for layer, docs := range [...][]*Document{l.Identity, l.Boundary, l.Session} {
+		if len(docs) == 0 && Layer(layer) != OfIdentity {
+			continue
+		}
+		d := walk(q, docs, r)
+		d.Layer = Layer(layer)
+		switch {
+		case d.Effect == Deny:
+			if r == nil {
+				return d
+			}
+		case d.Effect == ImplicitDeny && named.makesUpFor(d.Layer):
+			d = Decision{Effect: Allow}
+		}
+		if first.Effect == Allow && (d.Effect != Allow || d.Layer == OfIdentity) || first.Effect == ImplicitDeny && d.Effect == Deny {
+			first = d
+		}
 	}
-	s := walk(q, l.Session, r)
-	if d.Effect == Allow && s.Effect != Allow || d.Effect == ImplicitDeny && s.Effect == Deny {
-		s.Session = true
-		return s
-	}
-	return d
+	return first
 }
 
 // walk is the only evaluator. With a recorder it visits every statement; without one it leaves out those that the index
@@ -56,7 +85,7 @@ func walk(q *Question, docs []*Document, r *recorder) Decision {
 		c := doc.candidates(q, r != nil)
 		for i := c.next(); i >= 0; i = c.next() {
 			s := &doc.statements[i]
-			if r == nil && s.effect == Allow && d.Effect == Allow && (d.Named || s.principals == nil) {
+			if r == nil && s.effect == Allow && d.Effect == Allow && (d.Named == NamesCaller || s.principals == nil) {
 				continue
 			}
 			covered, named := s.covers(q, doc, r)
@@ -72,7 +101,7 @@ func walk(q *Question, docs []*Document, r *recorder) Decision {
 				}
 				continue
 			}
-			if d.Effect == ImplicitDeny || d.Effect == Allow && named && !d.Named {
+			if d.Effect == ImplicitDeny || d.Effect == Allow && named > d.Named {
 				d = Decision{Effect: Allow, Document: doc, Statement: s, Named: named}
 			}
 		}
@@ -82,24 +111,24 @@ func walk(q *Question, docs []*Document, r *recorder) Decision {
 
 // covers reports whether the statement applies to the question, and whether it names the caller itself. The first
 // element that does not fit ends it and is what Explain shows.
-func (s *Statement) covers(q *Question, doc *Document, r *recorder) (covered, named bool) {
+func (s *Statement) covers(q *Question, doc *Document, r *recorder) (covered bool, named Naming) {
 	if !s.coversAction(q.Action) {
 		r.miss(doc, s, "Action")
-		return false, false
+		return false, Unnamed
 	}
 	if s.principals != nil {
 		if covered, named = s.principals.cover(&q.Principal, s.effect); !covered {
 			r.miss(doc, s, "Principal")
-			return false, false
+			return false, Unnamed
 		}
 	} else if !s.coversResource(q) {
 		r.miss(doc, s, "Resource")
-		return false, false
+		return false, Unnamed
 	}
 	for i := range s.conditions {
 		if c := &s.conditions[i]; !c.holds(q.Context, s.effect) {
 			r.missCondition(doc, s, c, q.Context)
-			return false, false
+			return false, Unnamed
 		}
 	}
 	r.match(doc, s)

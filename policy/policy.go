@@ -77,12 +77,12 @@ type Decision struct {
 	Effect    Effect
 	Document  *Document
 	Statement *Statement
-	// Session: the session's policies said no to what the identity's would have left open. The document alone does not tell,
-	// for a managed policy may stand in both layers.
-	Session bool
-	// Named: a trust policy's statement names the caller itself, not its account or everyone. In the role's own account
-	// this is enough; otherwise the caller's identity policies must allow too.
-	Named bool
+	// Layer is that of the caller's layers which decided. The document alone does not tell, for a managed policy may stand
+	// in several.
+	Layer Layer
+	// Named says how closely a trust policy's statement names the caller. In the role's own account a name is enough, as
+	// Layers.EvaluateNamed has it; otherwise the caller's policies must allow too.
+	Named Naming
 }
 
 // Document is a compiled policy. It is safe for concurrent use because nothing changes it.

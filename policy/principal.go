@@ -23,7 +23,22 @@ const (
 type Principal struct {
 	Kind    PrincipalKind
 	Account string   // 12 digits; only for AWS
-	Names   []string // AWS: each ARN the caller goes by (session and role, or user); else the service's or provider's name
+	Names   []string // AWS: the caller's own ARN, then that of its role if it is a session; else the service's or provider's name
+}
+
+// Naming says how closely a statement of a resource's policy names the caller.
+type Naming uint8
+
+// The namings. The closer one is the greater.
+const (
+	Unnamed     Naming = iota // only its account, or everyone
+	NamesRole                 // the role of the caller's session
+	NamesCaller               // the user, the session, the service or the identity provider itself
+)
+
+// makesUpFor reports whether a caller that the resource's policy names so does without an Allow of the layer.
+func (n Naming) makesUpFor(l Layer) bool {
+	return n == NamesCaller || n == NamesRole && l == OfIdentity
 }
 
 // principals is a compiled Principal element.
@@ -36,33 +51,36 @@ type principals struct {
 	federated []string
 }
 
-// cover reports whether the element covers the caller, and whether it names the caller itself.
+// cover reports whether the element covers the caller, and how closely it names the caller.
 //
 // "*" in a Deny is everyone, as bucket policies that deny "*" except services expect. In an Allow it is every AWS
 // principal, no service and no identity provider: a role open to those has to say so by name.
-func (p *principals) cover(who *Principal, effect Effect) (covered, named bool) {
+func (p *principals) cover(who *Principal, effect Effect) (covered bool, named Naming) {
 	switch who.Kind {
 	case AWS:
-		named = anyIn(who.Names, p.arns)
-		covered = named || p.anyone || slices.Contains(p.accounts, who.Account)
+		named = namingIn(who.Names, p.arns)
+		covered = named != Unnamed || p.anyone || slices.Contains(p.accounts, who.Account)
 	case Service:
-		named = anyIn(who.Names, p.services)
-		covered = named
+		named = namingIn(who.Names, p.services)
+		covered = named != Unnamed
 	case Federated:
-		named = anyIn(who.Names, p.federated)
-		covered = named
+		named = namingIn(who.Names, p.federated)
+		covered = named != Unnamed
 	}
 	return covered || (p.anyone && effect == Deny), named
 }
 
-// anyIn reports whether one of the names stands in the list.
-func anyIn(names, list []string) bool {
-	for _, n := range names {
+// namingIn looks for the names in the list, the caller's own first.
+func namingIn(names, list []string) Naming {
+	for i, n := range names {
 		if slices.Contains(list, n) {
-			return true
+			if i == 0 {
+				return NamesCaller
+			}
+			return NamesRole
 		}
 	}
-	return false
+	return Unnamed
 }
 
 func readPrincipals(n *node) (*principals, error) {
