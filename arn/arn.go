@@ -97,6 +97,19 @@ func Addon(region, account, cluster, name, uid string) ARN {
 	return ARN{Service: "eks", Region: region, Account: account, Resource: "addon/" + cluster + "/" + name + "/" + uid}
 }
 
+// OIDCProvider returns the name of an OpenID Connect provider; issuer is its URL without the scheme.
+func OIDCProvider(account, issuer string) ARN {
+	return ARN{Service: "iam", Account: account, Resource: oidcProvider + issuer}
+}
+
+const oidcProvider = "oidc-provider/"
+
+// Issuer returns the issuer of an OpenID Connect provider's ARN, without the scheme; ok is false for an ARN of anything else.
+func (a ARN) Issuer() (issuer string, ok bool) {
+	issuer, ofKind := strings.CutPrefix(a.Resource, oidcProvider)
+	return issuer, ofKind && a.Service == "iam" && a.Region == "" && a.Account != "" && issuer != ""
+}
+
 // RoleName splits a role's ARN into its path and name; ok is false for an ARN of anything else.
 func (a ARN) RoleName() (path, name string, ok bool) { return a.iamName("role/") }
 
