@@ -24,6 +24,7 @@ type Directory struct {
 	keys     *store.Table[*AccessKey]
 	roles    *store.Table[*Role]
 	policies *store.Table[*ManagedPolicy]
+	issuers  *store.Table[*OIDCProvider]
 
 	keysByUser *store.Index[*AccessKey]
 	rolesByID  *store.Index[*Role]
@@ -47,6 +48,7 @@ func New(st *store.Store, now func() time.Time) *Directory {
 		keys:     store.NewTable(st, "accesskey", accessKeyCodec),
 		roles:    store.NewTable(st, roleTable, roleCodec),
 		policies: store.NewTable(st, "policy", policyCodec),
+		issuers:  store.NewTable(st, "oidcprovider", oidcProviderCodec),
 	}
 	d.keysByUser = store.NewIndex(d.keys, func(_ string, k *AccessKey) []string { return []string{nameKey(k.Account, k.User)} })
 	d.rolesByID = store.NewIndex(d.roles, func(_ string, r *Role) []string { return []string{r.ID} })
