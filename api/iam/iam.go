@@ -34,7 +34,7 @@ type door struct {
 // New returns the door.
 func New(dir *directory.Directory) *api.Door {
 	d := &door{directory: dir}
-	return api.Query("iam", "iam.amazonaws.com", "2010-05-08", Errors, []api.Operation{
+	return api.Query("iam", "iam.amazonaws.com", "2010-05-08", Errors, append(d.providerRows(), []api.Operation{
 		{Name: "CreateRole", Serve: d.createRole},
 		{Name: "GetRole", ReadOnly: true, Serve: d.getRole},
 		{Name: "ListRoles", ReadOnly: true, Serve: d.listRoles},
@@ -74,7 +74,7 @@ func New(dir *directory.Directory) *api.Door {
 		{Name: "UntagPolicy", Serve: d.untagPolicy},
 		{Name: "ListPolicyTags", ReadOnly: true, Serve: d.listPolicyTags},
 		{Name: "ListEntitiesForPolicy", ReadOnly: true, Serve: d.listEntitiesForPolicy},
-	})
+	}...))
 }
 
 // The wire's shapes, spelt as AWS spells them.
