@@ -75,12 +75,12 @@ func TestPolicyName(t *testing.T) {
 func TestIssuer(t *testing.T) {
 	for in, want := range map[string]string{
 		"arn:aws:iam::111122223333:oidc-provider/a.example.org/id/A": "a.example.org/id/A",
-		arn.OIDCProvider("111122223333", "a.example.org/").String():   "a.example.org/",
-		"arn:aws:iam::111122223333:oidc-provider/":                    "",
-		"arn:aws:iam::111122223333:saml-provider/a":                   "",
-		"arn:aws:iam:us-east-1:111122223333:oidc-provider/a":          "",
-		"arn:aws:iam:::oidc-provider/a":                               "",
-		"arn:aws:eks::111122223333:oidc-provider/a":                   "",
+		arn.OIDCProvider("111122223333", "a.example.org/").String():  "a.example.org/",
+		"arn:aws:iam::111122223333:oidc-provider/":                   "",
+		"arn:aws:iam::111122223333:saml-provider/a":                  "",
+		"arn:aws:iam:us-east-1:111122223333:oidc-provider/a":         "",
+		"arn:aws:iam:::oidc-provider/a":                              "",
+		"arn:aws:eks::111122223333:oidc-provider/a":                  "",
 	} {
 		a, err := arn.Parse(in)
 		if err != nil {
