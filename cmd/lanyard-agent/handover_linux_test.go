@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -133,23 +131,6 @@ func startPods(t *testing.T, addr string) *pods {
 		})
 	}
 	return p
-}
-
-func fetchOnce(ctx context.Context, client *http.Client, addr, token string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+agent.Path, nil)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", token)
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("status %d: %s", response.StatusCode, body)
-	}
-	return errors.Join(err, response.Body.Close())
 }
 
 // more waits until so many more are answered.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,20 @@ func (l *listeners) listen(ctx context.Context, host string, port uint16) (addr 
 	return socket.Addr().String(), nil
 }
 
+// listenOwn takes a Unix socket that no other process shares. What a process of before left there is in the way.
+func (l *listeners) listenOwn(ctx context.Context, path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("making room for the socket: %w", err)
+	}
+	var config net.ListenConfig
+	socket, err := config.Listen(ctx, "unix", path)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	l.all = append(l.all, &listener{Listener: socket})
+	return nil
+}
+
 // isMissing reports whether the node lacks an address, or the whole family.
 func isMissing(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
@@ -71,7 +86,8 @@ func (l *listeners) serve(i int, server *http.Server, failed chan<- error) {
 	}
 	go func() {
 		defer close(one.served)
-		if err := server.Serve(one.Listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		err := server.Serve(one.Listener)
+		if !one.leaving.Load() && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			failed <- fmt.Errorf("serving %s: %w", one.Addr(), err)
 		}
 	}()
@@ -85,13 +101,19 @@ const settle = time.Second
 func (l *listeners) shutdown(ctx context.Context) error {
 	for _, one := range l.all {
 		one.leaving.Store(true)
-		_ = one.Close() // the server closes it once more
-		<-one.served
 	}
 	settled, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	again := time.NewTicker(5 * time.Millisecond)
+	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
+	for _, one := range l.all {
+		// What the kernel holds ready for a listener that closes is reset, unless it may hand it on (migration).
+		for !endIfIdle(one.Listener) && settled.Err() == nil {
+			<-again.C
+		}
+		_ = one.Close() // the server closes it once more
+		<-one.served
+	}
 	for settled.Err() == nil && slices.ContainsFunc(l.all, func(one *listener) bool { return one.fresh.Load() > 0 }) {
 		<-again.C
 	}

@@ -54,7 +54,7 @@ func newCommand() *cobra.Command {
 		}
 		return slog.New(slog.NewJSONHandler(out, options)), nil
 	}
-	root.AddCommand(newServer(logger), newInitialize(logger), newVersion())
+	root.AddCommand(newServer(logger), newInitialize(logger), newProbe(), newVersion())
 	return root
 }
 

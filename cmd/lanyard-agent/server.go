@@ -30,6 +30,7 @@ type settings struct {
 	bindHosts   []string
 	port        uint16
 	probePort   uint16
+	probeSocket string
 	metricsHost string
 	metricsPort uint16
 	retention   time.Duration
@@ -61,6 +62,7 @@ func newServer(logger func(*cobra.Command) (*slog.Logger, error)) *cobra.Command
 	f.Uint16VarP(&s.port, "port", "p", 80, "port of the credentials endpoint")
 	f.StringSliceVarP(&s.bindHosts, "bind-hosts", "b", []string{agent.IPv4, "[" + agent.IPv6 + "]"}, "addresses of the credentials endpoint")
 	f.Uint16Var(&s.probePort, "probe-port", 2703, "port for /healthz and /readyz on localhost")
+	f.StringVar(&s.probeSocket, "probe-socket", "", "a Unix socket for /healthz and /readyz as well, which no other agent answers: `lanyard-agent probe` asks there")
 	f.StringVar(&s.metricsHost, "metrics-address", "0.0.0.0", "address for /metrics, /healthz and /readyz")
 	f.Uint16Var(&s.metricsPort, "metrics-port", 2705, "port for /metrics, /healthz and /readyz")
 	f.DurationVar(&s.retention, "max-credential-retention-before-renewal", 3*time.Hour, "how long credentials are kept before they are renewed; 0 keeps nothing")
@@ -218,6 +220,11 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if s.probeSocket != "" {
+		if err := back.listenOwn(ctx, s.probeSocket); err != nil {
+			return err
+		}
+	}
 	for _, url := range urls {
 		log.InfoContext(ctx, "serving credentials", slog.String("address", strings.TrimPrefix(url, "http://")),
 			slog.String("cluster", s.cluster), slog.String("probes", probeAddr), slog.String("metrics", metricsAddr))
@@ -233,6 +240,10 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	}
 	back.serve(0, &http.Server{Handler: probes, ReadHeaderTimeout: 5 * time.Second}, failed)
 	back.serve(1, &http.Server{Handler: metrics, ReadHeaderTimeout: 5 * time.Second}, failed)
+	if s.probeSocket != "" {
+		// No listeners are tried: another agent may answer on them. This one's are bound, and are being served.
+		back.serve(2, &http.Server{Handler: a.Probes(), ReadHeaderTimeout: 5 * time.Second}, failed)
+	}
 
 	select {
 	case err = <-failed:

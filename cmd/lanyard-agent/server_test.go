@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -79,6 +80,23 @@ func start(ctx context.Context, t *testing.T, args ...string) (addr string, ende
 	}
 	go func() { _, _ = io.Copy(io.Discard, logs) }()
 	return addr, done
+}
+
+func fetchOnce(ctx context.Context, client *http.Client, addr, token string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+agent.Path, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", token)
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", response.StatusCode, body)
+	}
+	return errors.Join(err, response.Body.Close())
 }
 
 func TestServerAnswersAndDrains(t *testing.T) {
