@@ -48,6 +48,8 @@ var (
 		fault.ExpiredCredentials: {"ExpiredTokenException", http.StatusForbidden},
 		fault.BadToken:           {"InvalidParameterException", http.StatusBadRequest},
 		fault.ExpiredToken:       {"InvalidParameterException", http.StatusBadRequest},
+		fault.RejectedClaim:      {"InvalidParameterException", http.StatusBadRequest},
+		fault.IssuerUnreachable:  {"ServiceUnavailableException", http.StatusServiceUnavailable},
 	}
 	queryErrors = Errors{
 		fault.Internal:           {"InternalFailure", http.StatusInternalServerError},
@@ -63,6 +65,8 @@ var (
 		fault.BadSignature:       {"SignatureDoesNotMatch", http.StatusForbidden},
 		fault.Skewed:             {"SignatureDoesNotMatch", http.StatusForbidden},
 		fault.ExpiredCredentials: {"ExpiredToken", http.StatusForbidden},
+		fault.RejectedClaim:      {"IDPRejectedClaim", http.StatusForbidden},
+		fault.IssuerUnreachable:  {"IDPCommunicationError", http.StatusBadRequest},
 		fault.UnknownOperation:   {"InvalidAction", http.StatusBadRequest},
 		fault.Throttled:          {"Throttling", http.StatusBadRequest},
 		fault.Unavailable:        {"ServiceUnavailable", http.StatusServiceUnavailable},

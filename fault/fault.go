@@ -36,6 +36,8 @@ const (
 	ExpiredCredentials             // the session is over
 	BadToken                       // a pod or web-identity token that is not accepted
 	ExpiredToken                   // a pod or web-identity token whose time is over
+	RejectedClaim                  // a token in its time whose issuer has taken it back
+	IssuerUnreachable              // the issuer of a token cannot be asked for its keys; it may be later
 	UnknownOperation               // no such operation at this door
 	Unsupported                    // known, but refused by name
 	Throttled                      // too many requests
@@ -45,7 +47,7 @@ const (
 var names = [...]string{
 	"Internal", "Invalid", "Malformed", "MalformedPolicy", "TooLarge", "NotFound", "Exists", "InUse", "BadState",
 	"Limit", "Unmodifiable", "Denied", "CrossAccount", "MissingAuth", "IncompleteAuth", "UnknownKey", "BadSignature",
-	"Skewed", "ExpiredCredentials", "BadToken", "ExpiredToken", "UnknownOperation", "Unsupported", "Throttled", "Unavailable",
+	"Skewed", "ExpiredCredentials", "BadToken", "ExpiredToken", "RejectedClaim", "IssuerUnreachable", "UnknownOperation", "Unsupported", "Throttled", "Unavailable",
 }
 
 // Kinds lists every kind, so that a door's test can hold its table against it.

@@ -72,6 +72,8 @@ var codes = map[fault.Kind]code{
 	fault.ExpiredCredentials: {"ExpiredToken", http.StatusBadRequest, "The provided token has expired."},
 	fault.BadToken:           invalidToken,
 	fault.ExpiredToken:       {"ExpiredToken", http.StatusBadRequest, "The provided token has expired."},
+	fault.RejectedClaim:      invalidToken,
+	fault.IssuerUnreachable:  {"ServiceUnavailable", http.StatusServiceUnavailable, "Please try again."},
 	fault.UnknownOperation:   {"NotImplemented", http.StatusNotImplemented, "A header or query you provided implies functionality that is not implemented"},
 	fault.Unsupported:        {"NotImplemented", http.StatusNotImplemented, "A header or query you provided implies functionality that is not implemented"},
 	fault.Throttled:          {"SlowDown", http.StatusServiceUnavailable, "Please reduce your request rate."},
