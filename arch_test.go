@@ -55,6 +55,7 @@ var rooms = map[string]room{
 	"policy":   {floor: mechanism},
 	"sigv4":    {floor: mechanism},
 	"podtoken": {floor: mechanism},
+	"oidc":     {floor: mechanism},
 	"session":  {floor: mechanism},
 	"audit":    {floor: mechanism},
 	"store":    {floor: mechanism},
