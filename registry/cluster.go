@@ -299,6 +299,12 @@ func (r *Registry) ClusterByID(id string) (*Cluster, error) {
 	return found[0], nil
 }
 
+// ClustersByIssuer returns the account's clusters that say that they are the issuer of a token, to the letter: an issuer is no
+// identity, and half the world's clusters have the same.
+func (r *Registry) ClustersByIssuer(account, issuer string) []*Cluster {
+	return r.clusterByIssuer.Get(account + "/" + issuer)
+}
+
 // ClusterByActivation returns the cluster that waits with the activation id.
 func (r *Registry) ClusterByActivation(id string) (*Cluster, error) {
 	found := r.clusterByActivation.Get(id)

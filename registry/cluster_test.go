@@ -297,3 +297,34 @@ func TestDeregisterEndsAllThatHangsOnTheCluster(t *testing.T) {
 	}
 	wants(t, "a session of the former cluster, its like registered again", w.Honours(pod), fault.ExpiredCredentials)
 }
+
+func TestClustersByIssuer(t *testing.T) {
+	w := fresh(t)
+	w.register(t, one, "waiting")
+	prod := w.join(t, one, "prod", newKey(t, "k1"))
+	w.join(t, two, "prod", newKey(t, "k2"))
+	names := func(account, issuer string) (all []string) {
+		for _, c := range w.ClustersByIssuer(account, issuer) {
+			all = append(all, c.Account+"/"+c.Name)
+		}
+		return all
+	}
+	if diff := cmp.Diff([]string{one + "/prod"}, names(one, issuer)); diff != "" {
+		t.Errorf("by issuer (-want +got):\n%s", diff)
+	}
+	for _, other := range []string{issuer + "/", strings.ToUpper(issuer), "", strings.TrimPrefix(issuer, "https://")} {
+		if got := names(one, other); len(got) > 0 {
+			t.Errorf("of the issuer %q: got %v, want none", other, got)
+		}
+	}
+	_, err := w.PutClusterKeys(t.Context(), one, "prod", []string{"https://a", "https://b", "https://b"}, []podtoken.Key{prod.Keys[0].Key})
+	must(t, err)
+	if len(names(one, issuer)) != 0 || len(names(one, "https://a")) != 1 || len(names(one, "https://b")) != 1 {
+		t.Errorf("after a change: got %v, %v, %v", names(one, issuer), names(one, "https://a"), names(one, "https://b"))
+	}
+	_, err = w.DeregisterCluster(t.Context(), one, "prod")
+	must(t, err)
+	if got := names(one, "https://a"); len(got) > 0 {
+		t.Errorf("of a cluster that is gone: got %v", got)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/openlanyard/lanyard/directory"
@@ -32,6 +33,7 @@ type Registry struct {
 	clusterByID         *store.Index[*Cluster]
 	clusterByActivation *store.Index[*Cluster]
 	clusterByKey        *store.Index[*Cluster]
+	clusterByIssuer     *store.Index[*Cluster]
 	associationByID     *store.Index[*Association]
 	associationByToken  *store.Index[*Association]
 	tiedTo              *store.Index[*Association]
@@ -77,6 +79,15 @@ func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
 		return []string{c.Activation.ID}
 	})
 	r.clusterByKey = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string { return c.keyNames() })
+	r.clusterByIssuer = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string {
+		var names []string
+		for _, issuer := range c.Issuers {
+			if name := c.Account + "/" + issuer; !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		return names
+	})
 	r.associationByID = store.NewIndex(r.associations, func(_ string, a *Association) []string { return []string{a.ID} })
 	r.associationByToken = store.NewIndex(r.associations, func(_ string, a *Association) []string {
 		if a.RequestToken == "" {
