@@ -53,6 +53,8 @@ type Door struct {
 	Unsigned []string // actions that need no signature, by the Action of a form
 
 	Operations []*Operation // all there are
+	Routes     []Route      // a REST API's, of the operations in their order
+	Unbuilt    []string     // what the service has besides, and we do not
 
 	Find  func(c *Call) (*Operation, error)                                         // which operation a request is
 	Reply func(w http.ResponseWriter, c *Call, out any) error                       // the answer in the door's shape
@@ -61,6 +63,9 @@ type Door struct {
 	// Stream is for S3, where bodies are not held in memory. What it returns are labels of a metric: names from the door's
 	// tables, never from a request or from an upstream.
 	Stream func(w http.ResponseWriter, r *http.Request) (operation, code string)
+
+	read func(c *Call, rows []Member) (map[string]any, error) // what rows name of a request
+	word func(all []failure) error                            // what is wrong with it, in the service's words
 }
 
 // New hangs the doors. The door named fallback gives its error shape to unsigned requests of no known kind.

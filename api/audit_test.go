@@ -310,7 +310,7 @@ func TestDenialsTellWhatWasAsked(t *testing.T) {
 	nobody := w.role(t, ours, "nobody")
 	at := "/clusters/dev/pod-identity-associations"
 	for _, tt := range []struct{ service, method, path, body, want string }{
-		{"eks", "POST", "/cluster-registrations", `{"name":"x","tags":{"a":"b"}}`, `{"name":"x","tags":"omitted"}`},
+		{"eks", "POST", "/cluster-registrations", `{"name":"x","connectorConfig":{"roleArn":"r","provider":"OTHER"},"tags":{"a":"b"}}`, `{"name":"x","tags":"omitted"}`},
 		{"eks", "DELETE", "/cluster-registrations/dev", "", `{"name":"dev"}`},
 		{"eks", "GET", "/clusters/dev", "", `{"name":"dev"}`},
 		{"eks", "POST", at, `{"namespace":"n","serviceAccount":"s","roleArn":"r"}`, `{"name":"dev","namespace":"n","roleArn":"r","serviceAccount":"s","tags":"omitted"}`},

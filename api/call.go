@@ -24,8 +24,11 @@ type Operation struct {
 	Unsigned  bool // needs no signature
 	Presigned bool // may be asked by a presigned URL, with GET, and is answered in JSON where that is wanted
 	Routine   bool // comes all the time and decides nothing: what went well leaves no record
+	OwnBody   bool // checks its body's members by its rows itself: EKS Auth, for speed
 	Serve     func(ctx context.Context, c *Call) (any, error)
-	Errors    Errors // kinds that this operation shows in another way than its door
+	Errors    Errors   // kinds that this operation shows in another way than its door
+	Input     []Member // its rows: see Door.Takes
+	checked   []Member // those that the frame looks at
 }
 
 // Call is one request on its way through a door.

@@ -21,7 +21,8 @@ import (
 func Query(service, source, version string, errs Errors, operations []Operation) *Door {
 	namespace := "https://" + service + ".amazonaws.com/doc/" + version + "/"
 	byName := map[string]*Operation{}
-	d := &Door{Service: service, Source: source}
+	d := &Door{Service: service, Source: source, word: wordQuery}
+	d.read = func(c *Call, rows []Member) (map[string]any, error) { return readForm(c.Form, rows) }
 	for i := range operations {
 		byName[operations[i].Name] = &operations[i]
 		d.Operations = append(d.Operations, &operations[i])

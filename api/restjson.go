@@ -27,7 +27,7 @@ func RESTJSON(service, source string, errs Errors, routes []Route) *Door {
 		table[i] = restRoute{method: routes[i].Method, segments: strings.Split(routes[i].Path, "/"), operation: &routes[i].Operation}
 	}
 	return &Door{
-		Service: service, Source: source, Operations: operations,
+		Service: service, Source: source, Operations: operations, Routes: routes, read: readREST, word: wordREST,
 		Find:  func(c *Call) (*Operation, error) { return findRoute(table, c) },
 		Reply: replyJSON,
 		Fail: func(w http.ResponseWriter, c *Call, err error) (string, int) {

@@ -160,6 +160,9 @@ func (f *Frame) operate(c *Call) (out any, err error) {
 // serve runs the operation. A panic in it is recorded as any other failure: it may have come after a write.
 func serve(c *Call) (out any, err error) {
 	defer recovered(&err)
+	if err := c.check(c.Operation.checked); err != nil {
+		return nil, err
+	}
 	out, err = c.Operation.Serve(c.Request.Context(), c)
 	if err == nil && !c.decided {
 		err = errors.New("the operation answered without asking whether it may")

@@ -72,7 +72,7 @@ func fromCluster(c *registry.Cluster, withCode bool) clusterResponse {
 
 type registerRequest struct {
 	Name            string `json:"name"`
-	ConnectorConfig *struct {
+	ConnectorConfig struct {
 		RoleARN  string `json:"roleArn"`
 		Provider string `json:"provider"`
 	} `json:"connectorConfig"`
@@ -91,9 +91,6 @@ func (d *door) registerCluster(ctx context.Context, c *api.Call) (any, error) {
 	}
 	if err := authorizeTags(c, arn.Cluster(c.Region(), c.Caller.Account, in.Name).String(), in.Tags); err != nil {
 		return nil, err
-	}
-	if in.ConnectorConfig == nil || in.ConnectorConfig.RoleARN == "" {
-		return nil, fault.New(fault.Invalid, "The parameter connectorConfig with roleArn and provider is required.")
 	}
 	if _, err := arn.Parse(in.ConnectorConfig.RoleARN); err != nil {
 		return nil, fault.New(fault.Invalid, "connectorConfig.roleArn: %w", err)

@@ -51,7 +51,7 @@ func New(reg *registry.Registry) *api.Door {
 		{Method: "POST", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "TagResource", Serve: d.tagResource, Errors: tagErrors}},
 		{Method: "DELETE", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "UntagResource", Serve: d.untagResource, Errors: tagErrors}},
 		{Method: "GET", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "ListTagsForResource", ReadOnly: true, Serve: d.listTags, Errors: tagErrors}},
-	})
+	}).Takes(inputs)
 }
 
 // toTags turns the wire's map into tags by key.

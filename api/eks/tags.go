@@ -66,9 +66,6 @@ func (d *door) tagResource(ctx context.Context, c *api.Call) (any, error) {
 	if err := c.Authorize("eks:TagResource", resource, api.RequestTags(toTags(in.Tags))...); err != nil {
 		return nil, err
 	}
-	if len(in.Tags) == 0 {
-		return nil, fault.New(fault.Invalid, "tags: 1 to 50 are accepted, got none")
-	}
 	return struct{}{}, d.changeTags(ctx, c, toTags(in.Tags), nil)
 }
 
@@ -77,9 +74,6 @@ func (d *door) untagResource(ctx context.Context, c *api.Call) (any, error) {
 	c.Event.RequestParameters = map[string]any{"resourceArn": resource, "tagKeys": keys}
 	if err := c.Authorize("eks:UntagResource", resource, policy.Entry{Key: "aws:TagKeys", Values: keys}); err != nil {
 		return nil, err
-	}
-	if len(keys) < 1 || len(keys) > 50 {
-		return nil, fault.New(fault.Invalid, "tagKeys: 1 to 50 are accepted, got %d", len(keys))
 	}
 	return struct{}{}, d.changeTags(ctx, c, nil, keys)
 }

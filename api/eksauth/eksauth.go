@@ -42,7 +42,11 @@ func New(b *broker.Broker) *api.Door {
 	d := &door{broker: b}
 	return api.RESTJSON("eks-auth", source, Errors, []api.Route{{
 		Method: "POST", Path: "/clusters/{clusterName}/assume-role-for-pod-identity",
-		Operation: api.Operation{Name: "AssumeRoleForPodIdentity", ReadOnly: true, Reserved: true, Serve: d.assumeRole},
+		Operation: api.Operation{Name: "AssumeRoleForPodIdentity", ReadOnly: true, Reserved: true, OwnBody: true, Serve: d.assumeRole},
+	}}).Takes(api.Inputs{"AssumeRoleForPodIdentity": {
+		api.Must("clusterName", api.Text(1, 100, `[0-9A-Za-z][A-Za-z0-9\-_]*`)).Path("clusterName"),
+		api.Must("token", api.Secret(1, 0, tokenPattern)), api.May("eksNodeName", api.AnyText),
+		api.May("instanceId", api.AnyText), api.May("zone", api.AnyText),
 	}})
 }
 
@@ -52,14 +56,12 @@ func (d *door) assumeRole(ctx context.Context, c *api.Call) (any, error) {
 	if err := c.Authorize("eks-auth:AssumeRoleForPodIdentity", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
 		return nil, err
 	}
+	c.Shown = &api.Shown{} // what is no token is noted as one that is not verified
 	token, err := readToken(c)
 	if err != nil {
 		return nil, err
 	}
-	if token == "" {
-		return nil, fault.New(fault.Invalid, "The parameter token is required.")
-	}
-	c.Shown = &api.Shown{Token: token}
+	c.Shown.Token = token
 	ctx, span := api.Span(ctx, "broker.ForPod")
 	grant, err := d.broker.ForPod(ctx, c.Caller, name, token)
 	span.End()
