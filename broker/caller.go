@@ -108,14 +108,14 @@ func (b *Broker) assume(g *Grant, caller *directory.Principal, role *directory.R
 }
 
 // inherit gives a session what the caller's session hands on: the transitive tags and the source identity, which nobody
-// along the chain may change, the origin, and the roles on the way here: the session falls with all of these.
+// along the chain may change, the origin, and the roles and sessions on the way here: the session falls with all of these.
 func inherit(s *session.Session, caller *directory.Principal, role *directory.Role) error {
 	former := caller.Session
 	if former == nil {
 		return checkSessionTags(s.Tags)
 	}
 	s.Chain, s.Origin = former.Chain+1, former.Origin
-	for _, id := range append(slices.Clip(former.Through), former.RoleID) {
+	for _, id := range append(slices.Clip(former.Through), former.RoleID, former.ID()) {
 		if id != s.RoleID && !slices.Contains(s.Through, id) {
 			s.Through = append(s.Through, id)
 		}

@@ -385,29 +385,33 @@ func (w *world) opened(t testing.TB, g *Grant) *directory.Principal {
 	return p
 }
 
-// A session that a pod got by itself, from the one that it was given, ends with the association.
+// A session that a pod got by itself, from the one that it was given, ends with that one and with what that stands on.
 func TestASessionOfAPodsSessionFallsWithIt(t *testing.T) {
-	for name, end := range map[string]func(*testing.T, *world, *registry.Association) error{
-		"nothing": func(*testing.T, *world, *registry.Association) error { return nil },
-		"the association is deleted": func(t *testing.T, w *world, a *registry.Association) error {
+	for name, end := range map[string]func(*testing.T, *world, *registry.Association, *session.Session) error{
+		"nothing": func(*testing.T, *world, *registry.Association, *session.Session) error { return nil },
+		"the pod's session is revoked": func(t *testing.T, w *world, _ *registry.Association, s *session.Session) error {
+			_, err := w.Registry.Revoke(t.Context(), one, "arn", registry.Target{Kind: registry.BySession, Value: s.ID()})
+			return err
+		},
+		"the association is deleted": func(t *testing.T, w *world, a *registry.Association, _ *session.Session) error {
 			_, err := w.Registry.DeleteAssociation(t.Context(), one, a.Cluster, a.ID)
 			return err
 		},
-		"the association is revoked": func(t *testing.T, w *world, a *registry.Association) error {
+		"the association is revoked": func(t *testing.T, w *world, a *registry.Association, _ *session.Session) error {
 			_, err := w.Registry.Revoke(t.Context(), one, "arn", registry.Target{Kind: registry.ByAssociation, Value: a.ClusterID + "/" + a.ID})
 			return err
 		},
-		"its role is revoked": func(t *testing.T, w *world, a *registry.Association) error {
+		"its role is revoked": func(t *testing.T, w *world, a *registry.Association, _ *session.Session) error {
 			role, err := w.Directory.RoleByARN(a.Role)
 			must(t, err)
 			_, err = w.Registry.Revoke(t.Context(), one, "arn", registry.Target{Kind: registry.ByRole, Value: role.ID})
 			return err
 		},
-		"the pod is revoked": func(t *testing.T, w *world, a *registry.Association) error {
+		"the pod is revoked": func(t *testing.T, w *world, a *registry.Association, _ *session.Session) error {
 			_, err := w.Registry.Revoke(t.Context(), one, "arn", registry.Target{Kind: registry.ByPod, Value: a.ClusterID + "/default/app-7c9f4d8b5-x2x"})
 			return err
 		},
-		"the cluster is deregistered": func(t *testing.T, w *world, a *registry.Association) error {
+		"the cluster is deregistered": func(t *testing.T, w *world, a *registry.Association, _ *session.Session) error {
 			_, err := w.Registry.DeregisterCluster(t.Context(), one, a.Cluster)
 			return err
 		},
@@ -420,11 +424,12 @@ func TestASessionOfAPodsSessionFallsWithIt(t *testing.T) {
 			there := w.role(t, two, "there", trusts(root(one), ""))
 			pod, err := w.ForPod(t.Context(), w.agent(t, c, "node"), c.Name, w.podToken(t, c.signer, "node"))
 			wants(t, "ForPod", pod, err, accepted)
-			g, err := w.assumeRole(t, w.opened(t, pod), there, nil)
+			first := w.opened(t, pod)
+			g, err := w.assumeRole(t, first, there, nil)
 			wants(t, "ForCaller", g, err, accepted)
 			s := w.opened(t, g).Session
 			must(t, w.Registry.Honours(s))
-			must(t, end(t, w, a))
+			must(t, end(t, w, a, first.Session))
 			if err := w.Registry.Honours(s); fault.Is(err, fault.ExpiredCredentials) != (name != "nothing") {
 				t.Errorf("Honours: got %v", err)
 			}

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -138,9 +139,13 @@ func (r *Registry) revoked(s *session.Session) (bool, error) {
 	if r.revocations.Count("") == 0 {
 		return false, nil
 	}
-	targets := []Target{{BySession, s.Account + "/" + s.AccessKeyID}, {ByRole, s.RoleID}}
+	targets := []Target{{BySession, s.ID()}, {ByRole, s.RoleID}}
 	for _, id := range s.Through {
-		targets = append(targets, Target{ByRole, id})
+		kind := ByRole
+		if strings.Contains(id, "/") {
+			kind = BySession
+		}
+		targets = append(targets, Target{kind, id})
 	}
 	if o := s.Origin; o != nil {
 		targets = append(targets,

@@ -72,6 +72,7 @@ func TestEachRevocationEndsItsSessions(t *testing.T) {
 		{"session of another account", func(s *session.Session) Target { return Target{BySession, s.Account + "/" + s.AccessKeyID} }, func(s *session.Session) { s.Account = two }},
 		{"role", func(s *session.Session) Target { return Target{ByRole, s.RoleID} }, func(s *session.Session) { s.RoleID = "AROA2" }},
 		{"a role on the way", func(s *session.Session) Target { return Target{ByRole, s.Through[1]} }, func(s *session.Session) { s.Through = s.Through[:1] }},
+		{"a session on the way", func(s *session.Session) Target { return Target{BySession, s.Through[2]} }, func(s *session.Session) { s.Through = s.Through[:2] }},
 		{"association", func(s *session.Session) Target {
 			return Target{ByAssociation, s.Origin.Cluster + "/" + s.Origin.Association}
 		}, func(s *session.Session) { s.Origin.Association = "a-2" }}, // which heals, its digest being the same

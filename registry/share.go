@@ -32,12 +32,13 @@ func (r *Registry) share() {
 		return without.finished(), true
 	}})
 	store.Share(r.revocations, store.Rule[*Revocation]{See: func(viewer, _ string, rev *Revocation) (*Revocation, bool) {
-		if rev.Account != viewer && rev.Target.Kind != ByRole && !r.tied(viewer, rev.Target.cluster()) {
+		onTheWay := rev.Target.Kind == ByRole || rev.Target.Kind == BySession // to anybody's: see session.Session.Through
+		if rev.Account != viewer && !onTheWay && !r.tied(viewer, rev.Target.cluster()) {
 			return nil, false
 		}
 		without := *rev
 		without.By = ""
-		if rev.Account != viewer && rev.Target.Kind == ByRole {
+		if rev.Account != viewer && onTheWay {
 			without.Account = ""
 		}
 		return &without, true

@@ -118,24 +118,33 @@ func TestAnAssociationTiesAClusterToAnotherAccount(t *testing.T) {
 	}
 }
 
-// A session of one's role may have come through a role of two: one's gateways end it, and learn no more than the id.
-func TestARevokedRoleIsToldToEveryAccount(t *testing.T) {
+// A session of one's role may have come through a role or a session of two: one's gateways end it, and learn no more than
+// the id.
+func TestWhatIsRevokedOnTheWayIsToldToEveryAccount(t *testing.T) {
 	w := fresh(t)
 	gateway := w.follow(t, one)
-	through := &session.Session{Account: one, RoleID: "AROAONE", Through: []string{"AROATWO"}, Epoch: w.store.Epoch(), Revision: w.store.Revision()}
-	wants(t, "at first", gateway.Honours(through), accepted)
+	through := func(ids ...string) *session.Session {
+		return &session.Session{Account: one, RoleID: "AROAONE", Through: ids, Epoch: w.store.Epoch(), Revision: w.store.Revision()}
+	}
+	role, former, neither := through("AROATWO", two+"/ASIA2"), through("AROATHREE", two+"/ASIA1"), through("AROATHREE", two+"/ASIA2")
+	wants(t, "a role, at first", gateway.Honours(role), accepted)
+	wants(t, "a session, at first", gateway.Honours(former), accepted)
 	for _, target := range []Target{{ByRole, "AROATWO"}, {BySession, two + "/ASIA1"}, {ByCluster, "c-two"}} {
 		_, err := w.Revoke(t.Context(), two, "somebody", target)
 		must(t, err)
 	}
 	gateway.caughtUp(t, w)
-	wants(t, "revoked", gateway.Honours(through), fault.ExpiredCredentials)
-	direct := *through
-	direct.Through = nil
-	wants(t, "a session that did not come through it", gateway.Honours(&direct), accepted)
+	wants(t, "the role is revoked", gateway.Honours(role), fault.ExpiredCredentials)
+	wants(t, "the session is revoked", gateway.Honours(former), fault.ExpiredCredentials)
+	wants(t, "a session that came through others", gateway.Honours(neither), accepted)
 	all, err := gateway.revocations.List("", "", 0)
 	must(t, err)
-	if len(all) != 1 || all[0].Value.Account != "" || all[0].Value.By != "" {
-		t.Errorf("one is told of %d revocations, the first %+v; want that of the role, without who asked for it", len(all), all[0].Value)
+	for _, e := range all {
+		if e.Value.Account != "" || e.Value.By != "" || e.Value.Target.Kind == ByCluster {
+			t.Errorf("one is told %+v", e.Value)
+		}
+	}
+	if len(all) != 2 {
+		t.Errorf("one is told of %d revocations, want those of the role and of the session", len(all))
 	}
 }

@@ -120,7 +120,7 @@ func (w *world) podSession(t testing.TB, a *Association) *session.Session {
 	must(t, err)
 	now := w.clock.now()
 	return &session.Session{
-		Account: a.Account, RoleID: role.ID, RoleName: role.Name, Name: "s", AccessKeyID: "ASIA1", Through: []string{"AROAFIRST", "AROASECOND"}, Issued: now, Expires: now.Add(6 * time.Hour),
+		Account: a.Account, RoleID: role.ID, RoleName: role.Name, Name: "s", AccessKeyID: "ASIA1", Through: []string{"AROAFIRST", "AROASECOND", one + "/ASIAFIRST"}, Issued: now, Expires: now.Add(6 * time.Hour),
 		Origin: &session.Origin{
 			Cluster: a.ClusterID, Namespace: a.Namespace, ServiceAccount: a.ServiceAccount, PodName: "pod", PodUID: "pod-uid",
 			NodeName: "node", NodeUID: "node-uid", Association: a.ID, Digest: digest,

@@ -29,7 +29,7 @@ type Session struct {
 	Issued         time.Time // kept to the millisecond
 	Expires        time.Time // kept to the millisecond
 	Chain          int       // how many sessions stand before this one: 0 for the first
-	Through        []string  // ids of the other roles on the way to this one, each once: whoever revokes one ends this session, too
+	Through        []string  // ids of the other roles and of the sessions on the way to this one, each once: whoever revokes one ends this session, too
 	Origin         *Origin   // nil when no pod and no node stands behind the session
 	Revision       int64     // of the store at minting: a door whose copy is older catches up first
 	Epoch          string    // of the store: a restore changes it, and revisions of two epochs do not compare
@@ -55,6 +55,9 @@ type Origin struct {
 	Association               string   // id; empty for an agent or a connector, which have none
 	Digest                    [32]byte // of the association as it was at minting: see Digest
 }
+
+// ID is what Through and revocations have for the session: ACCOUNT/KEY. An access key id alone says nothing of whose it is.
+func (s *Session) ID() string { return s.Account + "/" + s.AccessKeyID }
 
 // Secret returns the secret access key that the session's holder signs with.
 func (s *Session) Secret() string { return s.secret }
