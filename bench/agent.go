@@ -29,8 +29,7 @@ const (
 
 // agent measures lanyard-agent as it ships, before an upstream that costs it nothing.
 func (b *bench) agent(ctx context.Context) error {
-	progress("building lanyard-agent")
-	if err := build(ctx, agentProgram, b.agentFile()); err != nil {
+	if err := b.buildAgent(ctx); err != nil {
 		return err
 	}
 	for _, measure := range []func(context.Context) error{b.cold, b.herd, b.dead, b.held} {
@@ -39,6 +38,11 @@ func (b *bench) agent(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (b *bench) buildAgent(ctx context.Context) error {
+	progress("building lanyard-agent")
+	return build(ctx, agentProgram, b.agentFile())
 }
 
 func (b *bench) agentFile() string { return filepath.Join(b.dir, "lanyard-agent") }
@@ -60,24 +64,29 @@ func (b *bench) startNode(ctx context.Context, delay time.Duration, cacheSize in
 	if err := os.WriteFile(token, []byte("a.b.c"), 0o600); err != nil {
 		return nil, errors.Join(err, n.upstream.stop())
 	}
-	log, err := os.CreateTemp(b.dir, "agent-*.log")
-	if err != nil {
-		return nil, errors.Join(err, n.upstream.stop())
-	}
-	n.cmd = exec.CommandContext(ctx, b.agentFile(), "server", "--cluster-name", clusterName, "--bind-hosts", "127.0.0.1", "--port", "0",
-		"--probe-port", "0", "--metrics-address", "127.0.0.1", "--metrics-port", "0", "--region", region, "--role-arn", roleARN,
-		"--web-identity-token-file", token, "--max-cache-size", strconv.Itoa(cacheSize),
-		"--endpoint", "http://"+n.upstream.Address, "--sts-endpoint", "http://"+n.upstream.Address)
-	n.cmd.Stderr, n.cmd.Env = log, b.environment()
-	interruptOnCancel(n.cmd)
-	err = errors.Join(b.launch(n.cmd), log.Close()) // the agent has its own descriptor
-	if err == nil {
-		n.address, err = waitLogged(ctx, log.Name(), "serving credentials")
-	}
+	n.cmd, n.address, err = b.startAgent(ctx, "http://"+n.upstream.Address, roleARN, token, cacheSize)
 	if err != nil {
 		return nil, errors.Join(err, n.upstream.stop())
 	}
 	return n, nil
+}
+
+// startAgent starts lanyard-agent as it ships, on loopback, and returns where it answers.
+func (b *bench) startAgent(ctx context.Context, endpoint, role, tokenFile string, cacheSize int) (cmd *exec.Cmd, address string, err error) {
+	log, err := os.CreateTemp(b.dir, "agent-*.log")
+	if err != nil {
+		return nil, "", err
+	}
+	cmd = exec.CommandContext(ctx, b.agentFile(), "server", "--cluster-name", clusterName, "--bind-hosts", "127.0.0.1", "--port", "0",
+		"--probe-port", "0", "--metrics-address", "127.0.0.1", "--metrics-port", "0", "--region", region, "--role-arn", role,
+		"--web-identity-token-file", tokenFile, "--max-cache-size", strconv.Itoa(cacheSize), "--endpoint", endpoint, "--sts-endpoint", endpoint)
+	cmd.Stderr, cmd.Env = log, b.environment()
+	interruptOnCancel(cmd)
+	err = errors.Join(b.launch(cmd), log.Close()) // the agent has its own descriptor
+	if err == nil {
+		address, err = waitLogged(ctx, log.Name(), "serving credentials")
+	}
+	return cmd, address, err
 }
 
 func (n *node) stop() error {

@@ -2,7 +2,12 @@ package main
 
 import (
 	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/openlanyard/lanyard/policy"
@@ -63,5 +68,30 @@ func TestQuantile(t *testing.T) {
 		if got := quantile(values, q); got != want {
 			t.Errorf("quantile %g = %g, want %g", q, got, want)
 		}
+	}
+}
+
+// Each pod asks once, from an address of its own, and one that is refused is a failure and is not asked again.
+func TestArrive(t *testing.T) {
+	var mu sync.Mutex
+	sources := map[string]bool{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		mu.Lock()
+		sources[host] = true
+		mu.Unlock()
+		if r.URL.Path != "/yes" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = io.WriteString(w, "answer")
+	}))
+	defer server.Close()
+	request := func(path string) []byte { return []byte("GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") }
+	waited, failed, first := arrive(t.Context(), server.Listener.Addr().String(), [][]byte{request("/yes"), request("/no"), request("/yes"), request("/no")})
+	if len(waited) != 4 || failed != 2 || first == nil || !strings.Contains(first.Error(), "503") {
+		t.Errorf("%d waited, %d failed, the first with %v: want 4, 2 and status 503", len(waited), failed, first)
+	}
+	if len(sources) != 4 {
+		t.Errorf("they came from %d addresses, want 4: %v", len(sources), sources)
 	}
 }

@@ -32,7 +32,7 @@ func (b *bench) control(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context, *cluster) error{b.cached, b.issue, b.association} {
+	for _, measure := range []func(context.Context, *cluster) error{b.cached, b.issue, b.association, b.storm} {
 		if err := measure(ctx, c); err != nil {
 			return err
 		}

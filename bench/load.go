@@ -130,7 +130,10 @@ func wire(r *http.Request) ([]byte, error) {
 
 // ask sends one request on a connection of its own and returns the answer's body.
 func ask(ctx context.Context, address string, request []byte) ([]byte, error) {
-	var dialer net.Dialer
+	return askBy(ctx, &net.Dialer{}, address, request)
+}
+
+func askBy(ctx context.Context, dialer *net.Dialer, address string, request []byte) ([]byte, error) {
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
