@@ -86,7 +86,7 @@ var rooms = map[string]room{
 	"agent":     {floor: beside, only: []string{"arn", "fault"}},
 	"connector": {floor: beside, only: []string{"addon", "arn", "fault", "inject"}},
 	// The manifests apart from the program: the CLI has them, and no Kubernetes libraries with them.
-	"connector/install": {floor: beside, only: []string{"arn", "fault"}},
+	"connector/install": {floor: beside, only: []string{"addon", "arn", "fault"}},
 
 	"cmd/lanyard":           {floor: wiring, also: []string{"agent", "connector/install"}},
 	"cmd/lanyard-agent":     {floor: wiring, only: []string{"agent", "arn", "fault"}},

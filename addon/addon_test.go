@@ -38,6 +38,7 @@ var accepted = []string{
 	`{}`,
 	`{"agent":{"additionalArgs":{"-b":"169.254.170.23"}}}`,
 	`{"agent":{"additionalArgs":{"--verbosity":"debug","--max-cache-size":"0"},"probePort":2704}}`,
+	`{"agent":{"verifyPods":true,"removeStartupTaint":true,"privilegedInitialize":false}}`,
 	`{"env":{"GOMEMLIMIT":"64MiB"}}`,
 	`{"resources":{"requests":{"cpu":"10m","memory":"20Mi"},"limits":{"memory":"64Mi"}}}`,
 	`{"tolerations":[{"operator":"Exists"},{"key":"a/b","value":"c","effect":"NoExecute","tolerationSeconds":5}]}`,
@@ -54,7 +55,7 @@ var (
 	refused = []string{
 		`[]`, `{"image":{"tag":"x"}}`, `{"command":["sh"]}`, `{"volumes":[]}`, `{"serviceAccount":{"name":"x"}}`, `{"securityContext":{}}`,
 		`{"agent":{"command":["sh"]}}`, `{"agent":{"additionalArgs":{"--endpoint":"https://evil"}}}`, `{"agent":{"additionalArgs":{"--ca-file":"/x"}}}`,
-		`{"agent":{"additionalArgs":{"-b":"0.0.0.0"}}}`, `{"agent":{"probePort":80}}`, `{"agent":{"AdditionalArgs":{}}}`,
+		`{"agent":{"additionalArgs":{"-b":"0.0.0.0"}}}`, `{"agent":{"probePort":80}}`, `{"agent":{"verifyPods":"true"}}`, `{"agent":{"verifypods":true}}`, `{"agent":{"privileged":true}}`, `{"agent":{"AdditionalArgs":{}}}`,
 		`{"env":{"HTTPS_PROXY":"x"}}`, `{"env":{"AWS_CA_BUNDLE":"x"}}`, `{"env":{"AWS_ROLE_ARN":"x"}}`, `{"env":{"GOMAXPROCS":"0"}}`,
 		`{"resources":{"limits":{"nvidia.com/gpu":"1"}}}`, `{"resources":{"limits":{"memory":"lots"}}}`, `{"resources":{"claims":[]}}`,
 		`{"tolerations":[{}]}`, `{"tolerations":[{"operator":"Exists","value":"x"}]}`, `{"tolerations":[{"key":"a","tolerationSeconds":5}]}`,

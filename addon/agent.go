@@ -34,6 +34,11 @@ type AgentValues struct {
 type AgentOptions struct {
 	AdditionalArgs map[string]string `json:"additionalArgs"`
 	ProbePort      int               `json:"probePort"` // 0: 2703
+
+	// Each needs the Right of its name.
+	VerifyPods           bool `json:"verifyPods"`
+	RemoveStartupTaint   bool `json:"removeStartupTaint"`
+	PrivilegedInitialize bool `json:"privilegedInitialize"`
 }
 
 // Resources are the requests and limits of the agent's container.

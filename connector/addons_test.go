@@ -212,7 +212,7 @@ func testAddons(t *testing.T, kube *kubeServer, ca string) *addons {
 	if err := u.check(); err != nil {
 		t.Fatal(err)
 	}
-	return newAddons(clients.set, applier{clients.dynamic}, &agentSettings{u, Images{Repository: "registry.example/lanyard", Build: "1.2.3"}, ca}, discardLog())
+	return newAddons(clients.set, applier{clients.dynamic}, &agentSettings{u, Images{Repository: "registry.example/lanyard", Build: "1.2.3"}, ca, nil}, discardLog())
 }
 
 func TestPreserveLeavesWhatOthersHold(t *testing.T) {

@@ -62,16 +62,20 @@ func (i Images) agent() string {
 type agentSettings struct {
 	Upstream
 	Images
-	ca string // PEM of the server's authority; empty: a public one
+	ca     string        // PEM of the server's authority; empty: a public one
+	rights []addon.Right // that the cluster gives its agents
 }
 
 const (
 	agentName        = addon.Agent
 	agentTokenFile   = "/var/run/secrets/lanyard.dev/serviceaccount/token"
 	agentCAFile      = "/etc/lanyard/ca/ca.crt"
+	agentProbeSocket = "/run/lanyard/probe.sock"
 	agentProbePort   = 2703
 	agentMetricsPort = 2705
 	appliedMark      = "lanyard.dev/applied"
+
+	agentStartupTaint = "lanyard.dev/agent-not-ready" // agent.StartupTaint
 )
 
 //go:embed templates/agent.yaml
@@ -95,6 +99,9 @@ type rendering struct {
 func (s *agentSettings) renderAgent(d *DesiredAddon) (*rendering, error) {
 	values, err := addon.ParseAgent(d.ConfigurationValues)
 	if err != nil {
+		return nil, err
+	}
+	if err := values.Permit(s.rights); err != nil {
 		return nil, err
 	}
 	dot, err := s.dot(d, values)
@@ -139,9 +146,14 @@ func (s *agentSettings) dot(d *DesiredAddon, v *addon.AgentValues) (map[string]a
 		"PodLabels": podLabels(v), "PodAnnotations": s.podAnnotations(d, v),
 		"Resources": resources(v), "Tolerations": any(v.Tolerations), "Affinity": any(v.Affinity), "NodeSelector": nodeSelector(v),
 		"UpdateStrategy": any(v.UpdateStrategy), "PriorityClassName": v.PriorityClassName,
+		"ProbeSocket": agentProbeSocket, "PrivilegedInitialize": v.Agent.PrivilegedInitialize,
+		"APIServer": v.Agent.VerifyPods || v.Agent.RemoveStartupTaint,
 	}
-	if v.Tolerations == nil {
+	switch {
+	case v.Tolerations == nil:
 		dot["Tolerations"] = []addon.Toleration{{Operator: "Exists"}} // a node without an agent serves no pod
+	case v.Agent.RemoveStartupTaint:
+		dot["Tolerations"] = append(slices.Clone(v.Tolerations), addon.Toleration{Key: agentStartupTaint, Operator: "Exists"})
 	}
 	if v.Affinity == nil {
 		dot["Affinity"] = addon.Affinity{NodeAffinity: &addon.NodeAffinity{Required: &addon.NodeTerms{Terms: []addon.NodeTerm{{
@@ -165,11 +177,18 @@ func (s *agentSettings) args(role string, probes int, v *addon.AgentValues) []st
 	args := []string{
 		"server", "--cluster-name=" + s.Cluster, "--endpoint=" + s.Endpoint, "--sts-endpoint=" + s.STSEndpoint, "--region=" + s.Region,
 		"--role-arn=" + role, "--web-identity-token-file=" + agentTokenFile, "--node-name=$(NODE_NAME)",
-		"--port=80", "--probe-port=" + strconv.Itoa(probes), "--metrics-port=" + strconv.Itoa(agentMetricsPort),
+		"--port=80", "--probe-port=" + strconv.Itoa(probes), "--probe-socket=" + agentProbeSocket,
+		"--metrics-port=" + strconv.Itoa(agentMetricsPort),
 		"--reuse-port", "--skip-missing-hosts",
 	}
 	if s.ca != "" {
 		args = append(args, "--ca-file="+agentCAFile)
+	}
+	if v.Agent.VerifyPods {
+		args = append(args, "--verify-pods")
+	}
+	if v.Agent.RemoveStartupTaint {
+		args = append(args, "--remove-startup-taint")
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Agent.AdditionalArgs)) {
 		args = append(args, name+"="+v.Agent.AdditionalArgs[name])

@@ -4,19 +4,25 @@ import (
 	"bytes"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"github.com/openlanyard/lanyard/addon"
+	"github.com/openlanyard/lanyard/agent"
 )
 
 func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 const everyValue = `{
-	"agent": {"additionalArgs": {"-b": "169.254.170.23", "-v": "debug"}, "probePort": 3703},
+	"agent": {"additionalArgs": {"-b": "169.254.170.23", "-v": "debug"}, "probePort": 3703,
+		"verifyPods": true, "removeStartupTaint": true, "privilegedInitialize": true},
 	"env": {"GOGC": "50", "GOMEMLIMIT": "64MiB"},
 	"resources": {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
 	"tolerations": [{"key": "dedicated", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}],
@@ -31,15 +37,17 @@ const everyValue = `{
 func TestRenderAgent(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ca, endpoint, digest string
+		rights               []addon.Right
 		d                    DesiredAddon
 	}{
 		"plain":  {endpoint: "https://lanyard.example", d: DesiredAddon{Version: "v1.3.2-eksbuild.2"}},
 		"ca":     {ca: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", endpoint: "https://lanyard.lanyard-system.svc:8443", d: DesiredAddon{Version: "v1.3.10-eksbuild.2", PodIdentityRestart: "7"}},
-		"values": {endpoint: "https://[2001:db8::1]:8443", digest: "sha256:" + strings.Repeat("ab", 32), d: DesiredAddon{Version: "v1.3.2-eksbuild.2", ConfigurationValues: everyValue}},
+		"values": {endpoint: "https://[2001:db8::1]:8443", digest: "sha256:" + strings.Repeat("ab", 32), rights: everyRight, d: DesiredAddon{Version: "v1.3.2-eksbuild.2", ConfigurationValues: everyValue}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := testAddons(t, newKubeServer(t), tt.ca)
 			a.settings.Endpoint, a.settings.STSEndpoint, a.settings.Digest = tt.endpoint, tt.endpoint, tt.digest
+			a.settings.rights = tt.rights
 			tt.d.Name, tt.d.Action, tt.d.Generation = agentName, Apply, 3
 			if _, err := tt.d.check(); err != nil {
 				t.Fatal(err)
@@ -78,6 +86,12 @@ func confined(t *testing.T, s *agentSettings, r *rendering) {
 	want := map[string]corev1.Capability{"eks-pod-identity-agent": "NET_BIND_SERVICE", "eks-pod-identity-agent-init": "NET_ADMIN"}
 	for _, c := range append(pod.Containers, pod.InitContainers...) {
 		sc := c.SecurityContext
+		if c.Name == "eks-pod-identity-agent-init" && slices.Contains(s.rights, addon.PrivilegedInitialize) {
+			if sc == nil || sc.Privileged == nil || !*sc.Privileged || sc.Capabilities != nil || !slices.Equal(c.Args, []string{"initialize"}) || len(c.VolumeMounts) > 0 {
+				t.Errorf("container %s is %+v", c.Name, c)
+			}
+			continue
+		}
 		if c.Image != s.agent() || len(c.Command) > 0 || len(c.Ports) > 0 || sc == nil || sc.Privileged != nil ||
 			sc.AllowPrivilegeEscalation == nil || *sc.AllowPrivilegeEscalation || sc.ReadOnlyRootFilesystem == nil || !*sc.ReadOnlyRootFilesystem {
 			t.Errorf("container %s is %+v", c.Name, c)
@@ -91,8 +105,62 @@ func confined(t *testing.T, s *agentSettings, r *rendering) {
 		if v.HostPath != nil || v.Secret != nil || v.CSI != nil {
 			t.Errorf("the pod has the volume %+v", v)
 		}
-		if p := v.Projected; p != nil && (len(p.Sources) != 1 || p.Sources[0].ServiceAccountToken.Audience != "sts.amazonaws.com") {
+		want := ""
+		switch v.Name {
+		case "identity":
+			want = "sts.amazonaws.com"
+		case "api-server":
+			if s.rights == nil {
+				t.Error("the pod has a token for the API server")
+			}
+		default:
+			if v.Projected != nil {
+				t.Errorf("the pod has the volume %+v", v)
+			}
+			continue
+		}
+		if p := v.Projected; p.Sources[0].ServiceAccountToken.Audience != want {
 			t.Errorf("the pod has the token %+v", p)
+		}
+	}
+}
+
+var everyRight = addon.Rights()
+
+// TestValuesDoNotExtendRights: what the cluster has not given its agents, no server gives them, and the issue says who can.
+func TestValuesDoNotExtendRights(t *testing.T) {
+	kube := newKubeServer(t)
+	a := testAddons(t, kube, "")
+	d := DesiredAddon{Name: agentName, Version: "v1.3.2-eksbuild.2", Action: Apply, Generation: 1, ConfigurationValues: `{"agent":{"verifyPods":true}}`}
+	a.settings.rights = []addon.Right{addon.StartupTaint}
+	report := a.reconcile(t.Context(), &d)
+	if report.Status != createFailed || len(report.Issues) != 1 || report.Issues[0].Code != unsupportedAddon ||
+		!strings.Contains(report.Issues[0].Message, "--agent-rights") || len(kube.written()) != 0 {
+		t.Errorf("the report is %+v, the API server was asked %q", report, kube.written())
+	}
+	a.settings.rights = []addon.Right{addon.VerifyPods}
+	if report := a.reconcile(t.Context(), &d); report.Status != creating || len(kube.written()) == 0 {
+		t.Errorf("with the right the report is %+v", report)
+	}
+}
+
+// TestTheStartupTaintIsTolerated: an agent that is kept off the node by the taint could not remove it.
+func TestTheStartupTaintIsTolerated(t *testing.T) {
+	if agentStartupTaint != agent.StartupTaint {
+		t.Errorf("the connector calls the taint %s, the agent %s", agentStartupTaint, agent.StartupTaint)
+	}
+	a := testAddons(t, newKubeServer(t), "")
+	a.settings.rights = everyRight
+	for values, want := range map[string]int{
+		`{"tolerations":[],"agent":{"removeStartupTaint":true}}`: 1, `{"tolerations":[]}`: 0,
+	} {
+		r, err := a.settings.renderAgent(&DesiredAddon{Name: agentName, Version: "v1.3.2-eksbuild.2", Action: Apply, ConfigurationValues: values})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, _ := unstructured.NestedSlice(r.objects[len(r.objects)-1].Object, "spec", "template", "spec", "tolerations")
+		if len(got) != want {
+			t.Errorf("%s tolerates %v", values, got)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
+	"github.com/openlanyard/lanyard/addon"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/inject"
 )
@@ -43,6 +44,8 @@ type Config struct {
 	Activation Activation
 	Issuers    []string // of the cluster's tokens, beyond the one that its API server names
 	CA         string   // PEM of the server's authority, as agents shall have it; empty: a public one
+
+	AgentRights []string // words of room addon: what add-on values may make the agent use; empty: the least
 
 	Kube      *rest.Config // of the cluster's API server
 	Namespace string       // the connector's own
@@ -88,7 +91,11 @@ func New(cfg Config) (*Connector, error) {
 	if cfg.Namespace == "" || cfg.Service == "" || cfg.Kube == nil {
 		return nil, fault.New(fault.Invalid, "the connector needs its namespace, its Service and an API server")
 	}
-	if err := cfg.Images.check(); err != nil {
+	rights := make([]addon.Right, len(cfg.AgentRights))
+	for i, name := range cfg.AgentRights {
+		rights[i] = addon.Right(name)
+	}
+	if err := errors.Join(cfg.Images.check(), addon.CheckRights(rights)); err != nil {
 		return nil, err
 	}
 	c := &Connector{Config: cfg, log: cfg.Logger, news: make(chan struct{}, 1)}
@@ -116,7 +123,7 @@ func New(cfg Config) (*Connector, error) {
 	c.pods = newDeletedPods(c.client, kube.set.CoreV1().RESTClient(), c.has, c.leading.Load, c.log, c.metrics)
 	c.accounts = newAccounts(kube.metadata)
 	c.notes = newNotes(kube.set.EventsV1(), cfg.Instance, c.pods.uid, c.log, c.metrics)
-	c.addons = newAddons(kube.set, applier{kube.dynamic}, &agentSettings{c.client.Upstream, cfg.Images, cfg.CA}, c.log)
+	c.addons = newAddons(kube.set, applier{kube.dynamic}, &agentSettings{c.client.Upstream, cfg.Images, cfg.CA, rights}, c.log)
 	c.certificates = &Certificates{Client: kube.set, Namespace: cfg.Namespace, Service: cfg.Service, Logger: c.log}
 	c.registrar = &Registrar{Client: kube.set, Certificates: c.certificates, Fail: cfg.Fail, Logger: c.log}
 	if c.webhook, err = NewWebhook(WebhookConfig{

@@ -77,7 +77,10 @@ func TestEachAgentAnswersItsOwnProbe(t *testing.T) {
 
 func TestProbeRefusesBadArguments(t *testing.T) {
 	for _, args := range [][]string{
-		{}, {"readyz"}, {"metrics", "--socket", "x"}, {"readyz", "healthz", "--socket", "x"},
+		{},
+		{"readyz"},
+		{"metrics", "--socket", "x"},
+		{"readyz", "healthz", "--socket", "x"},
 		{"readyz", "--socket", filepath.Join(t.TempDir(), "none")},
 	} {
 		if err := runProbe(t, args...); err == nil {

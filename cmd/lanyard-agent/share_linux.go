@@ -35,9 +35,8 @@ func handsOver() error {
 
 func setHandsOver() error { return os.WriteFile(migration, []byte("1"), 0) }
 
-// endIfIdle ends a listener for new connections if none waits to be accepted, and reports whether it did. Looking and ending are
-// two system calls without anything between them: a connection that comes there is reset by a kernel without migration,
-// where Close, which waits for the accepting goroutine, would leave it a thousand times the time.
+// endIfIdle ends a listener for new connections if none waits to be accepted, and reports whether it did. What comes
+// between the two system calls is reset by a kernel without migration: Close alone resets all that waits.
 func endIfIdle(l net.Listener) (ended bool) {
 	socket, ok := l.(syscall.Conn)
 	if !ok {

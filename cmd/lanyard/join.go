@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/openlanyard/lanyard/addon"
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/connector/install"
 	"github.com/openlanyard/lanyard/dev"
@@ -33,6 +35,7 @@ type joinVerb struct {
 	values                              install.Values
 	dryRun, reactivate, force           bool
 	timeout                             time.Duration
+	agentRights                         []string
 
 	client *client
 	kube   *kube
@@ -77,6 +80,7 @@ func newJoin() *cobra.Command {
 	f.StringVar(&v.values.Tag, "image-tag", "", "tag of the connector's image; empty: this program's version")
 	f.StringVar(&v.values.PullPolicy, "image-pull-policy", "IfNotPresent", "of the connector's image: IfNotPresent, Always or Never")
 	f.StringVar(&v.values.FailurePolicy, "failure-policy", "Ignore", "what becomes of new pods while no connector answers: Ignore (without credentials) or Fail (refused)")
+	f.StringSliceVar(&v.agentRights, "agent-rights", nil, "what add-on values may make the agents use: verify-pods (create TokenReviews), startup-taint (get and patch nodes), privileged-initialize (a privileged init container)")
 	f.BoolVar(&v.dryRun, "dry-run", false, "print the manifests as YAML and change nothing")
 	f.BoolVar(&v.reactivate, "reactivate", false, "take a new activation pair for a cluster of this name that was not joined from here")
 	f.BoolVar(&v.force, "force-conflicts", false, "take fields of the manifests over from who else has set them")
@@ -118,6 +122,9 @@ func (v *joinVerb) complete() error {
 		if v.values.Tag = strings.TrimPrefix(moduleVersion(), "v"); v.values.Tag == "" { // a release's images are named without it
 			return fault.New(fault.Invalid, "this program is no release and has no version: --image-tag says which connector to install")
 		}
+	}
+	for _, name := range v.agentRights {
+		v.values.AgentRights = append(v.values.AgentRights, addon.Right(name))
 	}
 	tried := v.values
 	tried.Role = arn.Role("000000000000", "/", "not-known-yet").String()
@@ -287,5 +294,30 @@ func (v *joinVerb) install(ctx context.Context, manifests string) error {
 			return err
 		}
 	}
+	if err := v.withdraw(ctx, objects); err != nil {
+		return err
+	}
 	return v.say("the connector's %d objects are applied", len(objects))
+}
+
+// withdraw removes what a `join` of before has applied and this one does not: a right that is not given any more.
+func (v *joinVerb) withdraw(ctx context.Context, applied []install.Object) error {
+	all, err := install.Paths()
+	if err != nil {
+		return err
+	}
+	for _, o := range applied {
+		path, err := o.Path()
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(p string) bool { return p == path })
+	}
+	slices.Reverse(all) // a binding before its role
+	for _, path := range all {
+		if _, err := v.kube.remove(ctx, path); err != nil {
+			return fmt.Errorf("removing %s: %w", path, err)
+		}
+	}
+	return nil
 }

@@ -12,11 +12,13 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/openlanyard/lanyard/addon"
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -45,6 +47,8 @@ type Values struct {
 	Tag           string // of the connector's image
 	PullPolicy    string // empty: IfNotPresent
 	FailurePolicy string // Ignore or Fail: what becomes of new pods while no connector answers; empty: Ignore
+
+	AgentRights []addon.Right // what add-on values may make the agents use
 }
 
 // check refuses values that would be found wrong only in the cluster.
@@ -70,7 +74,7 @@ func (v Values) check() error {
 	default:
 		return fault.New(fault.Invalid, "failure policy %q: Ignore or Fail is accepted", v.FailurePolicy)
 	}
-	return nil
+	return addon.CheckRights(v.AgentRights)
 }
 
 var (
@@ -80,6 +84,10 @@ var (
 
 // dot is what the template sees. The chart fills in the same keys from its own values.
 func (v Values) dot() map[string]any {
+	rights := make([]string, len(v.AgentRights))
+	for i, r := range v.AgentRights {
+		rights[i] = string(r)
+	}
 	return map[string]any{
 		"cluster": v.Cluster, "server": strings.TrimSuffix(v.Server, "/"), "region": v.Region, "role": v.Role, "ca": v.CA,
 		"image": v.Repository + "/" + Name + ":" + v.Tag, "pullPolicy": v.PullPolicy, "pullSecrets": nil,
@@ -89,6 +97,7 @@ func (v Values) dot() map[string]any {
 			"limits":   map[string]any{"memory": "512Mi"},
 		},
 		"nodeSelector": map[string]any{"kubernetes.io/os": "linux"}, "tolerations": nil, "activationSecret": "",
+		"agentRights": rights,
 	}
 }
 
@@ -115,7 +124,9 @@ func Manifests(v Values) (string, error) {
 	}
 	t := template.New("").Option("missingkey=error")
 	t.Funcs(template.FuncMap{
+		"has":       func(one string, all []string) bool { return slices.Contains(all, one) },
 		"include":   func(name string, dot any) (string, error) { return include(t, name, dot) },
+		"join":      func(separator string, all []string) string { return strings.Join(all, separator) },
 		"list":      func(all ...any) []any { return all },
 		"nindent":   nindent,
 		"sha256sum": func(s string) string { sum := sha256.Sum256([]byte(s)); return hex.EncodeToString(sum[:]) },
@@ -225,11 +236,13 @@ func (o Object) metadata(key string) string {
 	return s
 }
 
-// Paths are where the API server has the objects of the template, in the order of Manifests and without the namespace.
+// Paths are where the API server has the objects of the template, in the order of Manifests and without the namespace: those
+// of all agent rights, given or not, so that what was given once is found.
 func Paths() ([]string, error) {
-	// Which objects there are does not depend on the values.
+	// Which objects there are depends on no other value.
 	manifests, err := Manifests(Values{
 		Cluster: "any", Server: "https://any", Region: "any", Role: "arn:aws:iam::000000000000:role/any", Repository: "any", Tag: "any",
+		AgentRights: addon.Rights(),
 	})
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/openlanyard/lanyard/addon"
 	"github.com/openlanyard/lanyard/fault"
 )
 
@@ -23,11 +24,19 @@ func values() Values {
 }
 
 func TestManifests(t *testing.T) {
-	got, err := Manifests(values())
+	most := values()
+	most.AgentRights = addon.Rights()
+	for file, v := range map[string]Values{"testdata/connector.yaml": values(), "testdata/rights.yaml": most} {
+		holdGolden(t, file, v)
+	}
+}
+
+func holdGolden(t *testing.T, file string, v Values) {
+	t.Helper()
+	got, err := Manifests(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const file = "testdata/connector.yaml"
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -38,7 +47,7 @@ func TestManifests(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("manifests (-want +got):\n%s", diff)
+		t.Errorf("%s (-want +got):\n%s", file, diff)
 	}
 }
 
@@ -61,6 +70,7 @@ func TestManifestsRefuse(t *testing.T) {
 		{"empty tag", func(v *Values) { v.Tag = "" }},
 		{"tag with a digest", func(v *Values) { v.Tag = "1@sha256:00" }},
 		{"failure policy", func(v *Values) { v.FailurePolicy = "ignore" }},
+		{"an agent right", func(v *Values) { v.AgentRights = []addon.Right{"everything"} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -160,6 +170,46 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestAgentRightsAreGivenOneByOne: each brings its own role for the agent, and nothing for the connector.
+func TestAgentRightsAreGivenOneByOne(t *testing.T) {
+	for right, want := range map[addon.Right][]string{
+		"":                         nil,
+		addon.VerifyPods:           {"lanyard-agent-verify-pods"},
+		addon.StartupTaint:         {"lanyard-agent-startup-taint"},
+		addon.PrivilegedInitialize: nil, // it is the pod's, and no right over objects
+	} {
+		v := values()
+		if right != "" {
+			v.AgentRights = []addon.Right{right}
+		}
+		text, err := Manifests(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects, err := Objects(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var bound []string
+		for _, o := range objects {
+			if o.Kind() != "ClusterRoleBinding" || o.Name() == Name {
+				continue
+			}
+			who := o["subjects"].([]any)[0].(map[string]any)
+			if who["name"] != Agent || who["namespace"] != AgentNamespace || o["roleRef"].(map[string]any)["name"] != o.Name() {
+				t.Errorf("%q: %s binds %v", right, o.Name(), o)
+			}
+			bound = append(bound, o.Name())
+		}
+		if !slices.Equal(bound, want) {
+			t.Errorf("%q binds %q, want %q", right, bound, want)
+		}
+		if told := strings.Contains(text, "--agent-rights="); told != (right != "") {
+			t.Errorf("%q: the connector is told of rights: %v", right, told)
+		}
+	}
+}
+
 func TestPaths(t *testing.T) {
 	paths, err := Paths()
 	if err != nil {
@@ -170,6 +220,7 @@ func TestPaths(t *testing.T) {
 		"/apis/rbac.authorization.k8s.io/v1/clusterroles/lanyard-connector",
 		"/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles/lanyard-connector",
 		"/apis/apps/v1/namespaces/lanyard-system/deployments/lanyard-connector",
+		"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/lanyard-agent-startup-taint",
 	} {
 		if !slices.Contains(paths, want) {
 			t.Errorf("paths %s: want %s among them", strings.Join(paths, "\n"), want)

@@ -19,6 +19,7 @@ import (
 	"helm.sh/helm/v4/pkg/engine"
 	"sigs.k8s.io/yaml"
 
+	"github.com/openlanyard/lanyard/addon"
 	"github.com/openlanyard/lanyard/connector/install"
 )
 
@@ -182,10 +183,12 @@ func TestConnectorIsAsJoined(t *testing.T) {
 			install.Values{
 				Cluster: "other_1", Server: "https://192.0.2.10:8443/", Region: "eu-central-1", Role: role, CA: ca, Repository: "registry.example:5000/a/b",
 				Tag: "1.2.3-rc.1", PullPolicy: "Never", FailurePolicy: "Fail",
+				AgentRights: []addon.Right{addon.VerifyPods, addon.StartupTaint, addon.PrivilegedInitialize},
 			},
 			`image: {repository: "registry.example:5000/a/b", tag: 1.2.3-rc.1, pullPolicy: Never}
 connector:
   {enabled: true, cluster: other_1, server: "https://192.0.2.10:8443/", region: eu-central-1, roleArn: "` + role + `", failurePolicy: Fail,
+   agentRights: [verify-pods, startup-taint, privileged-initialize],
    ca: "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"}`,
 		},
 	}
@@ -240,6 +243,8 @@ func TestRefused(t *testing.T) {
 		{"the agent's role for a connector", connector + `}`, strings.Replace(connector, "role/lanyard-connector-", "role/lanyard-agent-", 1) + `}`, "/connector/roleArn"},
 		{"a server without TLS", connector + `}`, strings.Replace(connector, "https://", "http://", 1) + `}`, "/connector/server"},
 		{"a failure policy", connector + `, failurePolicy: Fail}`, connector + `, failurePolicy: Never}`, "/connector/failurePolicy"},
+		{"a right that is none", connector + `, agentRights: [verify-pods]}`, connector + `, agentRights: [everything]}`, "/connector/agentRights/0"},
+		{"a right twice", connector + `, agentRights: [verify-pods, startup-taint]}`, connector + `, agentRights: [verify-pods, verify-pods]}`, "/connector/agentRights"},
 		{"a key for a CA", connector + `, ca: "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"}`, connector + `, ca: "-----BEGIN PRIVATE KEY-----\n"}`, "/connector/ca"},
 		{"a gateway with two identities", gateway + `}`, gateway + `, roleArn: "arn:aws:iam::111122223333:role/gateway"}`, "/gateway"},
 		{"a gateway without an identity", gateway + `}`, strings.Replace(gateway, "keySecret: key, ", "", 1) + `}`, "/gateway"},

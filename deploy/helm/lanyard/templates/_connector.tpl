@@ -1,6 +1,6 @@
 {{- /* What runs the connector in a cluster: `lanyard join` applies it, and the Helm chart has a copy of this file that a
 test holds to it. All values are keys of the dot: cluster, server, region, role, ca, image, pullPolicy, pullSecrets,
-repository, failurePolicy, replicas, resources, nodeSelector, tolerations, activationSecret. */ -}}
+repository, failurePolicy, replicas, resources, nodeSelector, tolerations, activationSecret, agentRights. */ -}}
 {{- define "lanyard.connector.labels" -}}
 app.kubernetes.io/name: lanyard-connector
 app.kubernetes.io/part-of: lanyard
@@ -112,6 +112,50 @@ metadata:
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: lanyard-connector}
 subjects:
 - {kind: ServiceAccount, name: lanyard-connector, namespace: lanyard-system}
+{{- if has "verify-pods" .agentRights }}
+---
+# The agent asks whether a pod's token still holds. It learns nothing that it could not read in the token.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: lanyard-agent-verify-pods
+  labels: {{- include "lanyard.connector.labels" . | nindent 4 }}
+rules:
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: lanyard-agent-verify-pods
+  labels: {{- include "lanyard.connector.labels" . | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: lanyard-agent-verify-pods}
+subjects:
+- {kind: ServiceAccount, name: eks-pod-identity-agent, namespace: kube-system}
+{{- end }}
+{{- if has "startup-taint" .agentRights }}
+---
+# RBAC knows no "its own node" and no "this field": any node's agent can change any node.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: lanyard-agent-startup-taint
+  labels: {{- include "lanyard.connector.labels" . | nindent 4 }}
+rules:
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get, patch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: lanyard-agent-startup-taint
+  labels: {{- include "lanyard.connector.labels" . | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: lanyard-agent-startup-taint}
+subjects:
+- {kind: ServiceAccount, name: eks-pod-identity-agent, namespace: kube-system}
+{{- end }}
 ---
 apiVersion: v1
 kind: ConfigMap
@@ -127,6 +171,9 @@ data:
   ca.pem: {{ .ca | toJson }}
   imageRepository: {{ .repository | toJson }}
   failurePolicy: {{ .failurePolicy | toJson }}
+  {{- if .agentRights }}
+  agentRights: {{ join "," .agentRights | toJson }}
+  {{- end }}
 ---
 # Above what is evicted for others: while no connector runs, new pods have no credentials.
 apiVersion: scheduling.k8s.io/v1
@@ -183,7 +230,7 @@ spec:
         app.kubernetes.io/part-of: lanyard
         lanyard.dev/component: connector
       annotations:
-        lanyard.dev/configuration: {{ list .cluster .server .region .role .ca .repository .failurePolicy | toJson | sha256sum | toJson }}
+        lanyard.dev/configuration: {{ list .cluster .server .region .role .ca .repository .failurePolicy .agentRights | toJson | sha256sum | toJson }}
     spec:
       serviceAccountName: lanyard-connector
       automountServiceAccountToken: true
@@ -228,6 +275,9 @@ spec:
         - --cluster-name=$(CLUSTER_NAME)
         - --image-repository=$(IMAGE_REPOSITORY)
         - --failure-policy=$(FAILURE_POLICY)
+        {{- if .agentRights }}
+        - --agent-rights=$(AGENT_RIGHTS)
+        {{- end }}
         {{- if .activationSecret }}
         - --activation-dir=/etc/lanyard/activation
         {{- end }}
@@ -250,6 +300,10 @@ spec:
           valueFrom: {configMapKeyRef: {name: lanyard-connector, key: imageRepository}}
         - name: FAILURE_POLICY
           valueFrom: {configMapKeyRef: {name: lanyard-connector, key: failurePolicy}}
+        {{- if .agentRights }}
+        - name: AGENT_RIGHTS
+          valueFrom: {configMapKeyRef: {name: lanyard-connector, key: agentRights}}
+        {{- end }}
         - name: POD_NAME
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
         - name: POD_NAMESPACE
