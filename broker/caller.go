@@ -157,7 +157,7 @@ func checkSessionTags(tags []session.Tag) error {
 func decide(g *Grant, caller *directory.Principal, role *directory.Role, s *session.Session, conditions policy.Context) error {
 	q := &policy.Question{
 		Resource:  role.ARN().String(),
-		Principal: policy.Principal{Kind: policy.AWS, Account: caller.Account, Names: caller.Names()},
+		Principal: policy.Principal{Kind: policy.AWS, Account: caller.Account, Names: caller.Names(), Bounded: len(caller.Layers.Boundary) > 0},
 		Context:   append(conditions, caller.Context()...),
 	}
 	actions := []string{"sts:AssumeRole"}

@@ -51,6 +51,8 @@ func runTable(t *testing.T, a *txtar.Archive) {
 		switch {
 		case strings.HasPrefix(f.Name, "trust"):
 			use = policy.Trust
+		case strings.HasPrefix(f.Name, "resource"):
+			use = policy.Resource
 		case strings.HasPrefix(f.Name, "boundary"):
 			layer = &layers.Boundary
 		case strings.HasPrefix(f.Name, "session"):
@@ -122,6 +124,7 @@ func question(t *testing.T, f fields) *policy.Question {
 			t.Fatalf("unknown kind of principal %q", words[0])
 		}
 	}
+	q.Principal.Bounded = f["bounded"] != nil
 	for _, line := range f["context"] {
 		if key, values, found := strings.Cut(line, " = "); found {
 			q.Context = append(q.Context, policy.Entry{Key: key, Values: strings.Split(values, " | ")})

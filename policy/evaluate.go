@@ -121,7 +121,8 @@ func (s *Statement) covers(q *Question, doc *Document, r *recorder) (covered boo
 			r.miss(doc, s, "Principal")
 			return false, Unnamed
 		}
-	} else if !s.coversResource(q) {
+	}
+	if s.resources != nil && !s.coversResource(q) {
 		r.miss(doc, s, "Resource")
 		return false, Unnamed
 	}

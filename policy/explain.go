@@ -11,7 +11,7 @@ type Step struct {
 	Document  *Document
 	Statement *Statement
 	Matched   bool
-	Element   string // the first that did not fit: Action (or NotAction), Principal, Resource (or NotResource), Condition
+	Element   string // the first that did not fit: Action, Principal, Resource (or the Not of each), Condition
 	Operator  string // of the condition that did not hold, as the policy spells it
 	Key       string // its context key
 	Missing   bool   // the question had no value for Key
@@ -30,7 +30,7 @@ func (r *recorder) miss(d *Document, s *Statement, element string) {
 	if r == nil {
 		return
 	}
-	if element == "Action" && s.notAction || element == "Resource" && s.notResource {
+	if element == "Action" && s.notAction || element == "Resource" && s.notResource || element == "Principal" && s.principals.not {
 		element = "Not" + element
 	}
 	r.steps = append(r.steps, Step{Document: d, Statement: s, Element: element})

@@ -35,12 +35,12 @@ func seeds(f *testing.F) []string {
 // FuzzParse holds that any text is either refused as malformed or compiled to a document that its own text gives again.
 func FuzzParse(f *testing.F) {
 	for _, text := range append(seeds(f), ``, `{`, `null`, `{"Statement": {"Effect": "Allow", "Action": "a:${", "Resource": "arn:${}"}}`) {
-		for use := range uint8(3) {
+		for use := range uint8(4) {
 			f.Add(use, text)
 		}
 	}
 	f.Fuzz(func(t *testing.T, use uint8, text string) {
-		d, err := policy.Parse(policy.Use(use%3), text)
+		d, err := policy.Parse(policy.Use(use%4), text)
 		if err != nil {
 			if !fault.Is(err, fault.MalformedPolicy) {
 				t.Errorf("Parse(%q): kind %v, want MalformedPolicy", text, fault.Of(err))

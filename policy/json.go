@@ -17,6 +17,7 @@ const maxDepth = 8
 // enforce different policies.
 type node struct {
 	kind    nodeKind
+	at, end int    // bytes of the document before the value and up to its end
 	text    string // of a string or a number
 	truth   bool   // of a boolean
 	items   []node
@@ -25,6 +26,7 @@ type node struct {
 
 type member struct {
 	name  string
+	at    int // bytes of the document before the name
 	value node
 }
 
@@ -43,89 +45,111 @@ var kindNames = [...]string{"a string", "a boolean", "a list", "an object", "a n
 
 func (k nodeKind) String() string { return kindNames[k] }
 
+// reader reads the tokens of a document.
+type reader struct {
+	*json.Decoder
+	text string
+}
+
 // readJSON reads one JSON value with nothing behind it.
 func readJSON(text string) (node, error) {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	n, err := readNode(d, 0)
+	r := reader{json.NewDecoder(strings.NewReader(text)), text}
+	r.UseNumber()
+	n, err := r.node(0)
 	if err != nil {
 		return node{}, err
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return node{}, errors.New("something follows the document's closing brace")
+	end := int(r.InputOffset())
+	if _, err := r.Token(); !errors.Is(err, io.EOF) {
+		return node{}, at(end, errors.New("something follows the document's closing brace"))
 	}
 	return n, nil
 }
 
-func readNode(d *json.Decoder, depth int) (node, error) {
-	if depth > maxDepth {
-		return node{}, fmt.Errorf("the document nests deeper than %d levels", maxDepth)
+// here returns where the next token begins.
+func (r *reader) here() int {
+	i := int(r.InputOffset())
+	for i < len(r.text) && strings.IndexByte(" \t\r\n,:", r.text[i]) >= 0 {
+		i++
 	}
-	token, err := readToken(d)
+	return i
+}
+
+func (r *reader) node(depth int) (node, error) {
+	from := r.here()
+	if depth > maxDepth {
+		return node{}, at(from, fmt.Errorf("the document nests deeper than %d levels", maxDepth))
+	}
+	token, err := r.token()
 	if err != nil {
 		return node{}, err
 	}
+	n := node{kind: aNull}
 	switch t := token.(type) {
 	case string:
-		return node{kind: aString, text: t}, nil
+		n = node{kind: aString, text: t}
 	case bool:
-		return node{kind: aBoolean, truth: t}, nil
+		n = node{kind: aBoolean, truth: t}
 	case json.Number:
-		return node{kind: aNumber, text: t.String()}, nil
+		n = node{kind: aNumber, text: t.String()}
 	case json.Delim:
 		if t == '[' {
-			return readList(d, depth)
+			n, err = r.list(depth)
+		} else {
+			n, err = r.object(depth)
 		}
-		return readObject(d, depth)
 	}
-	return node{kind: aNull}, nil
+	n.at, n.end = from, int(r.InputOffset())
+	return n, err
 }
 
-func readList(d *json.Decoder, depth int) (node, error) {
+func (r *reader) list(depth int) (node, error) {
 	n := node{kind: aList}
-	for d.More() {
-		item, err := readNode(d, depth+1)
+	for r.More() {
+		item, err := r.node(depth + 1)
 		if err != nil {
 			return node{}, err
 		}
 		n.items = append(n.items, item)
 	}
-	_, err := readToken(d)
+	_, err := r.token()
 	return n, err
 }
 
-func readObject(d *json.Decoder, depth int) (node, error) {
+func (r *reader) object(depth int) (node, error) {
 	n, seen := node{kind: anObject}, map[string]bool{}
-	for d.More() {
-		token, err := readToken(d)
+	for r.More() {
+		from := r.here()
+		token, err := r.token()
 		if err != nil {
 			return node{}, err
 		}
 		name, ok := token.(string)
 		if !ok {
-			return node{}, errNotJSON
+			return node{}, at(from, errNotJSON)
 		}
 		if seen[name] {
-			return node{}, fmt.Errorf("%q stands twice in one object", name)
+			return node{}, at(from, fmt.Errorf("%q stands twice in one object", name))
 		}
 		seen[name] = true
-		value, err := readNode(d, depth+1)
+		value, err := r.node(depth + 1)
 		if err != nil {
 			return node{}, err
 		}
-		n.members = append(n.members, member{name: name, value: value})
+		n.members = append(n.members, member{name: name, at: from, value: value})
 	}
-	_, err := readToken(d)
+	_, err := r.token()
 	return n, err
 }
 
 var errNotJSON = errors.New("the document is not JSON")
 
-// readToken replaces the decoder's wordings, which are about Go, with where the reading stopped.
-func readToken(d *json.Decoder) (json.Token, error) {
-	token, err := d.Token()
+// token replaces the decoder's wordings, which are about Go, with where the reading stopped.
+func (r *reader) token() (json.Token, error) {
+	token, err := r.Token()
 	if err != nil {
-		return nil, fmt.Errorf("%w: reading stopped behind byte %d", errNotJSON, d.InputOffset())
+		stopped := int(r.InputOffset())
+		return nil, at(stopped, fmt.Errorf("%w: reading stopped behind byte %d", errNotJSON, stopped))
 	}
 	return token, nil
 }
@@ -149,25 +173,32 @@ func (n *node) list(kinds ...nodeKind) ([]node, error) {
 	}
 	for i := range items {
 		if !slices.Contains(kinds, items[i].kind) {
-			return nil, fmt.Errorf("it is or holds %s: %s or a list of them is accepted", items[i].kind, kinds[0])
+			return nil, at(items[i].at, fmt.Errorf("it is or holds %s: %s or a list of them is accepted", items[i].kind, kinds[0]))
 		}
 	}
 	return items, nil
 }
 
+// scalar is a string, or what may stand for one, as text.
+type scalar struct {
+	text string
+	at   int
+}
+
 // strings returns a string or list of strings.
-func (n *node) strings() ([]string, error) { return n.scalars(aString) }
+func (n *node) strings() ([]scalar, error) { return n.scalars(aString) }
 
 // scalars is strings for values of the kinds, as text.
-func (n *node) scalars(kinds ...nodeKind) ([]string, error) {
+func (n *node) scalars(kinds ...nodeKind) ([]scalar, error) {
 	items, err := n.list(kinds...)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]string, len(items))
+	all := make([]scalar, len(items))
 	for i := range items {
-		if all[i] = items[i].text; items[i].kind == aBoolean {
-			all[i] = fmt.Sprint(items[i].truth)
+		all[i] = scalar{items[i].text, items[i].at}
+		if items[i].kind == aBoolean {
+			all[i].text = fmt.Sprint(items[i].truth)
 		}
 	}
 	return all, nil

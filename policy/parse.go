@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/openlanyard/lanyard/fault"
 )
 
 // maxLength is IAM's bound of a document in characters, whatever it is for. The quotas of each use are smaller and
@@ -21,49 +20,60 @@ const (
 )
 
 // Parse compiles a document. It refuses everything that Evaluate would not enforce as written, with an error of kind
-// MalformedPolicy that names the element and what is accepted there.
+// MalformedPolicy that begins with IAM's sentence and names the element and what is accepted there.
 func Parse(use Use, text string) (*Document, error) {
-	d, err := parse(use, text)
-	if err != nil {
-		return nil, fault.New(fault.MalformedPolicy, "policy document: %s", shorten(err.Error()))
+	d, _, problems := parse(use, text)
+	if len(problems) > 0 {
+		return nil, problems[0].fault()
 	}
 	return d, nil
 }
 
-// shorten leaves out the middle of a message that quotes a very long value: the element is named at its start, what is
-// accepted at its end.
-func shorten(s string) string {
-	const half = 500
-	if len(s) <= 2*half {
-		return s
+// parse returns all that is wrong with a document, or the document and what it was read from.
+func parse(use Use, text string) (*Document, *node, []*malformed) {
+	refused := func(err error) (*Document, *node, []*malformed) {
+		return nil, nil, []*malformed{at(0, err).(*malformed)}
 	}
-	return strings.ToValidUTF8(s[:half]+" ... "+s[len(s)-half:], "")
-}
-
-func parse(use Use, text string) (*Document, error) {
 	if n := utf8.RuneCountInString(text); n > maxLength {
-		return nil, fmt.Errorf("%d characters: at most %d are accepted", n, maxLength)
+		return refused(fmt.Errorf("%d characters: at most %d are accepted", n, maxLength))
 	}
 	if !utf8.ValidString(text) {
-		return nil, errors.New("not UTF-8")
+		return refused(errors.New("not UTF-8"))
 	}
 	root, err := readJSON(text)
 	if err != nil {
-		return nil, err
+		return refused(err)
 	}
-	return parseDocument(use, text, &root)
+	p := parser{use: use}
+	d := p.document(text, &root)
+	return d, &root, p.problems
 }
 
-func parseDocument(use Use, text string, root *node) (*Document, error) {
-	if root.kind != anObject {
-		return nil, fmt.Errorf("it is %s: an object is accepted", root.kind)
+// parser reads the statements of one document. It goes on after a problem, so that one reading tells of all.
+type parser struct {
+	use       Use
+	variables bool
+	problems  []*malformed
+}
+
+// keep notes what is wrong, if something is.
+func (p *parser) keep(err error) {
+	if err != nil {
+		p.problems = append(p.problems, at(0, err).(*malformed))
 	}
-	d := &Document{text: text, use: use}
+}
+
+func (p *parser) document(text string, root *node) *Document {
+	if root.kind != anObject {
+		p.keep(at(root.at, fmt.Errorf("it is %s: an object is accepted", root.kind)))
+		return nil
+	}
+	d := &Document{text: text, use: p.use}
 	version := version2008
-	var list []node
+	list, given := []node(nil), false
 	for i := range root.members {
 		m := &root.members[i]
-		var err error
+		place, err := m.value.at, error(nil)
 		switch m.name {
 		case "Version":
 			version, err = m.value.str()
@@ -73,60 +83,73 @@ func parseDocument(use Use, text string, root *node) (*Document, error) {
 		case "Id":
 			d.id, err = m.value.str()
 		case "Statement":
+			given = true
 			list, err = m.value.list(anObject)
 		default:
-			err = errors.New("unknown element: Version, Id and Statement are accepted")
+			place, err = m.at, errors.New("unknown element: Version, Id and Statement are accepted")
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", m.name, err)
-		}
+		p.keep(within(m.name, place, err))
 	}
-	if list == nil {
-		return nil, errors.New(`"Statement" is missing: an object or a list of objects is accepted`)
+	if !given {
+		p.keep(at(root.at, errors.New(`"Statement" is missing: an object or a list of objects is accepted`)))
 	}
-	p := parser{use: use, variables: version == version2012}
+	p.variables = version == version2012
 	sids := map[string]bool{}
 	for i := range list {
-		s, err := p.statement(&list[i])
-		if err == nil && s.sid != "" && sids[s.sid] {
-			err = fmt.Errorf("Sid: %q stands twice: each Sid may stand once", s.sid)
+		before := len(p.problems)
+		s := p.statement(&list[i])
+		if s.sid != "" && sids[s.sid] {
+			p.keep(within("Sid", list[i].at, saying("Statement IDs (SID) in a single policy must be unique.", "%q stands twice: each Sid may stand once", s.sid)))
 		}
-		if err != nil {
-			return nil, fmt.Errorf("statement[%d]: %w", i, err)
+		for _, m := range p.problems[before:] {
+			m.path = fmt.Sprintf("statement[%d]: ", i) + m.path
 		}
-		s.position, sids[s.sid] = i, true
+		s.position, s.from, s.to, sids[s.sid] = i, list[i].at, list[i].end, true
 		d.statements = append(d.statements, s)
 	}
+	if len(p.problems) > 0 {
+		return nil
+	}
 	d.index, d.keys = newIndex(d.statements), keysOf(d.statements)
-	return d, nil
+	return d
 }
 
-// parser reads the statements of one document.
-type parser struct {
-	use       Use
-	variables bool
-}
+const elements = "Sid, Effect, Action, NotAction, Resource, NotResource, Principal, NotPrincipal and Condition"
 
-const elements = "Sid, Effect, Action, NotAction, Resource, NotResource, Principal and Condition"
-
-// statement reads one statement. Errors begin with the element's name.
-func (p *parser) statement(n *node) (Statement, error) {
+// statement reads one statement. Problems begin with the element's name.
+func (p *parser) statement(n *node) Statement {
 	var s Statement
+	given := map[string]bool{}
 	for i := range n.members {
 		m := &n.members[i]
-		if err := p.element(&s, m.name, &m.value); err != nil {
-			return Statement{}, fmt.Errorf("%s: %w", m.name, err)
+		err := p.element(&s, m.name, &m.value)
+		place := m.value.at
+		if u := (unknownElement{}); errors.As(err, &u) || given[contrary[m.name]] {
+			place = m.at
+		}
+		if given[contrary[m.name]] {
+			err = fmt.Errorf("only one of %s and %s is accepted", strings.TrimPrefix(m.name, "Not"), "Not"+strings.TrimPrefix(m.name, "Not"))
+		}
+		p.keep(within(m.name, place, err))
+		given[m.name] = true
+	}
+	missing := func(element string) bool { return !given[element] && !given[contrary[element]] }
+	for _, m := range []struct {
+		is         bool
+		said, text string
+	}{
+		{missing("Effect"), "", `"Effect" is missing: "Allow" and "Deny" are accepted`},
+		{missing("Action"), "Policy statement must contain actions.", `"Action" is missing: Action or NotAction is accepted`},
+		{missing("Principal") && p.use == Trust, "Missing required field Principal.", `"Principal" is missing: a trust policy says who may assume the role`},
+		{missing("Principal") && p.use == Resource, "Missing required field Principal.", `"Principal" is missing: Principal or NotPrincipal is accepted`},
+		{missing("Resource") && p.use != Trust, "Policy statement must contain resources.", `"Resource" is missing: Resource or NotResource is accepted`},
+	} {
+		if m.is {
+			p.keep(at(n.at, saying(m.said, "%s", m.text)))
 		}
 	}
-	switch {
-	case s.effect == ImplicitDeny:
-		return Statement{}, errors.New(`"Effect" is missing: "Allow" and "Deny" are accepted`)
-	case s.actions == nil:
-		return Statement{}, errors.New(`"Action" is missing: Action or NotAction is accepted`)
-	case p.use == Trust && s.principals == nil:
-		return Statement{}, errors.New(`"Principal" is missing: a trust policy says who may assume the role`)
-	case p.use != Trust && s.resources == nil:
-		return Statement{}, errors.New(`"Resource" is missing: Resource or NotResource is accepted`)
+	if s.principals != nil && s.principals.not && s.effect == Allow {
+		p.keep(at(n.at, errors.New("NotPrincipal: accepted with the effect Deny alone")))
 	}
 	if s.resources != nil && !s.notResource {
 		s.resourceKeys = resourceKeysOf(s.resources)
@@ -134,53 +157,61 @@ func (p *parser) statement(n *node) (Statement, error) {
 	if !s.notAction {
 		s.serviceKeys = serviceKeysOf(s.actions)
 	}
-	return s, nil
+	return s
 }
+
+// contrary names the element that may not stand beside another, since both say the same thing.
+var contrary = map[string]string{
+	"Action": "NotAction", "NotAction": "Action", "Resource": "NotResource", "NotResource": "Resource",
+	"Principal": "NotPrincipal", "NotPrincipal": "Principal",
+}
+
+type unknownElement struct{}
+
+func (unknownElement) Error() string { return "unknown element: " + elements + " are accepted" }
 
 func (p *parser) element(s *Statement, name string, n *node) (err error) {
 	switch name {
 	case "Sid":
-		s.sid, err = readSid(n)
+		s.sid, err = p.readSid(n)
 	case "Effect":
 		s.effect, err = readEffect(n)
 	case "Action", "NotAction":
-		if s.actions != nil {
-			return errors.New("only one of Action and NotAction is accepted")
-		}
 		s.notAction = name == "NotAction"
 		s.actions, err = readAll(n, readAction)
 	case "Resource", "NotResource":
 		if p.use == Trust {
-			return errors.New("not accepted in a trust policy: the role is the resource")
-		}
-		if s.resources != nil {
-			return errors.New("only one of Resource and NotResource is accepted")
+			return saying("Has prohibited field "+name+".", "not accepted in a trust policy: the role is the resource")
 		}
 		s.notResource = name == "NotResource"
 		s.resources, err = readAll(n, p.readResource)
-	case "Principal":
-		if p.use != Trust {
-			return errors.New("accepted only in a trust policy: this document is for the principal it is attached to")
+	case "Principal", "NotPrincipal":
+		switch {
+		case p.use != Trust && p.use != Resource:
+			return saying("Policy document should not specify a principal.",
+				"accepted only in a trust policy: this document is for the principal it is attached to")
+		case p.use == Trust && name == "NotPrincipal":
+			return errors.New("not accepted in a trust policy: Principal is, with a condition on aws:PrincipalArn for exceptions")
 		}
-		s.principals, err = readPrincipals(n)
-	case "NotPrincipal":
-		return errors.New("not supported: Principal is accepted, with a condition on aws:PrincipalArn for exceptions")
+		s.principals, err = readPrincipals(n, name == "NotPrincipal", p.use)
 	case "Condition":
 		s.conditions, err = p.readConditions(n)
 	default:
-		return fmt.Errorf("unknown element: %s are accepted", elements)
+		return unknownElement{}
 	}
 	return err
 }
 
-func readSid(n *node) (string, error) {
+// readSid reads a statement's name. IAM takes letters and digits; policies of resources have others, as at S3.
+func (p *parser) readSid(n *node) (string, error) {
 	sid, err := n.str()
-	if err != nil {
-		return "", err
+	if err != nil || p.use == Resource {
+		return sid, err
 	}
 	for i := range len(sid) {
 		if !isAlphanumeric(sid[i]) {
-			return "", fmt.Errorf("%q: letters and digits are accepted", sid)
+			return "", saying("Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*",
+				"%q: letters and digits are accepted", sid)
 		}
 	}
 	return sid, nil
@@ -207,8 +238,8 @@ func readAll(n *node, read func(string) (pattern, error)) ([]pattern, error) {
 	}
 	all := make([]pattern, len(list))
 	for i, s := range list {
-		if all[i], err = read(s); err != nil {
-			return nil, err
+		if all[i], err = read(s.text); err != nil {
+			return nil, at(s.at, err)
 		}
 	}
 	return all, nil
@@ -221,15 +252,25 @@ func readAction(s string) (pattern, error) {
 		return compile("*", d)
 	}
 	service, name, found := strings.Cut(s, ":")
-	good := found && service != "" && len(service) <= 64 && name != ""
+	good := service != "" && len(service) <= 64
 	for i := range len(service) {
 		good = good && (isAlphanumeric(service[i]) || service[i] == '-')
 	}
+	said := ""
+	switch {
+	case !found:
+		said = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+	case strings.Contains(name, ":"):
+		said = "Actions/Condition can contain only one colon."
+	case !good:
+		said = "Vendor " + service + " is not valid"
+	}
+	good = good && name != ""
 	for i := range len(name) {
 		good = good && (isAlphanumeric(name[i]) || strings.IndexByte("*?-_", name[i]) >= 0)
 	}
 	if !good {
-		return pattern{}, fmt.Errorf("%q: * and SERVICE:NAME, with * and ? in the name, are accepted", s)
+		return pattern{}, saying(said, "%q: * and SERVICE:NAME, with * and ? in the name, are accepted", s)
 	}
 	return compile(s, d)
 }
@@ -239,7 +280,8 @@ func readAction(s string) (pattern, error) {
 func (p *parser) readResource(s string) (pattern, error) {
 	whole := len(segments(s, p.variables)) == 6 || strings.HasSuffix(s, "*")
 	if s != "*" && (!strings.HasPrefix(s, "arn:") || !whole) {
-		return pattern{}, fmt.Errorf(`%q: "*" and ARNs, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE, with * and ? are accepted`, s)
+		return pattern{}, saying("Resource "+s+` must be in ARN format or "*".`,
+			`"*" and ARNs, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE, with * and ? are accepted`)
 	}
 	return compile(s, dialect{wildcards: true, variables: p.variables})
 }
@@ -285,15 +327,15 @@ func (p *parser) readConditions(n *node) ([]condition, error) {
 		m := &n.members[i]
 		c, err := readOperator(m.name)
 		if err != nil {
-			return nil, err
+			return nil, at(m.at, err)
 		}
 		if m.value.kind != anObject || len(m.value.members) == 0 {
-			return nil, fmt.Errorf("%s: an object of context keys is accepted, with one at least", m.name)
+			return nil, at(m.value.at, fmt.Errorf("%s: an object of context keys is accepted, with one at least", m.name))
 		}
 		for j := range m.value.members {
 			k := &m.value.members[j]
 			if err := p.readKey(&c, k); err != nil {
-				return nil, fmt.Errorf("%s: %q: %w", m.name, k.name, err)
+				return nil, within(m.name, k.at, within(strconv.Quote(k.name), k.at, err))
 			}
 			all = append(all, c)
 		}
@@ -319,8 +361,8 @@ func (p *parser) readKey(c *condition, m *member) error {
 	}
 	c.key, c.values = newKey(m.name), make([]operand, len(list))
 	for i, s := range list {
-		if c.values[i], err = c.op.readOperand(s, p.variables); err != nil {
-			return err
+		if c.values[i], err = c.op.readOperand(s.text, p.variables); err != nil {
+			return at(s.at, err)
 		}
 	}
 	return nil

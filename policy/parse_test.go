@@ -37,6 +37,12 @@ func TestParseAccepts(t *testing.T) {
 			"arn:aws:iam::111122223333:root", "arn:aws:iam::111122223333:role/a/b", "arn:aws:iam::111122223333:user/u",
 			"arn:aws:sts::111122223333:assumed-role/r/s"], "Service": "ec2.amazonaws.com",
 			"Federated": "arn:aws:iam::111122223333:oidc-provider/issuer.example/id"}`)},
+		{"a bucket's", policy.Resource, statement(always + `, "Sid": "All but (us)", "Principal": {"AWS": "*", "CanonicalUser": "` +
+			strings.Repeat("a1", 32) + `"}`)},
+		{"all but", policy.Resource, statement(`"Effect": "Deny", "Action": "s3:*", "Resource": "*", "NotPrincipal": {"AWS": ["111122223333",
+			"arn:aws:sts::111122223333:federated-user/ann"], "Service": "ec2.amazonaws.com"}`)},
+		{"providers of AWS's", policy.Trust, statement(`"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+			"Principal": {"Federated": ["accounts.google.com", "cognito-identity.amazonaws.com"]}`)},
 		{"everyone", policy.Trust, statement(`"Effect": "Deny", "Action": "sts:AssumeRole", "Principal": "*"`)},
 	}
 	for _, tt := range tests {
@@ -113,7 +119,14 @@ func TestParseRefuses(t *testing.T) {
 		{"too many variables", policy.Identity, resource(`"arn:aws:s3:::` + strings.Repeat("${a:b}", 17) + `"`), "16 variables"},
 		{"principal in an identity policy", policy.Identity, statement(always + `, "Principal": "*"`), "only in a trust policy"},
 		{"principal in a session policy", policy.Session, statement(always + `, "Principal": "*"`), "only in a trust policy"},
-		{"not principal", policy.Trust, statement(trust + `, "NotPrincipal": "*"`), "NotPrincipal: not supported"},
+		{"not principal", policy.Trust, statement(trust + `, "NotPrincipal": "*"`), "NotPrincipal: not accepted in a trust policy"},
+		{"all but, in an Allow", policy.Resource, statement(always + `, "NotPrincipal": {"AWS": "111122223333"}`), "with the effect Deny alone"},
+		{"all but everyone", policy.Resource, statement(`"Effect": "Deny", "Action": "*", "Resource": "*", "NotPrincipal": "*"`), "would deny nobody"},
+		{"principal and not principal", policy.Resource, statement(`"Effect": "Deny", "Action": "*", "Resource": "*", "Principal": "*",
+			"NotPrincipal": {"AWS": "111122223333"}`), "only one of Principal and NotPrincipal"},
+		{"nobody in a bucket's policy", policy.Resource, statement(always), "Principal or NotPrincipal is accepted"},
+		{"a bucket's without resource", policy.Resource, statement(`"Effect": "Allow", "Action": "*", "Principal": "*"`), `"Resource" is missing`},
+		{"a canonical user who is none", policy.Resource, statement(always + `, "Principal": {"CanonicalUser": "x"}`), "64 hexadecimal digits"},
 		{"resource in a trust policy", policy.Trust, statement(trust + `, "Principal": "*", "Resource": "*"`), "the role is the resource"},
 		{"no principal", policy.Trust, statement(trust), "Principal"},
 		{"empty principal", policy.Trust, principal(`{}`), "Principal"},
@@ -138,6 +151,34 @@ func TestParseRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { refuses(t, tt.use, tt.text, tt.want) })
+	}
+}
+
+// TestParseSaysWhatIAMSays holds the sentences that a refusal begins with, which tools look for.
+func TestParseSaysWhatIAMSays(t *testing.T) {
+	for _, tt := range []struct {
+		use        policy.Use
+		text, want string
+	}{
+		{policy.Identity, `{`, "Syntax errors in policy. "},
+		{policy.Identity, statement(`"Effect": "allow", "Action": "*", "Resource": "*"`), "Syntax errors in policy. statement[0]: Effect: "},
+		{policy.Identity, statement(`"Effect": "Allow", "Resource": "*"`), "Policy statement must contain actions. "},
+		{policy.Identity, statement(`"Effect": "Allow", "Action": "*"`), "Policy statement must contain resources. "},
+		{policy.Identity, statement(`"Effect": "Allow", "Action": "get", "Resource": "*"`), "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc. "},
+		{policy.Identity, statement(`"Effect": "Allow", "Action": "a:b:c", "Resource": "*"`), "Actions/Condition can contain only one colon. "},
+		{policy.Identity, statement(`"Effect": "Allow", "Action": "s*:Get", "Resource": "*"`), "Vendor s* is not valid "},
+		{policy.Identity, statement(allow + `"Resource": "b/*"`), `Resource b/* must be in ARN format or "*". `},
+		{policy.Identity, statement(always + `, "Principal": "*"`), "Policy document should not specify a principal. "},
+		{policy.Identity, statement(always + `, "Sid": "a b"`), "Statement IDs (SID) must be alpha-numeric. "},
+		{policy.Identity, `{"Statement": [{"Sid": "A", ` + always + `}, {"Sid": "A", ` + always + `}]}`, "Statement IDs (SID) in a single policy must be unique. "},
+		{policy.Trust, statement(`"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "x"}`), `Invalid principal in policy: "AWS":"x" `},
+		{policy.Trust, statement(`"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": "*", "Resource": "*"`), "Has prohibited field Resource. "},
+		{policy.Trust, statement(`"Effect": "Allow", "Action": "sts:AssumeRole"`), "Missing required field Principal. "},
+	} {
+		_, err := policy.Parse(tt.use, tt.text)
+		if err == nil || !strings.HasPrefix(fault.Message(err), tt.want) {
+			t.Errorf("Parse(%s): %v, want %q first", tt.text, err, tt.want)
+		}
 	}
 }
 

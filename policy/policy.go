@@ -20,6 +20,7 @@ const (
 	Identity Use = iota // attached to a user or role: Resource required, Principal forbidden
 	Trust               // who may become a role: Principal required, Resource forbidden
 	Session             // narrows one session: as Identity
+	Resource            // attached to a resource, as to a bucket: Principal or NotPrincipal, and Resource, required
 )
 
 // Effect is what a statement says, or what all of them together come to.
@@ -63,7 +64,7 @@ func (c Context) values(k *key) []string {
 type key struct{ given, lower string }
 
 // Question is what Evaluate answers: may this principal do this action on this resource? Resource is an ARN, or "*" for
-// an action without one; a trust policy does not look at it, as other policies do not look at Principal.
+// an action without one; a trust policy does not look at it, and only policies of resources look at Principal.
 type Question struct {
 	Action    string // s3:GetObject; compared without case
 	Resource  string // compared with case
@@ -148,12 +149,13 @@ func (d *Document) Principals() []string {
 type Statement struct {
 	sid          string
 	position     int
+	from, to     int // in the document's text
 	effect       Effect
 	notAction    bool
 	notResource  bool
 	actions      []pattern
 	resources    []pattern   // none in a trust policy
-	principals   *principals // only in a trust policy
+	principals   *principals // only in policies of resources, trust policies among them
 	conditions   []condition
 	resourceKeys []string // see index
 	serviceKeys  []string
@@ -167,3 +169,14 @@ func (s *Statement) Index() int { return s.position }
 
 // Effect returns Allow or Deny.
 func (s *Statement) Effect() Effect { return s.effect }
+
+// Span returns where the statement begins and ends as IAM's simulator tells it: behind the bracket or comma before it, or
+// behind its own opening brace where it stands in no list, and behind its closing brace.
+func (d *Document) Span(s *Statement) (start, end Position) {
+	from := s.from + 1
+	before := strings.TrimRight(d.text[:s.from], " \t\r\n")
+	if before != "" && before[len(before)-1] != ':' {
+		from = len(before)
+	}
+	return positionOf(d.text, from), positionOf(d.text, s.to)
+}

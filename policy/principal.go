@@ -24,6 +24,7 @@ type Principal struct {
 	Kind    PrincipalKind
 	Account string   // 12 digits; only for AWS
 	Names   []string // AWS: the caller's own ARN, then that of its role if it is a session; else the service's or provider's name
+	Bounded bool     // it has a permissions boundary, which no NotPrincipal element makes an exception for
 }
 
 // Naming says how closely a statement of a resource's policy names the caller.
@@ -41,8 +42,9 @@ func (n Naming) makesUpFor(l Layer) bool {
 	return n == NamesCaller || n == NamesRole && l == OfIdentity
 }
 
-// principals is a compiled Principal element.
+// principals is a compiled Principal or NotPrincipal element.
 type principals struct {
+	not       bool
 	given     []string // every value as written
 	anyone    bool
 	accounts  []string
@@ -56,6 +58,9 @@ type principals struct {
 // "*" in a Deny is everyone, as bucket policies that deny "*" except services expect. In an Allow it is every AWS
 // principal, no service and no identity provider: a role open to those has to say so by name.
 func (p *principals) cover(who *Principal, effect Effect) (covered bool, named Naming) {
+	if p.not {
+		return !p.except(who), Unnamed
+	}
 	switch who.Kind {
 	case AWS:
 		named = namingIn(who.Names, p.arns)
@@ -68,6 +73,24 @@ func (p *principals) cover(who *Principal, effect Effect) (covered bool, named N
 		covered = named != Unnamed
 	}
 	return covered || (p.anyone && effect == Deny), named
+}
+
+// except reports whether a NotPrincipal element, which stands only in a Deny, leaves the caller out. AWS looks at the
+// account, then at the role, then at the session, so each has to be named; nobody with a permissions boundary is left out
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html).
+func (p *principals) except(who *Principal) bool {
+	named := func(list []string) bool {
+		return len(who.Names) > 0 && !slices.ContainsFunc(who.Names, func(n string) bool { return !slices.Contains(list, n) })
+	}
+	switch who.Kind {
+	case AWS:
+		return !who.Bounded && named(p.arns) && slices.Contains(p.accounts, who.Account)
+	case Service:
+		return named(p.services)
+	case Federated:
+		return named(p.federated)
+	}
+	return false
 }
 
 // namingIn looks for the names in the list, the caller's own first.
@@ -83,10 +106,10 @@ func namingIn(names, list []string) Naming {
 	return Unnamed
 }
 
-func readPrincipals(n *node) (*principals, error) {
-	p := &principals{}
+func readPrincipals(n *node, not bool, use Use) (*principals, error) {
+	p := &principals{not: not}
 	if n.kind == aString && n.text == "*" {
-		return p, p.add("AWS", "*")
+		return p, p.add("AWS", "*", use)
 	}
 	if n.kind != anObject || len(n.members) == 0 {
 		return nil, errors.New(`"*" and an object with AWS, Service or Federated are accepted`)
@@ -95,26 +118,34 @@ func readPrincipals(n *node) (*principals, error) {
 		m := &n.members[i]
 		list, err := m.value.strings()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", m.name, err)
+			return nil, within(m.name, m.value.at, err)
 		}
 		for _, s := range list {
-			if err := p.add(m.name, s); err != nil {
-				return nil, err
+			if err := p.add(m.name, s.text, use); err != nil {
+				return nil, at(s.at, err)
 			}
 		}
 	}
 	return p, nil
 }
 
+// providers are the identity providers that have a name of their own at AWS.
+var providers = []string{"accounts.google.com", "cognito-identity.amazonaws.com", "graph.facebook.com", "www.amazon.com"}
+
 // add files one principal. Nobody is named by a pattern; only everyone has a star.
-func (p *principals) add(kind, s string) error {
+func (p *principals) add(kind, s string, use Use) error {
 	p.given = append(p.given, s)
+	refused := func(accepted string) error {
+		return saying(fmt.Sprintf("Invalid principal in policy: %q:%q", kind, s), "%q under %s: %s", s, kind, accepted)
+	}
 	exact := !strings.ContainsAny(s, "*?${}")
 	name, err := arn.Parse(s)
 	isARN := err == nil && exact && name.Account != ""
 	switch kind {
 	case "AWS":
 		switch {
+		case s == "*" && p.not:
+			return refused("a NotPrincipal of everyone would deny nobody")
 		case s == "*":
 			p.anyone = true
 		case arn.IsAccount(s):
@@ -124,19 +155,24 @@ func (p *principals) add(kind, s string) error {
 		case isARN && isCaller(name):
 			p.arns = append(p.arns, s)
 		default:
-			return fmt.Errorf("%q under AWS: *, an account of 12 digits, and the ARN of an account's root, a role, a user or a role session "+
-				"are accepted", s)
+			return refused("*, an account of 12 digits, and the ARN of an account's root, a role, a user, a role session or a federated user " +
+				"are accepted")
 		}
 	case "Service":
 		if !isService(s) {
-			return fmt.Errorf("%q under Service: a service's name such as pods.eks.amazonaws.com is accepted", s)
+			return refused("a service's name such as pods.eks.amazonaws.com is accepted")
 		}
 		p.services = append(p.services, s)
 	case "Federated":
-		if !isARN {
-			return fmt.Errorf("%q under Federated: the ARN of a cluster or of an OIDC provider is accepted", s)
+		if !isARN && !slices.Contains(providers, s) {
+			return refused("the ARN of a cluster or of an OIDC provider is accepted, and " + strings.Join(providers, ", "))
 		}
 		p.federated = append(p.federated, s)
+	case "CanonicalUser":
+		if use != Resource || len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "" {
+			return refused("64 hexadecimal digits are accepted, in the policy of a bucket")
+		}
+		// Nobody here has such a name: it covers no caller.
 	default:
 		return fmt.Errorf("%s: unknown kind of principal: AWS, Service and Federated are accepted", kind)
 	}
@@ -151,6 +187,8 @@ func isCaller(a arn.ARN) bool {
 		return false
 	case a.Service == "iam":
 		return kind == "role" || kind == "user"
+	case kind == "federated-user":
+		return a.Service == "sts" && !strings.Contains(rest, "/")
 	default:
 		return a.Service == "sts" && kind == "assumed-role" && strings.Count(rest, "/") == 1
 	}
