@@ -194,6 +194,7 @@ var layerNames = [...]struct{ article, name string }{
 	policy.OfIdentity: {"an", "identity-based policy"},
 	policy.OfBoundary: {"a", "permissions boundary"},
 	policy.OfSession:  {"a", "session policy"},
+	policy.OfResource: {"a", "resource-based policy"},
 }
 
 func denied(p *directory.Principal, action, resource string, d policy.Decision) error {

@@ -275,3 +275,53 @@ func TestWhatANamingMakesUpFor(t *testing.T) {
 		}
 	}
 }
+
+// TestEitherSideWithinAnAccountAndBothBetweenTwo holds what a caller's own policies and those of a resource come to.
+func TestEitherSideWithinAnAccountAndBothBetweenTwo(t *testing.T) {
+	const session, role = "arn:aws:sts::111122223333:assumed-role/r/s", "arn:aws:iam::111122223333:role/r"
+	identity := func(effect string) string {
+		return `{"Statement": {"Effect": "` + effect + `", "Action": "*", "Resource": "*"}}`
+	}
+	resource := func(effect, principal string) string {
+		return `{"Statement": {"Effect": "` + effect + `", "Action": "*", "Resource": "*", "Principal": {"AWS": "` + principal + `"}}}`
+	}
+	const elsewhere = "arn:aws:iam::999999999999:role/r"
+	const allowed, refused, denied = policy.Allow, policy.ImplicitDeny, policy.Deny
+	for _, test := range []struct {
+		name                string
+		own, boundary, says string
+		within, between     policy.Effect
+	}{
+		{"both", identity("Allow"), identity("Allow"), resource("Allow", "111122223333"), allowed, allowed},
+		{"the caller's alone", identity("Allow"), identity("Allow"), resource("Allow", elsewhere), allowed, refused},
+		{"the resource's alone, to the account", "", identity("Allow"), resource("Allow", "111122223333"), refused, refused},
+		{"the resource's alone, to the role", "", identity("Allow"), resource("Allow", role), allowed, refused},
+		{"the resource's alone, to the role, but for a boundary", "", "{}", resource("Allow", role), refused, refused},
+		{"the resource's alone, to the session", "", "{}", resource("Allow", session), allowed, refused},
+		{"the resource's alone, to everyone", "", "{}", resource("Allow", "*"), allowed, refused},
+		{"neither", "", identity("Allow"), resource("Allow", elsewhere), refused, refused},
+		{"the resource's denies", identity("Allow"), identity("Allow"), resource("Deny", role), denied, denied},
+		{"the caller's denies", identity("Deny"), identity("Allow"), resource("Allow", session), denied, denied},
+		{"the boundary denies", identity("Allow"), identity("Deny"), resource("Allow", session), denied, denied},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var layers policy.Layers
+			if test.own != "" {
+				layers.Identity = append(layers.Identity, mustParse(t, policy.Identity, test.own))
+			}
+			if test.boundary == "{}" {
+				test.boundary = `{"Statement": {"Effect": "Allow", "Action": "a:Other", "Resource": "*"}}`
+			}
+			layers.Boundary = append(layers.Boundary, mustParse(t, policy.Identity, test.boundary))
+			says := []*policy.Document{mustParse(t, policy.Resource, test.says)}
+			q := &policy.Question{Action: "a:B", Resource: "*", Principal: policy.Principal{
+				Kind: policy.AWS, Account: "111122223333", Names: []string{session, role}, Bounded: true,
+			}}
+			for owner, want := range map[string]policy.Effect{"111122223333": test.within, "444455556666": test.between} {
+				if got := layers.EvaluateWith(q, says, owner); got.Effect != want {
+					t.Errorf("asked of account %s = %+v, want %v", owner, got, want)
+				}
+			}
+		})
+	}
+}

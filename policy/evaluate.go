@@ -29,6 +29,7 @@ const (
 	OfIdentity Layer = iota
 	OfBoundary
 	OfSession
+	OfResource // of the resource that is asked for; see EvaluateWith
 )
 
 // Mentions reports whether a document of any layer does.
@@ -47,6 +48,32 @@ func (l Layers) Evaluate(q *Question) Decision { return l.walk(q, Unnamed, nil) 
 // is named by its own ARN needs none of them, the session of a named role needs its boundary and its session's policies. A
 // Deny counts all the same. Where only the resource gave, the decision is an Allow without a statement.
 func (l Layers) EvaluateNamed(q *Question, named Naming) Decision { return l.walk(q, named, nil) }
+
+// EvaluateWith decides a question about a resource of the account owner that has policies of its own. Within the account
+// it is enough that either side allows, as EvaluateNamed has it; between two accounts both have to. For services and identity
+// providers, which have no policies, the resource's decide.
+func (l Layers) EvaluateWith(q *Question, resource []*Document, owner string) Decision {
+	said := Evaluate(q, resource)
+	said.Layer = OfResource
+	switch {
+	case said.Effect == Deny || q.Principal.Kind != AWS:
+		return said
+	case q.Principal.Account != owner:
+		if own := l.Evaluate(q); own.Effect == Deny || said.Effect == Allow {
+			return own
+		}
+		return said
+	}
+	named := Unnamed
+	if said.Effect == Allow {
+		named = said.Named
+	}
+	own := l.EvaluateNamed(q, named)
+	if own.Effect == Allow && own.Statement == nil {
+		return said
+	}
+	return own
+}
 
 // Explain decides as Evaluate does and returns every step on the way, layer after layer.
 func (l Layers) Explain(q *Question) Trace {

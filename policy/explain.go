@@ -44,3 +44,27 @@ func (r *recorder) missCondition(d *Document, s *Statement, c *condition, ctx Co
 		})
 	}
 }
+
+// Match is a statement that applies to a question.
+type Match struct {
+	Document  *Document
+	Statement *Statement
+}
+
+// Matching returns the statements with the effect that apply to the question, in the order of documents and statements.
+func Matching(q *Question, docs []*Document, effect Effect) []Match {
+	var all []Match
+	for _, doc := range docs {
+		c := doc.candidates(q, false)
+		for i := c.next(); i >= 0; i = c.next() {
+			s := &doc.statements[i]
+			if s.effect != effect {
+				continue
+			}
+			if covered, _ := s.covers(q, doc, nil); covered {
+				all = append(all, Match{doc, s})
+			}
+		}
+	}
+	return all
+}

@@ -286,14 +286,13 @@ func (p *parser) readResource(s string) (pattern, error) {
 	return compile(s, dialect{wildcards: true, variables: p.variables})
 }
 
-// keysOf returns the context keys that conditions and variables name, in lower case, sorted, each once.
-func keysOf(statements []Statement) []string {
-	var all []string
+// eachKey yields the context keys that conditions and variables name, in the document's order.
+func eachKey(statements []Statement, yield func(key)) {
 	variables := func(p *pattern) {
 		for _, run := range p.runs {
 			for i := range run {
 				if run[i].kind == atomVariable {
-					all = append(all, run[i].key.lower)
+					yield(run[i].key)
 				}
 			}
 		}
@@ -305,7 +304,7 @@ func keysOf(statements []Statement) []string {
 		}
 		for j := range s.conditions {
 			c := &s.conditions[j]
-			all = append(all, c.key.lower)
+			yield(c.key)
 			for k := range c.values {
 				variables(&c.values[k].text)
 				for l := 0; c.values[k].arn != nil && l < len(c.values[k].arn); l++ {
@@ -314,6 +313,12 @@ func keysOf(statements []Statement) []string {
 			}
 		}
 	}
+}
+
+// keysOf returns the context keys in lower case, sorted, each once.
+func keysOf(statements []Statement) []string {
+	var all []string
+	eachKey(statements, func(k key) { all = append(all, k.lower) })
 	slices.Sort(all)
 	return slices.Compact(all)
 }

@@ -115,6 +115,18 @@ func (d *Document) Mentions(prefix string) bool {
 	return i < len(d.keys) && strings.HasPrefix(d.keys[i], prefix)
 }
 
+// ContextKeys returns the context keys that conditions and variables of the document ask for, each once and as it is first
+// spelt.
+func (d *Document) ContextKeys() []string {
+	var all []string
+	eachKey(d.statements, func(k key) {
+		if !slices.ContainsFunc(all, func(had string) bool { return equalFold(had, k.given) }) {
+			all = append(all, k.given)
+		}
+	})
+	return all
+}
+
 // Names reports whether some Allow statement of a trust policy covers the principal and the action, conditions left
 // aside. It answers "could this role ever be assumed so?" for doors that refuse a role which could not.
 func (d *Document) Names(p Principal, action string) bool {

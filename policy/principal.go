@@ -34,7 +34,7 @@ type Naming uint8
 const (
 	Unnamed     Naming = iota // only its account, or everyone
 	NamesRole                 // the role of the caller's session
-	NamesCaller               // the user, the session, the service or the identity provider itself
+	NamesCaller               // the user, the session, the service or the identity provider itself; everyone, unless in a trust policy
 )
 
 // makesUpFor reports whether a caller that the resource's policy names so does without an Allow of the layer.
@@ -45,6 +45,7 @@ func (n Naming) makesUpFor(l Layer) bool {
 // principals is a compiled Principal or NotPrincipal element.
 type principals struct {
 	not       bool
+	open      bool     // a star names who it covers
 	given     []string // every value as written
 	anyone    bool
 	accounts  []string
@@ -56,7 +57,8 @@ type principals struct {
 // cover reports whether the element covers the caller, and how closely it names the caller.
 //
 // "*" in a Deny is everyone, as bucket policies that deny "*" except services expect. In an Allow it is every AWS
-// principal, no service and no identity provider: a role open to those has to say so by name.
+// principal, no service and no identity provider: a role open to those has to say so by name. In the policy of a bucket or
+// another resource it gives to each of them as if by name; in a role's trust policy, which says who may ask, it does not.
 func (p *principals) cover(who *Principal, effect Effect) (covered bool, named Naming) {
 	if p.not {
 		return !p.except(who), Unnamed
@@ -64,6 +66,9 @@ func (p *principals) cover(who *Principal, effect Effect) (covered bool, named N
 	switch who.Kind {
 	case AWS:
 		named = namingIn(who.Names, p.arns)
+		if p.anyone && p.open {
+			named = NamesCaller
+		}
 		covered = named != Unnamed || p.anyone || slices.Contains(p.accounts, who.Account)
 	case Service:
 		named = namingIn(who.Names, p.services)
@@ -107,7 +112,7 @@ func namingIn(names, list []string) Naming {
 }
 
 func readPrincipals(n *node, not bool, use Use) (*principals, error) {
-	p := &principals{not: not}
+	p := &principals{not: not, open: use == Resource}
 	if n.kind == aString && n.text == "*" {
 		return p, p.add("AWS", "*", use)
 	}

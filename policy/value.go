@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/openlanyard/lanyard/fault"
 )
 
 // value is a number, a moment or an address, of a policy or of a request; which field counts, the operator's domain says.
@@ -255,4 +257,27 @@ func readBinary(s string) (operand, error) {
 		return operand{}, fmt.Errorf("value %q is not base64", s)
 	}
 	return operand{text: pattern{shape: literal, text: string(text)}}, nil
+}
+
+// ReadContext reads a value that somebody gives for a context key of a type, as Evaluate compares it: string, numeric,
+// boolean, ip, binary (in base64) or date. The error is of kind Invalid.
+func ReadContext(kind, s string) (string, error) {
+	d, known := map[string]domain{"string": text, "numeric": number, "boolean": boolean, "ip": address, "binary": binary, "date": date}[kind]
+	if !known {
+		return "", fault.New(fault.Invalid, "the type %q of a context key: string, numeric, boolean, ip, binary and date are accepted", kind)
+	}
+	good := true
+	switch {
+	case d.typed():
+		_, good = d.readValue(s)
+	case d == boolean:
+		good = equalFold(s, "true") || equalFold(s, "false")
+	case d == binary:
+		decoded, err := base64.StdEncoding.DecodeString(s)
+		s, good = string(decoded), err == nil
+	}
+	if !good {
+		return "", fault.New(fault.Invalid, "the value %q of a context key is not of the type %s", s, kind)
+	}
+	return s, nil
 }
