@@ -74,6 +74,10 @@ func New(dir *directory.Directory) *api.Door {
 		{Name: "UntagPolicy", Serve: d.untagPolicy},
 		{Name: "ListPolicyTags", ReadOnly: true, Serve: d.listPolicyTags},
 		{Name: "ListEntitiesForPolicy", ReadOnly: true, Serve: d.listEntitiesForPolicy},
+		{Name: "SimulateCustomPolicy", ReadOnly: true, Serve: d.simulateCustomPolicy},
+		{Name: "SimulatePrincipalPolicy", ReadOnly: true, Serve: d.simulatePrincipalPolicy},
+		{Name: "GetContextKeysForCustomPolicy", ReadOnly: true, Serve: d.contextKeysForCustomPolicy},
+		{Name: "GetContextKeysForPrincipalPolicy", ReadOnly: true, Serve: d.contextKeysForPrincipalPolicy},
 	}...))
 }
 
