@@ -179,9 +179,10 @@ func (a *Access) Authorize(p *directory.Principal, action, resource string, extr
 }
 
 // within reports whether a resource may be the account's: policies reach no further than their account, whatever they
-// say. A name without account, such as a bucket's, may be anybody's; an ARN that does not parse is nobody's.
+// say. A name without account, such as a bucket's, may be anybody's, and so is a policy that every account has; an ARN that
+// does not parse is nobody's.
 func within(account, resource string) bool {
-	if !strings.HasPrefix(resource, "arn:") {
+	if !strings.HasPrefix(resource, "arn:") || strings.HasPrefix(resource, directory.AWSPolicies) {
 		return true
 	}
 	name, err := arn.Parse(resource)

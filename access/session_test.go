@@ -70,13 +70,13 @@ func TestSessionsFollowManagedPolicies(t *testing.T) {
 		}, refused, yes},
 		{"the former version again", func() error { return w.Directory.SetDefaultPolicyVersion(t.Context(), one, read, 1) }, yes, yes},
 		{"a Deny beside it, for both", func() error {
-			if err := w.Directory.AttachUserPolicy(t.Context(), one, directory.Administrator, deny); err != nil {
+			if err := w.Directory.Attach(t.Context(), directory.Who{Kind: directory.Users, Account: one, Name: directory.Administrator}, deny); err != nil {
 				return err
 			}
 			return w.Directory.AttachRolePolicy(t.Context(), one, "app", deny)
 		}, refused, refused},
 		{"the Deny detached", func() error {
-			if err := w.Directory.DetachUserPolicy(t.Context(), one, directory.Administrator, deny); err != nil {
+			if err := w.Directory.Detach(t.Context(), directory.Who{Kind: directory.Users, Account: one, Name: directory.Administrator}, deny); err != nil {
 				return err
 			}
 			return w.Directory.DetachRolePolicy(t.Context(), one, "app", deny)

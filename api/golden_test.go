@@ -60,7 +60,7 @@ func TestGolden(t *testing.T) {
 		}
 		for _, file := range files {
 			n++
-			s := newStory(t, w, server, door.Service, fmt.Sprintf("1000000000%02d", n))
+			s := newStory(t, w, server, door.Service, fmt.Sprintf("100000000%03d", n))
 			t.Run(strings.TrimSuffix(file, ".txtar"), func(t *testing.T) { s.play(t, file) })
 		}
 	}
@@ -83,7 +83,13 @@ func testCoverage(t *testing.T, w *world) {
 	}
 	for _, door := range w.doors() {
 		for _, op := range door.Operations {
-			if !seen[outcome{door.Service, op.Name, ""}] && op.Name != "WatchFeed" { // whose answer has no end: see TestFeed
+			done := "" // or how it ends for who may ask, where there is nothing to answer
+			for _, code := range []string{"NoSuchEntity", "InvalidInput"} {
+				if unanswered[op.Name] && seen[outcome{door.Service, op.Name, code}] {
+					done = code
+				}
+			}
+			if !seen[outcome{door.Service, op.Name, done}] && op.Name != "WatchFeed" { // whose answer has no end: see TestFeed
 				t.Errorf("%s %s: no golden case is allowed", door.Service, op.Name)
 			}
 			if !seen[outcome{door.Service, op.Name, "AccessDenied"}] && op.Name != "GetCallerIdentity" { // which nobody can be denied
@@ -91,6 +97,12 @@ func testCoverage(t *testing.T, w *world) {
 			}
 		}
 	}
+}
+
+// unanswered are the operations that ask for what there is none of here.
+var unanswered = map[string]bool{
+	"CreateServiceLinkedRole": true, "DeleteServiceLinkedRole": true, "GetServiceLinkedRoleDeletionStatus": true,
+	"GetInstanceProfile": true, "ListInstanceProfileTags": true, "GetLoginProfile": true,
 }
 
 // story plays one golden file.
@@ -315,6 +327,7 @@ var (
 		"cluster":     regexp.MustCompile(`\b[0-9a-f]{32}\b`),
 		"role":        regexp.MustCompile(`\bAROA[A-Z2-7]{17}\b`),
 		"policy":      regexp.MustCompile(`\bANPA[A-Z2-7]{17}\b`),
+		"group":       regexp.MustCompile(`\bAGPA[A-Z2-7]{17}\b`),
 		"user":        regexp.MustCompile(`\bAIDA[A-Z2-7]{17}\b`),
 		"key":         regexp.MustCompile(`\bAKIA[A-Z2-7]{16}\b`),
 		"session":     regexp.MustCompile(`\bASIA[A-Z2-7]{16}\b`),
@@ -340,7 +353,7 @@ func (s *story) normalised(got answer) string {
 	for _, name := range []string{"{dev}", "{other dev}", "{account}", "{other}", "{management}", "{epoch}"} {
 		body = strings.ReplaceAll(body, s.values[name], name)
 	}
-	for _, kind := range []string{"association", "cluster", "role", "policy", "user", "key", "session", "activation"} {
+	for _, kind := range []string{"association", "cluster", "role", "policy", "group", "user", "key", "session", "activation"} {
 		body = ids[kind].ReplaceAllStringFunc(body, func(value string) string {
 			if s.names[value] == "" {
 				s.counts[kind]++

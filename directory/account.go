@@ -67,7 +67,7 @@ func (d *Directory) CreateAccount(ctx context.Context, in NewAccount) (*Account,
 }
 
 // RecoverAdministrator makes the account's administrator whole again, whatever was done to it, and answers a new access
-// key; the administrator's former keys and other policies, of which one may be a Deny, are deleted. It is meant for
+// key; the administrator's former keys, groups, boundary and other policies, of which one may be a Deny, are taken away. It is meant for
 // `lanyard recover`, offline.
 func (d *Directory) RecoverAdministrator(ctx context.Context, account string) (*AccessKey, error) {
 	admin, err := policy.Parse(policy.Identity, administratorPolicy)
@@ -79,14 +79,14 @@ func (d *Directory) RecoverAdministrator(ctx context.Context, account string) (*
 		if _, ok, err := d.accounts.Read(tx, account); err != nil {
 			return err
 		} else if !ok {
-			return fault.New(fault.NotFound, "account %q does not exist", account)
+			return noAccount(account)
 		}
 		former, err := d.keysByUser.Read(tx, nameKey(account, Administrator))
 		if err != nil {
 			return err
 		}
 		for _, k := range former {
-			if err := d.keys.Delete(tx, k.ID); err != nil {
+			if err := d.deleteKey(tx, k.ID); err != nil {
 				return err
 			}
 		}
@@ -98,7 +98,7 @@ func (d *Directory) RecoverAdministrator(ctx context.Context, account string) (*
 
 // putAdministrator stores the administrator with its policy and a new key, keeping the user's id where it exists.
 func (d *Directory) putAdministrator(tx *store.Tx, account string, admin *policy.Document, now time.Time) (*AccessKey, error) {
-	user := &User{Account: account, Path: "/", Name: Administrator, ID: newID("AIDA", 17), Created: now}
+	user := newUser(account, "/", Administrator, now)
 	former, ok, err := d.users.Read(tx, nameKey(account, Administrator))
 	if err != nil {
 		return nil, err
@@ -106,7 +106,8 @@ func (d *Directory) putAdministrator(tx *store.Tx, account string, admin *policy
 	if ok {
 		user = former.clone()
 	}
-	user.Inline, user.Attached = []InlinePolicy{{Name: Administrator, Document: admin}}, nil
+	user.Inline = []InlinePolicy{{Name: Administrator, Document: admin}}
+	user.Attached, user.Groups, user.Boundary = nil, nil, ""
 	if err := d.users.Put(tx, nameKey(account, user.Name), user.sealed()); err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func (d *Directory) putAdministrator(tx *store.Tx, account string, admin *policy
 func (d *Directory) Account(id string) (*Account, error) {
 	a, ok, err := d.accounts.Get(id)
 	if err == nil && !ok {
-		err = fault.New(fault.NotFound, "account %q does not exist", id)
+		err = noAccount(id)
 	}
 	return a, err
 }
@@ -154,3 +155,5 @@ func newAccountID() string {
 	n, _ := rand.Int(rand.Reader, big.NewInt(900_000_000_000)) // never fails, see newID
 	return n.Add(n, big.NewInt(100_000_000_000)).String()
 }
+
+func noAccount(id string) error { return fault.New(fault.NotFound, "account %q does not exist", id) }

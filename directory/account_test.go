@@ -107,9 +107,9 @@ func TestRecoverAdministrator(t *testing.T) {
 	first, other := w.account(t, one), w.account(t, two)
 	_, before, err := w.AccessKey(first.ID)
 	must(t, err)
-	must(t, w.PutUserPolicy(t.Context(), one, Administrator, "mine", denyAll))
-	must(t, w.DeleteUserPolicy(t.Context(), one, Administrator, Administrator))
-	must(t, w.AttachUserPolicy(t.Context(), one, Administrator, w.managed(t, "deny", denyAll)))
+	must(t, w.PutPolicy(t.Context(), Who{Users, one, Administrator}, "mine", denyAll))
+	must(t, w.DeletePolicy(t.Context(), Who{Users, one, Administrator}, Administrator))
+	must(t, w.Attach(t.Context(), Who{Users, one, Administrator}, w.managed(t, "deny", denyAll)))
 
 	second, err := w.RecoverAdministrator(t.Context(), one)
 	must(t, err)

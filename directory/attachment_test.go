@@ -18,7 +18,7 @@ func TestAttachmentsOfARole(t *testing.T) {
 		return w.PutClusterRole(tx, ClusterRole{Account: one, Name: "agent", Cluster: "c1", Trust: podTrust, Permissions: listAll})
 	}))
 	attach := func(role, name string) error { return w.AttachRolePolicy(t.Context(), one, role, name) }
-	detach := func(role, name string) error { return w.DetachRolePolicy(t.Context(), one, role, name) }
+	detach := func(role, name string) error { return w.Detach(t.Context(), Who{Roles, one, role}, name) }
 	p := w.managed(t, "p", listAll)
 	for _, step := range []struct {
 		name string
@@ -69,19 +69,19 @@ func TestAttachmentsOfAUser(t *testing.T) {
 		err  error
 		want fault.Kind
 	}{
-		{"attached", w.AttachUserPolicy(t.Context(), one, Administrator, p), accepted},
-		{"to no such user", w.AttachUserPolicy(t.Context(), one, "ann", p), fault.NotFound},
+		{"attached", w.Attach(t.Context(), Who{Users, one, Administrator}, p), accepted},
+		{"to no such user", w.Attach(t.Context(), Who{Users, one, "ann"}, p), fault.NotFound},
 		{"the policy deleted", w.DeleteManagedPolicy(t.Context(), one, p), fault.InUse},
-		{"detached from no such user", w.DetachUserPolicy(t.Context(), one, "ann", p), fault.NotFound},
-		{"detached", w.DetachUserPolicy(t.Context(), one, Administrator, p), accepted},
-		{"detached before", w.DetachUserPolicy(t.Context(), one, Administrator, p), fault.NotFound},
+		{"detached from no such user", w.Detach(t.Context(), Who{Users, one, "ann"}, p), fault.NotFound},
+		{"detached", w.Detach(t.Context(), Who{Users, one, Administrator}, p), accepted},
+		{"detached before", w.Detach(t.Context(), Who{Users, one, Administrator}, p), fault.NotFound},
 	} {
 		wants(t, step.name, step.err, step.want)
 	}
 	for i := range maxAttached {
-		must(t, w.AttachUserPolicy(t.Context(), one, Administrator, w.managed(t, fmt.Sprintf("p%d", i), listAll)))
+		must(t, w.Attach(t.Context(), Who{Users, one, Administrator}, w.managed(t, fmt.Sprintf("p%d", i), listAll)))
 	}
-	wants(t, "one more than the quota", w.AttachUserPolicy(t.Context(), one, Administrator, p), fault.Limit)
+	wants(t, "one more than the quota", w.Attach(t.Context(), Who{Users, one, Administrator}, p), fault.Limit)
 }
 
 // Whichever comes first, no role is left with a policy that is gone.
@@ -110,7 +110,8 @@ func TestAttachingAndDeletingAtOnce(t *testing.T) {
 func TestAnAttachmentThatCannotBeReadIsNotLeftOut(t *testing.T) {
 	w := fresh(t)
 	key := w.account(t, one)
-	role, user := &Role{Account: one, Name: "app", Attached: []string{"ANPAX"}}, &User{Account: one, Name: "ann", Attached: []string{"ANPAX"}}
+	gone := []string{"ANPAX"}
+	role, user := &Role{Identity: Identity{Account: one, Name: "app", Attached: gone}}, &User{Identity: Identity{Account: one, Name: "ann", Attached: gone}}
 	_, err := w.SessionPrincipal(role, &session.Session{Account: one, Name: "s"})
 	wants(t, "SessionPrincipal", err, fault.Unavailable)
 	_, err = w.UserPrincipal(user, key.ID)
@@ -135,8 +136,8 @@ func TestManagedPermissionsAreThoseOfNow(t *testing.T) {
 		{"nothing happens", func() error { return nil }, policy.Allow, false},
 		{"a Deny attached", func() error { return w.AttachRolePolicy(t.Context(), one, "app", deny) }, policy.Deny, true},
 		{"an inline Allow beside it", func() error { return w.PutRolePolicy(t.Context(), one, "app", "list", listAll) }, policy.Deny, true},
-		{"the Deny detached", func() error { return w.DetachRolePolicy(t.Context(), one, "app", deny) }, policy.Allow, true},
-		{"the Allow detached", func() error { return w.DetachRolePolicy(t.Context(), one, "app", allow) }, policy.Allow, true},
+		{"the Deny detached", func() error { return w.Detach(t.Context(), Who{Roles, one, "app"}, deny) }, policy.Allow, true},
+		{"the Allow detached", func() error { return w.Detach(t.Context(), Who{Roles, one, "app"}, allow) }, policy.Allow, true},
 		{"attached again", func() error { return w.AttachRolePolicy(t.Context(), one, "app", allow) }, policy.Allow, true},
 		{"a version that is not in force", func() error {
 			_, _, err := w.CreatePolicyVersion(t.Context(), one, allow, denyAll, false)
@@ -158,7 +159,7 @@ func TestManagedPermissionsAreThoseOfNow(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", step.name, got, step.want)
 		}
 	}
-	must(t, w.AttachUserPolicy(t.Context(), one, Administrator, deny))
+	must(t, w.Attach(t.Context(), Who{Users, one, Administrator}, deny))
 	user, err := w.User(one, Administrator)
 	must(t, err)
 	if got := policy.Evaluate(question, w.userMay(t, user)).Effect; got != policy.Deny {

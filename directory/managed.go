@@ -69,7 +69,6 @@ const (
 	maxPolicies = 5000
 	maxVersions = 5
 	maxPolicy   = 6144 // characters without white space
-	maxAttached = 10   // to one role or user
 )
 
 var policyPath = regexp.MustCompile(`^(/[A-Za-z0-9.,+@=_-]+)*/$`)
@@ -128,9 +127,12 @@ func parseManaged(text string) (*policy.Document, error) {
 	return policy.Parse(policy.Identity, text)
 }
 
-// ManagedPolicy returns the account's policy that the ARN names, with its path. NotFound also for a policy of another
-// account and for AWS's own, which are not here; Invalid for a text that is no policy's ARN.
+// ManagedPolicy returns the policy that the ARN names, with its path: one of the account or one that every account has.
+// NotFound also for a policy of another account; Invalid for a text that is no policy's ARN.
 func (d *Directory) ManagedPolicy(account, name string) (*ManagedPolicy, error) {
+	if strings.HasPrefix(name, AWSPolicies) {
+		return awsPolicyByARN(name)
+	}
 	key, err := policyKey(account, name)
 	if err != nil {
 		return nil, err
@@ -139,15 +141,8 @@ func (d *Directory) ManagedPolicy(account, name string) (*ManagedPolicy, error) 
 	return named(p, ok, name, err)
 }
 
-// AWSPolicies is what the ARNs of the policies begin with that AWS keeps for all accounts.
-const AWSPolicies = "arn:aws:iam::aws:policy/"
-
 // policyKey returns the key that a policy of the account has by its ARN.
 func policyKey(account, name string) (string, error) {
-	if strings.HasPrefix(name, AWSPolicies) {
-		return "", fault.New(fault.NotFound,
-			"Policy %.2048s does not exist or is not attachable. There are no AWS managed policies here: create a policy of the account with what it has to allow.", name)
-	}
 	parsed, err := arn.Parse(name)
 	if err != nil {
 		return "", err
@@ -256,18 +251,10 @@ func (d *Directory) DeleteManagedPolicy(ctx context.Context, account, name strin
 		if err != nil {
 			return err
 		}
-		roles, err := d.rolesByPolicy.Read(tx, p.ID)
-		if err != nil {
+		if err := d.inUse(tx, p); err != nil {
 			return err
 		}
-		users, err := d.usersByPolicy.Read(tx, p.ID)
-		if err != nil {
-			return err
-		}
-		switch {
-		case len(roles)+len(users) > 0:
-			return fault.New(fault.InUse, "Cannot delete a policy attached to entities.")
-		case len(p.Versions) > 1:
+		if len(p.Versions) > 1 {
 			return fault.New(fault.InUse, "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")
 		}
 		return d.policies.Delete(tx, key)
@@ -290,8 +277,20 @@ func (d *Directory) updatePolicy(ctx context.Context, account, name string, chan
 	return changed, err
 }
 
-// readPolicy is ManagedPolicy in a transaction.
+// readPolicy is anyPolicy for who wants to change it: what every account has, none changes.
 func (d *Directory) readPolicy(tx *store.Tx, account, name string) (p *ManagedPolicy, key string, err error) {
+	if strings.HasPrefix(name, AWSPolicies) {
+		return nil, "", fault.New(fault.Denied, "The policy %.2048s is there in every account: it cannot be changed.", name)
+	}
+	return d.anyPolicy(tx, account, name)
+}
+
+// anyPolicy is ManagedPolicy in a transaction, with the key of its record.
+func (d *Directory) anyPolicy(tx *store.Tx, account, name string) (p *ManagedPolicy, key string, err error) {
+	if strings.HasPrefix(name, AWSPolicies) {
+		p, err = awsPolicyByARN(name)
+		return p, "", err
+	}
 	if key, err = policyKey(account, name); err != nil {
 		return nil, "", err
 	}

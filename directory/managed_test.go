@@ -211,6 +211,6 @@ func TestRecordsFromBeforeAttachments(t *testing.T) {
 	}
 	name := w.managed(t, "p", denyAll)
 	must(t, w.AttachRolePolicy(t.Context(), one, "app", name))
-	must(t, w.AttachUserPolicy(t.Context(), one, "ann", name))
+	must(t, w.Attach(t.Context(), Who{Users, one, "ann"}, name))
 	must(t, w.store.Ready())
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/openlanyard/lanyard/policy"
 )
 
-// InlinePolicy is a permission policy that lives and dies with its user or role.
+// InlinePolicy is a permission policy that lives and dies with its identity.
 type InlinePolicy struct {
 	Name     string
 	Document *policy.Document
@@ -21,10 +21,10 @@ type InlinePolicy struct {
 type Tag struct{ Key, Value string }
 
 var (
-	roleName   = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-	policyName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
-	rolePath   = regexp.MustCompile(`^(/|/[!-~]+/)$`)
-	tagText    = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+	identityName = regexp.MustCompile(`^[\w+=,.@-]+$`)
+	identityPath = regexp.MustCompile(`^(/|/[!-~]+/)$`)
+	policyName   = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
+	tagText      = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 )
 
 func newInline(name, text string) (InlinePolicy, error) {
@@ -46,16 +46,28 @@ func parseTrust(text string) (*policy.Document, error) {
 	return doc, nil
 }
 
-func checkRole(path, name, description string, maxSession time.Duration) error {
+func checkRole(r *Role) error {
+	if err := checkName(Roles, r.Path, r.Name); err != nil {
+		return err
+	}
 	switch {
-	case !roleName.MatchString(name):
-		return fault.New(fault.Invalid, "roleName %q: 1 to 64 characters of [\\w+=,.@-] are accepted", name)
-	case len(path) > 512 || !rolePath.MatchString(path):
+	case len([]rune(r.Description)) > 1000:
+		return fault.New(fault.Invalid, "description: at most 1000 characters are accepted, got %d", len([]rune(r.Description)))
+	case r.MaxSession < time.Hour || r.MaxSession > 12*time.Hour:
+		return fault.New(fault.Invalid, "maxSessionDuration %d: 3600 to 43200 seconds are accepted", int(r.MaxSession.Seconds()))
+	}
+	return nil
+}
+
+var maxName = [...]int{Users: 64, Groups: 128, Roles: 64}
+
+// checkName holds the name of an identity against IAM's rules.
+func checkName(k Kind, path, name string) error {
+	switch {
+	case len(name) > maxName[k] || !identityName.MatchString(name):
+		return fault.New(fault.Invalid, "%sName %q: 1 to %d characters of [\\w+=,.@-] are accepted", k, name, maxName[k])
+	case len(path) > 512 || !identityPath.MatchString(path):
 		return fault.New(fault.Invalid, "path %q: at most 512 characters that begin and end with / are accepted", path)
-	case len([]rune(description)) > 1000:
-		return fault.New(fault.Invalid, "description: at most 1000 characters are accepted, got %d", len([]rune(description)))
-	case maxSession < time.Hour || maxSession > 12*time.Hour:
-		return fault.New(fault.Invalid, "maxSessionDuration %d: 3600 to 43200 seconds are accepted", int(maxSession.Seconds()))
 	}
 	return nil
 }

@@ -35,9 +35,13 @@ func (d *Directory) UserPrincipal(u *User, keyID string) (*Principal, error) {
 	if err != nil {
 		return nil, err
 	}
+	boundary, err := d.boundaryDocuments(&u.Identity)
+	if err != nil {
+		return nil, err
+	}
 	return &Principal{
 		Account: u.Account, ARN: u.ARN().String(), ID: u.ID, KeyID: keyID, User: u,
-		Layers: policy.Layers{Identity: permissions},
+		Layers: policy.Layers{Identity: permissions, Boundary: boundary},
 	}, nil
 }
 
@@ -49,10 +53,14 @@ func (d *Directory) SessionPrincipal(r *Role, s *session.Session) (*Principal, e
 	if err != nil {
 		return nil, err
 	}
+	boundary, err := d.boundaryDocuments(&r.Identity)
+	if err != nil {
+		return nil, err
+	}
 	p := &Principal{
 		Account: r.Account, ARN: arn.AssumedRole(r.Account, r.Name, s.Name).String(), ID: r.ID + ":" + s.Name,
 		KeyID: s.AccessKeyID, Role: r, Session: s,
-		Layers: policy.Layers{Identity: permissions}, policyChanges: changes,
+		Layers: policy.Layers{Identity: permissions, Boundary: boundary}, policyChanges: changes,
 	}
 	for _, text := range s.Policies {
 		doc, err := d.sessionPolicy(r.Account, text)
@@ -96,7 +104,7 @@ var nothing = func() *policy.Document {
 // IsCurrent reports whether a principal that SessionPrincipal made is what it would make of the role now. A role that was
 // changed is another *Role; its managed policies change without it, which the count of all such changes tells.
 func (d *Directory) IsCurrent(p *Principal, r *Role) bool {
-	managed := len(r.Attached) > 0 || slices.ContainsFunc(p.Session.Policies, isName)
+	managed := len(r.Attached) > 0 || r.Boundary != "" || slices.ContainsFunc(p.Session.Policies, isName)
 	return p.Role == r && (!managed || p.policyChanges == d.policyChanges.Load())
 }
 

@@ -77,7 +77,7 @@ func TestPrincipals(t *testing.T) {
 // A session's name and key are its holder's choice or change with each fetch: they give nobody another bound.
 func TestRateKeyIsWhoAsks(t *testing.T) {
 	w := fresh(t)
-	role := &Role{Account: one, ID: "AROAX", Name: "app"}
+	role := &Role{Identity: Identity{Account: one, ID: "AROAX", Name: "app"}}
 	pod := func(uid string) *session.Origin { return &session.Origin{Cluster: "c1", PodUID: uid, NodeUID: "n1"} }
 	of := func(r *Role, name string, origin *session.Origin) *Principal {
 		p, err := w.SessionPrincipal(r, &session.Session{Account: one, RoleID: r.ID, Name: name, AccessKeyID: "ASIA" + name, Origin: origin})
@@ -85,7 +85,7 @@ func TestRateKeyIsWhoAsks(t *testing.T) {
 		return p
 	}
 	ann := func(key string) *Principal {
-		p, err := w.UserPrincipal(&User{Account: one, Name: "ann", Path: "/"}, key)
+		p, err := w.UserPrincipal(&User{Identity: Identity{Account: one, Name: "ann", Path: "/"}}, key)
 		must(t, err)
 		return p
 	}
@@ -98,7 +98,7 @@ func TestRateKeyIsWhoAsks(t *testing.T) {
 		{"another session of the pod", of(role, "b", pod("p1")), true},
 		{"another pod", of(role, "a", pod("p2")), false},
 		{"the pod in another cluster", of(role, "a", &session.Origin{Cluster: "c2", PodUID: "p1", NodeUID: "n1"}), false},
-		{"another role of the pod", of(&Role{Account: one, ID: "AROAY", Name: "app"}, "a", pod("p1")), false},
+		{"another role of the pod", of(&Role{Identity: Identity{Account: one, ID: "AROAY", Name: "app"}}, "a", pod("p1")), false},
 		{"a node of the pod's name", of(role, "a", &session.Origin{Cluster: "c1", NodeUID: "p1"}), false},
 		{"no origin", of(role, "a", nil), false},
 		{"a user", ann("AKIA1"), false},

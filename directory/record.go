@@ -40,42 +40,68 @@ type TagV1 struct {
 	Value string `json:"value"`
 }
 
-// userV2 is V1 and attachments. A program that knows V1 alone must not take such a user for one without: a Deny may be
-// attached.
-type userV2 struct {
-	userV1
-	Attached []string `json:"attached,omitempty"`
+// identityV3 is the part that the records of users, groups and roles have in common. V1 had neither attachments nor a
+// boundary, V2 attachments alone. A program that does not know one of them must not take such an identity for one without:
+// a Deny may be attached.
+type identityV3 struct {
+	Account  string     `json:"account"`
+	Path     string     `json:"path"`
+	Name     string     `json:"name"`
+	ID       string     `json:"id"`
+	Created  time.Time  `json:"created"`
+	Inline   []inlineV1 `json:"inline,omitempty"`
+	Tags     []TagV1    `json:"tags,omitempty"`
+	Attached []string   `json:"attached,omitempty"`
+	Boundary string     `json:"boundary,omitempty"`
 }
 
-type userV1 struct {
-	Account string     `json:"account"`
-	Path    string     `json:"path"`
-	Name    string     `json:"name"`
-	ID      string     `json:"id"`
-	Created time.Time  `json:"created"`
-	Inline  []inlineV1 `json:"inline,omitempty"`
-	Tags    []TagV1    `json:"tags,omitempty"`
+func encodeIdentity(i *Identity) identityV3 {
+	return identityV3{
+		i.Account, i.Path, i.Name, i.ID, i.Created, encodeInline(i.Inline), EncodeTags(i.Tags), i.Attached, i.Boundary,
+	}
+}
+
+func (r identityV3) decode() (Identity, error) {
+	inline, err := decodeInline(r.Inline)
+	return Identity{
+		Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Created: r.Created, Inline: inline, Attached: r.Attached,
+		Boundary: r.Boundary, Tags: DecodeTags(r.Tags),
+	}, err
+}
+
+// userV3 has groups, too, of which the same is true.
+type userV3 struct {
+	identityV3
+	Groups []string `json:"groups,omitempty"`
 }
 
 var userCodec = store.Codec[*User]{
-	Version: 2,
+	Version: 3,
 	Encode: func(_ *store.Sealer, _ string, u *User) ([]byte, error) {
-		v1 := userV1{u.Account, u.Path, u.Name, u.ID, u.Created, encodeInline(u.Inline), EncodeTags(u.Tags)}
-		return json.Marshal(userV2{v1, u.Attached})
+		return json.Marshal(userV3{encodeIdentity(&u.Identity), u.Groups})
 	},
 	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*User, error) {
-		var r userV2 // of V1: without attachments
+		var r userV3
 		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, err
 		}
-		inline, err := decodeInline(r.Inline)
-		if err != nil {
+		i, err := r.decode()
+		return (&User{i, r.Groups}).sealed(), err
+	},
+}
+
+var groupCodec = store.Codec[*Group]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, g *Group) ([]byte, error) {
+		return json.Marshal(encodeIdentity(&g.Identity))
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Group, error) {
+		var r identityV3
+		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, err
 		}
-		return (&User{
-			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Created: r.Created, Inline: inline, Tags: DecodeTags(r.Tags),
-			Attached: r.Attached,
-		}).sealed(), nil
+		i, err := r.decode()
+		return (&Group{i}).sealed(), err
 	},
 }
 
@@ -107,38 +133,21 @@ var accessKeyCodec = store.Codec[*AccessKey]{
 	},
 }
 
-// roleV2 is V1 and attachments, as userV2 is.
-type roleV2 struct {
-	roleV1
-	Attached []string `json:"attached,omitempty"`
-}
-
-type roleV1 struct {
-	Account     string     `json:"account"`
-	Path        string     `json:"path"`
-	Name        string     `json:"name"`
-	ID          string     `json:"id"`
-	Description string     `json:"description,omitempty"`
-	Created     time.Time  `json:"created"`
-	MaxSession  int        `json:"maxSessionSeconds"`
-	Trust       string     `json:"trust"`
-	Inline      []inlineV1 `json:"inline,omitempty"`
-	Tags        []TagV1    `json:"tags,omitempty"`
-	Cluster     string     `json:"cluster,omitempty"`
+type roleV3 struct {
+	identityV3
+	Description string `json:"description,omitempty"`
+	MaxSession  int    `json:"maxSessionSeconds"`
+	Trust       string `json:"trust"`
+	Cluster     string `json:"cluster,omitempty"`
 }
 
 var roleCodec = store.Codec[*Role]{
-	Version: 2,
+	Version: 3,
 	Encode: func(_ *store.Sealer, _ string, r *Role) ([]byte, error) {
-		v1 := roleV1{
-			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Description: r.Description, Created: r.Created,
-			MaxSession: int(r.MaxSession.Seconds()), Trust: r.Trust.Text(), Inline: encodeInline(r.Inline), Tags: EncodeTags(r.Tags),
-			Cluster: r.Cluster,
-		}
-		return json.Marshal(roleV2{v1, r.Attached})
+		return json.Marshal(roleV3{encodeIdentity(&r.Identity), r.Description, int(r.MaxSession.Seconds()), r.Trust.Text(), r.Cluster})
 	},
 	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Role, error) {
-		var r roleV2 // of V1: without attachments
+		var r roleV3
 		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, err
 		}
@@ -146,15 +155,8 @@ var roleCodec = store.Codec[*Role]{
 		if err != nil {
 			return nil, err
 		}
-		inline, err := decodeInline(r.Inline)
-		if err != nil {
-			return nil, err
-		}
-		return (&Role{
-			Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Description: r.Description, Created: r.Created,
-			MaxSession: time.Duration(r.MaxSession) * time.Second, Trust: trust, Inline: inline, Tags: DecodeTags(r.Tags),
-			Cluster: r.Cluster, Attached: r.Attached,
-		}).sealed(), nil
+		i, err := r.decode()
+		return (&Role{i, r.Description, time.Duration(r.MaxSession) * time.Second, trust, r.Cluster}).sealed(), err
 	},
 }
 
@@ -206,6 +208,41 @@ var policyCodec = store.Codec[*ManagedPolicy]{
 		}
 		_, err := p.Version(p.Default)
 		return p, err
+	},
+}
+
+type usageV1 struct {
+	At      time.Time `json:"at"`
+	Service string    `json:"service"`
+	Region  string    `json:"region"`
+}
+
+var usageCodec = store.Codec[*Usage]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, u *Usage) ([]byte, error) {
+		return json.Marshal(usageV1(*u))
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Usage, error) {
+		var r usageV1
+		err := json.Unmarshal(data, &r)
+		return (*Usage)(&r), err
+	},
+}
+
+type aliasV1 struct {
+	Name    string `json:"name"`
+	Account string `json:"account"`
+}
+
+var aliasCodec = store.Codec[*alias]{
+	Version: 1,
+	Encode: func(_ *store.Sealer, _ string, a *alias) ([]byte, error) {
+		return json.Marshal(aliasV1(*a))
+	},
+	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*alias, error) {
+		var r aliasV1
+		err := json.Unmarshal(data, &r)
+		return (*alias)(&r), err
 	},
 }
 

@@ -17,7 +17,7 @@ func TestRecordsSurviveARestart(t *testing.T) {
 	dir, key := folder(t), store.NewMasterKey()
 	w := open(t, dir, key)
 	secret := w.account(t, one)
-	must(t, w.PutUserPolicy(t.Context(), one, Administrator, "list", listAll))
+	must(t, w.PutPolicy(t.Context(), Who{Users, one, Administrator}, "list", listAll))
 	w.create(t, NewRole{
 		Account: one, Path: "/team/", Name: "App", Description: "dé", MaxSession: 90 * time.Minute, Tags: []Tag{{"a", "b"}, {"c", ""}},
 	})
@@ -28,7 +28,7 @@ func TestRecordsSurviveARestart(t *testing.T) {
 	must(t, w.DeletePolicyVersion(t.Context(), one, name, 1))
 	must(t, w.TagPolicy(t.Context(), one, name, []Tag{{"a", "b"}}))
 	must(t, w.AttachRolePolicy(t.Context(), one, "App", name))
-	must(t, w.AttachUserPolicy(t.Context(), one, Administrator, name))
+	must(t, w.Attach(t.Context(), Who{Users, one, Administrator}, name))
 	must(t, w.store.Update(t.Context(), func(tx *store.Tx) error {
 		return w.PutClusterRole(tx, ClusterRole{Account: one, Name: "agent", Cluster: "c1", Trust: podTrust, Permissions: listAll})
 	}))
@@ -43,9 +43,9 @@ func TestRecordsSurviveARestart(t *testing.T) {
 		must(t, err)
 		managed, err := w.ManagedPolicy(one, name)
 		must(t, err)
-		roles, users := w.AttachedTo(managed)
-		if len(roles) != 1 || len(users) != 1 || len(w.roleMay(t, app)) != 2 || len(w.userMay(t, user)) != 3 {
-			t.Errorf("attached: got %v and %v, want one each", roles, users)
+		used := w.UseCount(one, managed, Permissions)
+		if used != 2 || len(w.roleMay(t, app)) != 2 || len(w.userMay(t, user)) != 3 {
+			t.Errorf("attached: got %d, want the role and the user", used)
 		}
 		return []any{account, k, string(k.Secret), user, app, agent, managed}
 	}
@@ -54,7 +54,7 @@ func TestRecordsSurviveARestart(t *testing.T) {
 
 	again := open(t, dir, key)
 	text := cmp.Comparer(func(a, b *policy.Document) bool { return a.Text() == b.Text() })
-	if diff := cmp.Diff(before, all(again), text, cmp.AllowUnexported(Role{}, User{})); diff != "" {
+	if diff := cmp.Diff(before, all(again), text, cmp.AllowUnexported(Identity{})); diff != "" {
 		t.Errorf("after a restart (-want +got):\n%s", diff)
 	}
 	must(t, again.store.Ready())
@@ -66,7 +66,7 @@ func TestRecordsOfAnUnknownVersionAreRefused(t *testing.T) {
 	st, err := store.Open(t.Context(), store.Config{Dir: dir, MasterKey: key})
 	must(t, err)
 	later := store.Codec[string]{
-		Version: 3,
+		Version: 4,
 		Encode:  func(_ *store.Sealer, _ string, v string) ([]byte, error) { return []byte(v), nil },
 		Decode:  func(_ *store.Sealer, _ string, _ int, data []byte) (string, error) { return string(data), nil },
 	}
@@ -104,7 +104,7 @@ func TestRecordsOfAnUnknownVersionAreRefused(t *testing.T) {
 			_, err := w.CreateRole(t.Context(), NewRole{Account: one, Name: "app", Trust: podTrust})
 			return err
 		},
-		"PutUserPolicy": func() error { return w.PutUserPolicy(t.Context(), one, "ann", "p", listAll) },
+		"PutUserPolicy": func() error { return w.PutPolicy(t.Context(), Who{Users, one, "ann"}, "p", listAll) },
 	} {
 		wants(t, name, read(), fault.Unavailable)
 	}

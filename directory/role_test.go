@@ -132,7 +132,7 @@ func TestDeleteRoleWantsItsPoliciesGone(t *testing.T) {
 	w.create(t, NewRole{Account: one, Name: "app"})
 	must(t, w.PutRolePolicy(t.Context(), one, "app", "list", listAll))
 	wants(t, "with a policy", w.DeleteRole(t.Context(), one, "app"), fault.InUse)
-	must(t, w.DeleteRolePolicy(t.Context(), one, "app", "list"))
+	must(t, w.DeletePolicy(t.Context(), Who{Roles, one, "app"}, "list"))
 	wants(t, "without", w.DeleteRole(t.Context(), one, "app"), accepted)
 	wants(t, "again", w.DeleteRole(t.Context(), one, "app"), fault.NotFound)
 }
@@ -148,8 +148,8 @@ func TestRolePolicies(t *testing.T) {
 	}{
 		{"a policy", "app", "list", listAll, accepted},
 		{"in its place another", "APP", "list", denyAll, accepted},
-		{"a second one up to the quota", "app", "big", sized(maxRoleInline - len(denyAll)), accepted},
-		{"one character more", "app", "big", sized(maxRoleInline - len(denyAll) + 1), fault.Limit},
+		{"a second one up to the quota", "app", "big", sized(maxInline[Roles] - len(denyAll)), accepted},
+		{"one character more", "app", "big", sized(maxInline[Roles] - len(denyAll) + 1), fault.Limit},
 		{"of no such role", "apps", "list", listAll, fault.NotFound},
 		{"with a bad name", "app", "a b", listAll, fault.Invalid},
 		{"with a name of 129 characters", "app", strings.Repeat("n", 129), listAll, fault.Invalid},
@@ -173,8 +173,8 @@ func TestRolePolicies(t *testing.T) {
 	if len(before.Inline) != 0 {
 		t.Error("a role that was handed out was changed in place")
 	}
-	wants(t, "DeleteRolePolicy", w.DeleteRolePolicy(t.Context(), one, "app", "list"), accepted)
-	wants(t, "DeleteRolePolicy again", w.DeleteRolePolicy(t.Context(), one, "app", "list"), fault.NotFound)
+	wants(t, "DeleteRolePolicy", w.DeletePolicy(t.Context(), Who{Roles, one, "app"}, "list"), accepted)
+	wants(t, "DeleteRolePolicy again", w.DeletePolicy(t.Context(), Who{Roles, one, "app"}, "list"), fault.NotFound)
 }
 
 func TestUpdateRoleAndTrust(t *testing.T) {
@@ -216,9 +216,9 @@ func TestRoleTags(t *testing.T) {
 	}
 	check(Tag{"a", "2"}, Tag{"b", "1"}, Tag{"team", "y"})
 	wants(t, "a reserved key", w.TagRole(t.Context(), one, "app", []Tag{{"aws:x", "2"}}), fault.Invalid)
-	must(t, w.UntagRole(t.Context(), one, "app", []string{"TEAM", "a", "absent"}))
+	must(t, w.Untag(t.Context(), Who{Roles, one, "app"}, []string{"TEAM", "a", "absent"}))
 	check(Tag{"b", "1"})
-	wants(t, "untagging no role", w.UntagRole(t.Context(), one, "apps", []string{"a"}), fault.NotFound)
+	wants(t, "untagging no role", w.Untag(t.Context(), Who{Roles, one, "apps"}, []string{"a"}), fault.NotFound)
 }
 
 func TestAClusterRoleChangesOnlyWithItsCluster(t *testing.T) {
@@ -239,9 +239,9 @@ func TestAClusterRoleChangesOnlyWithItsCluster(t *testing.T) {
 		},
 		"UpdateTrust":      func() error { return w.UpdateTrust(t.Context(), one, in.Name, userTrust) },
 		"PutRolePolicy":    func() error { return w.PutRolePolicy(t.Context(), one, in.Name, "all", listAll) },
-		"DeleteRolePolicy": func() error { return w.DeleteRolePolicy(t.Context(), one, in.Name, in.Name) },
+		"DeleteRolePolicy": func() error { return w.DeletePolicy(t.Context(), Who{Roles, one, in.Name}, in.Name) },
 		"TagRole":          func() error { return w.TagRole(t.Context(), one, in.Name, []Tag{{"a", "b"}}) },
-		"UntagRole":        func() error { return w.UntagRole(t.Context(), one, in.Name, []string{"a"}) },
+		"UntagRole":        func() error { return w.Untag(t.Context(), Who{Roles, one, in.Name}, []string{"a"}) },
 		"DeleteRole":       func() error { return w.DeleteRole(t.Context(), one, strings.ToUpper(in.Name)) },
 	} {
 		wants(t, name, change(), fault.Unmodifiable)
@@ -298,8 +298,8 @@ func TestPermissionsAreThoseOfNow(t *testing.T) {
 		{"without a policy", func() error { return nil }, policy.ImplicitDeny},
 		{"given", func() error { return w.PutRolePolicy(t.Context(), one, "app", "list", listAll) }, policy.Allow},
 		{"denied", func() error { return w.PutRolePolicy(t.Context(), one, "app", "no", denyAll) }, policy.Deny},
-		{"given back", func() error { return w.DeleteRolePolicy(t.Context(), one, "app", "no") }, policy.Allow},
-		{"taken away", func() error { return w.DeleteRolePolicy(t.Context(), one, "app", "list") }, policy.ImplicitDeny},
+		{"given back", func() error { return w.DeletePolicy(t.Context(), Who{Roles, one, "app"}, "no") }, policy.Allow},
+		{"taken away", func() error { return w.DeletePolicy(t.Context(), Who{Roles, one, "app"}, "list") }, policy.ImplicitDeny},
 	} {
 		must(t, step.do())
 		role, err := w.Role(one, "app")

@@ -6,10 +6,11 @@ import (
 	"github.com/openlanyard/lanyard/store"
 )
 
-// share says what a gateway of an account is told: the account's users, roles, policies and access keys, of these no secret. Of a
+// share says what a gateway of an account is told: the account's users, groups, roles, policies and access keys, of these no secret. Of a
 // role of another account, where an association ties it to this one, it is told the name and the id.
 func (d *Directory) share() {
-	store.Share(d.users, store.Rule[*User]{See: func(viewer, _ string, u *User) (*User, bool) { return u, u.Account == viewer }})
+	store.Share(d.users.Table, store.Rule[*User]{See: func(viewer, _ string, u *User) (*User, bool) { return u, u.Account == viewer }})
+	store.Share(d.groups.Table, store.Rule[*Group]{See: func(viewer, _ string, g *Group) (*Group, bool) { return g, g.Account == viewer }})
 	store.Share(d.policies, store.Rule[*ManagedPolicy]{See: func(viewer, _ string, p *ManagedPolicy) (*ManagedPolicy, bool) {
 		return p, p.Account == viewer
 	}})
@@ -21,7 +22,7 @@ func (d *Directory) share() {
 		without.Secret = ""
 		return &without, true
 	}})
-	store.Share(d.roles, store.Rule[*Role]{See: func(viewer, _ string, r *Role) (*Role, bool) {
+	store.Share(d.roles.Table, store.Rule[*Role]{See: func(viewer, _ string, r *Role) (*Role, bool) {
 		if r.Account == viewer {
 			return r, true
 		}
@@ -52,5 +53,5 @@ var nobody = func() *policy.Document {
 
 // nameOnly returns what the digest of an association is made of, and no more.
 func (r *Role) nameOnly() *Role {
-	return (&Role{Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID, Trust: nobody}).sealed()
+	return (&Role{Identity: Identity{Account: r.Account, Path: r.Path, Name: r.Name, ID: r.ID}, Trust: nobody}).sealed()
 }

@@ -5,7 +5,7 @@ import "github.com/openlanyard/lanyard/store"
 // OnRoleEnd has each role told that is deleted: a role of the same name that is made again is another. It follows the rules
 // of store.Subscribe.
 func (d *Directory) OnRoleEnd(tell func(*Role)) {
-	store.Subscribe(d.roles, func(c store.Change[*Role]) {
+	store.Subscribe(d.roles.Table, func(c store.Change[*Role]) {
 		if c.Was && (!c.Is || c.After.ID != c.Before.ID) {
 			tell(c.Before)
 		}
@@ -14,7 +14,7 @@ func (d *Directory) OnRoleEnd(tell func(*Role)) {
 
 // OnTrustChange has each role told whose trust policy has another text. It follows the rules of store.Subscribe.
 func (d *Directory) OnTrustChange(tell func(*Role)) {
-	store.Subscribe(d.roles, func(c store.Change[*Role]) {
+	store.Subscribe(d.roles.Table, func(c store.Change[*Role]) {
 		if c.Was && c.Is && c.After.ID == c.Before.ID && c.After.Trust.Text() != c.Before.Trust.Text() {
 			tell(c.After)
 		}

@@ -13,7 +13,7 @@ import (
 func TestUserPolicies(t *testing.T) {
 	w := fresh(t)
 	w.account(t, one)
-	large := listAll[:len(listAll)-1] + `,"Id":"` + strings.Repeat("x", maxUserInline) + `"}`
+	large := listAll[:len(listAll)-1] + `,"Id":"` + strings.Repeat("x", maxInline[Users]) + `"}`
 	for _, test := range []struct {
 		name, user, policy, text string
 		want                     fault.Kind
@@ -25,7 +25,7 @@ func TestUserPolicies(t *testing.T) {
 		{"with an unknown element", Administrator, "x", strings.Replace(listAll, `"Effect"`, `"Sometimes":1,"Effect"`, 1), fault.MalformedPolicy},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			wants(t, "PutUserPolicy", w.PutUserPolicy(t.Context(), one, test.user, test.policy, test.text), test.want)
+			wants(t, "PutUserPolicy", w.PutPolicy(t.Context(), Who{Users, one, test.user}, test.policy, test.text), test.want)
 		})
 	}
 	user, err := w.User(one, "ADMINISTRATOR")
@@ -33,8 +33,8 @@ func TestUserPolicies(t *testing.T) {
 	if p, err := user.Policy("list"); err != nil || p.Document.Text() != listAll {
 		t.Errorf("the policy: got %v, %v", p, err)
 	}
-	wants(t, "DeleteUserPolicy", w.DeleteUserPolicy(t.Context(), one, Administrator, "list"), accepted)
-	wants(t, "DeleteUserPolicy again", w.DeleteUserPolicy(t.Context(), one, Administrator, "list"), fault.NotFound)
+	wants(t, "DeleteUserPolicy", w.DeletePolicy(t.Context(), Who{Users, one, Administrator}, "list"), accepted)
+	wants(t, "DeleteUserPolicy again", w.DeletePolicy(t.Context(), Who{Users, one, Administrator}, "list"), fault.NotFound)
 	if _, err := user.Policy("list"); err != nil {
 		t.Error("a user that was handed out was changed in place")
 	}

@@ -43,7 +43,7 @@ type feedLine struct {
 
 const (
 	// feedForm is another number whenever a rule lets a viewer see more: it must not resume what it was told by the former.
-	feedForm = 1
+	feedForm = 2
 	// feedPage is how many records are looked at under one lock.
 	feedPage = 1000
 	// feedQueue bounds what is kept for a viewer that is slower than the changes; beyond it the viewer begins anew.

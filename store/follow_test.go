@@ -33,7 +33,7 @@ func said(t *testing.T, lines ...feedLine) (*shared, error) {
 }
 
 func TestWhatAFeedSaysIsChecked(t *testing.T) {
-	hello := feedLine{Form: 1, Epoch: "e", Seal: string(NewMasterKey().Text())}
+	hello := feedLine{Form: feedForm, Epoch: "e", Seal: string(NewMasterKey().Text())}
 	record := feedLine{Table: "note", Key: "k", Value: []byte(`1 {"owner":"me"}`), Created: 1, Modified: 2}
 	mark := feedLine{Revision: 5}
 	tests := []struct {
@@ -45,9 +45,9 @@ func TestWhatAFeedSaysIsChecked(t *testing.T) {
 		{"whole", []feedLine{hello, record, mark}, "k", true},
 		{"cut before its mark", []feedLine{hello, record}, "", false},
 		{"no first line", []feedLine{record, mark}, "", false},
-		{"another form", []feedLine{{Form: 2, Epoch: "e", Seal: hello.Seal}, record, mark}, "", false},
-		{"no epoch", []feedLine{{Form: 1, Seal: hello.Seal}, record, mark}, "", false},
-		{"no key", []feedLine{{Form: 1, Epoch: "e"}, record, mark}, "", false},
+		{"another form", []feedLine{{Form: feedForm + 1, Epoch: "e", Seal: hello.Seal}, record, mark}, "", false},
+		{"no epoch", []feedLine{{Form: feedForm, Seal: hello.Seal}, record, mark}, "", false},
+		{"no key", []feedLine{{Form: feedForm, Epoch: "e"}, record, mark}, "", false},
 		{"a newer record", []feedLine{hello, {Table: "note", Key: "k", Value: []byte("2 {}")}, mark}, "?", false},
 		{"a table that is not known", []feedLine{hello, {Table: "other", Key: "k", Value: []byte("1 {}")}, mark}, "", false},
 		{"the store's own table", []feedLine{hello, {Table: "store", Key: "epoch", Value: []byte("x")}, mark}, "", false},
@@ -79,7 +79,7 @@ func TestWhatAFeedSaysIsChecked(t *testing.T) {
 
 // A follower takes a restored state for what it is: revisions count anew.
 func TestAnotherEpochCountsAnew(t *testing.T) {
-	hello := feedLine{Form: 1, Epoch: "e1", Seal: string(NewMasterKey().Text())}
+	hello := feedLine{Form: feedForm, Epoch: "e1", Seal: string(NewMasterKey().Text())}
 	b, _ := said(t, hello, feedLine{Revision: 50})
 	if b.Revision() != 50 || b.Epoch() != "e1" {
 		t.Fatalf("got %d of %q", b.Revision(), b.Epoch())

@@ -1,17 +1,16 @@
-// Package iam is the door that speaks IAM's wire: roles with their inline policies and tags, managed policies, and users as
-// far as administrators' tools ask for them (https://docs.aws.amazon.com/IAM/latest/APIReference/welcome.html).
+// Package iam is the door that speaks IAM's wire: users with their access keys, groups, roles, and the policies of all of them
+// (https://docs.aws.amazon.com/IAM/latest/APIReference/welcome.html).
 package iam
 
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/openlanyard/lanyard/api"
-	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
-	"github.com/openlanyard/lanyard/policy"
 )
 
 // Errors is IAM's table of codes.
@@ -29,12 +28,21 @@ var Errors = api.QueryErrors(api.Errors{
 
 type door struct {
 	directory *directory.Directory
+
+	users, groups, roles subject
 }
 
 // New returns the door.
 func New(dir *directory.Directory) *api.Door {
 	d := &door{directory: dir}
-	return api.Query("iam", "iam.amazonaws.com", "2010-05-08", Errors, append(d.providerRows(), []api.Operation{
+	d.users, d.groups, d.roles = subject{d, directory.Users}, subject{d, directory.Groups}, subject{d, directory.Roles}
+	return api.Query("iam", "iam.amazonaws.com", "2010-05-08", Errors, slices.Concat(
+		d.roleOperations(), d.userOperations(), d.groupOperations(), d.policyOperations(), d.accountOperations(), d.providerRows(),
+	))
+}
+
+func (d *door) roleOperations() []api.Operation {
+	return []api.Operation{
 		{Name: "CreateRole", Serve: d.createRole},
 		{Name: "GetRole", ReadOnly: true, Serve: d.getRole},
 		{Name: "ListRoles", ReadOnly: true, Serve: d.listRoles},
@@ -42,25 +50,82 @@ func New(dir *directory.Directory) *api.Door {
 		{Name: "UpdateRoleDescription", Serve: d.updateRoleDescription},
 		{Name: "UpdateAssumeRolePolicy", Serve: d.updateTrust},
 		{Name: "DeleteRole", Serve: d.deleteRole},
-		{Name: "PutRolePolicy", Serve: d.putRolePolicy},
-		{Name: "GetRolePolicy", ReadOnly: true, Serve: d.getRolePolicy},
-		{Name: "ListRolePolicies", ReadOnly: true, Serve: d.listRolePolicies},
-		{Name: "DeleteRolePolicy", Serve: d.deleteRolePolicy},
-		{Name: "ListAttachedRolePolicies", ReadOnly: true, Serve: d.listAttachedRolePolicies},
-		{Name: "AttachRolePolicy", Serve: d.attachRolePolicy},
-		{Name: "DetachRolePolicy", Serve: d.detachRolePolicy},
+		{Name: "PutRolePermissionsBoundary", Serve: d.roles.putBoundary},
+		{Name: "DeleteRolePermissionsBoundary", Serve: d.roles.deleteBoundary},
+		{Name: "PutRolePolicy", Serve: d.roles.putPolicy},
+		{Name: "GetRolePolicy", ReadOnly: true, Serve: d.roles.getPolicy},
+		{Name: "ListRolePolicies", ReadOnly: true, Serve: d.roles.listPolicies},
+		{Name: "DeleteRolePolicy", Serve: d.roles.deletePolicy},
+		{Name: "ListAttachedRolePolicies", ReadOnly: true, Serve: d.roles.listAttached},
+		{Name: "AttachRolePolicy", Serve: d.roles.attach},
+		{Name: "DetachRolePolicy", Serve: d.roles.detach},
+		{Name: "TagRole", Serve: d.roles.tag},
+		{Name: "UntagRole", Serve: d.roles.untag},
+		{Name: "ListRoleTags", ReadOnly: true, Serve: d.roles.listTags},
+		{Name: "CreateServiceLinkedRole", Serve: d.createServiceLinkedRole},
+		{Name: "DeleteServiceLinkedRole", Serve: d.deleteServiceLinkedRole},
+		{Name: "GetServiceLinkedRoleDeletionStatus", ReadOnly: true, Serve: d.getServiceLinkedRoleDeletionStatus},
 		{Name: "ListInstanceProfilesForRole", ReadOnly: true, Serve: d.listInstanceProfilesForRole},
-		{Name: "TagRole", Serve: d.tagRole},
-		{Name: "UntagRole", Serve: d.untagRole},
-		{Name: "ListRoleTags", ReadOnly: true, Serve: d.listRoleTags},
+		{Name: "ListInstanceProfiles", ReadOnly: true, Serve: d.listInstanceProfiles},
+		{Name: "GetInstanceProfile", ReadOnly: true, Serve: d.getInstanceProfile},
+		{Name: "ListInstanceProfileTags", ReadOnly: true, Serve: d.getInstanceProfile},
+	}
+}
+
+func (d *door) userOperations() []api.Operation {
+	return []api.Operation{
+		{Name: "CreateUser", Serve: d.createUser},
 		{Name: "GetUser", ReadOnly: true, Serve: d.getUser},
-		{Name: "PutUserPolicy", Serve: d.putUserPolicy},
-		{Name: "GetUserPolicy", ReadOnly: true, Serve: d.getUserPolicy},
-		{Name: "ListUserPolicies", ReadOnly: true, Serve: d.listUserPolicies},
-		{Name: "DeleteUserPolicy", Serve: d.deleteUserPolicy},
-		{Name: "ListAttachedUserPolicies", ReadOnly: true, Serve: d.listAttachedUserPolicies},
-		{Name: "AttachUserPolicy", Serve: d.attachUserPolicy},
-		{Name: "DetachUserPolicy", Serve: d.detachUserPolicy},
+		{Name: "ListUsers", ReadOnly: true, Serve: d.listUsers},
+		{Name: "UpdateUser", Serve: d.updateUser},
+		{Name: "DeleteUser", Serve: d.deleteUser},
+		{Name: "CreateAccessKey", Serve: d.createAccessKey},
+		{Name: "ListAccessKeys", ReadOnly: true, Serve: d.listAccessKeys},
+		{Name: "UpdateAccessKey", Serve: d.updateAccessKey},
+		{Name: "DeleteAccessKey", Serve: d.deleteAccessKey},
+		{Name: "GetAccessKeyLastUsed", ReadOnly: true, Serve: d.getAccessKeyLastUsed},
+		{Name: "PutUserPermissionsBoundary", Serve: d.users.putBoundary},
+		{Name: "DeleteUserPermissionsBoundary", Serve: d.users.deleteBoundary},
+		{Name: "PutUserPolicy", Serve: d.users.putPolicy},
+		{Name: "GetUserPolicy", ReadOnly: true, Serve: d.users.getPolicy},
+		{Name: "ListUserPolicies", ReadOnly: true, Serve: d.users.listPolicies},
+		{Name: "DeleteUserPolicy", Serve: d.users.deletePolicy},
+		{Name: "ListAttachedUserPolicies", ReadOnly: true, Serve: d.users.listAttached},
+		{Name: "AttachUserPolicy", Serve: d.users.attach},
+		{Name: "DetachUserPolicy", Serve: d.users.detach},
+		{Name: "TagUser", Serve: d.users.tag},
+		{Name: "UntagUser", Serve: d.users.untag},
+		{Name: "ListUserTags", ReadOnly: true, Serve: d.users.listTags},
+		{Name: "ListGroupsForUser", ReadOnly: true, Serve: d.listGroupsForUser},
+		{Name: "GetLoginProfile", ReadOnly: true, Serve: d.getLoginProfile},
+		{Name: "ListMFADevices", ReadOnly: true, Serve: d.noneOf("MFADevices")},
+		{Name: "ListSSHPublicKeys", ReadOnly: true, Serve: d.noneOf("SSHPublicKeys")},
+		{Name: "ListSigningCertificates", ReadOnly: true, Serve: d.noneOf("Certificates")},
+		{Name: "ListServiceSpecificCredentials", ReadOnly: true, Serve: d.noneOf("ServiceSpecificCredentials")},
+	}
+}
+
+func (d *door) groupOperations() []api.Operation {
+	return []api.Operation{
+		{Name: "CreateGroup", Serve: d.createGroup},
+		{Name: "GetGroup", ReadOnly: true, Serve: d.getGroup},
+		{Name: "ListGroups", ReadOnly: true, Serve: d.listGroups},
+		{Name: "UpdateGroup", Serve: d.updateGroup},
+		{Name: "DeleteGroup", Serve: d.deleteGroup},
+		{Name: "AddUserToGroup", Serve: d.addUserToGroup},
+		{Name: "RemoveUserFromGroup", Serve: d.removeUserFromGroup},
+		{Name: "PutGroupPolicy", Serve: d.groups.putPolicy},
+		{Name: "GetGroupPolicy", ReadOnly: true, Serve: d.groups.getPolicy},
+		{Name: "ListGroupPolicies", ReadOnly: true, Serve: d.groups.listPolicies},
+		{Name: "DeleteGroupPolicy", Serve: d.groups.deletePolicy},
+		{Name: "ListAttachedGroupPolicies", ReadOnly: true, Serve: d.groups.listAttached},
+		{Name: "AttachGroupPolicy", Serve: d.groups.attach},
+		{Name: "DetachGroupPolicy", Serve: d.groups.detach},
+	}
+}
+
+func (d *door) policyOperations() []api.Operation {
+	return []api.Operation{
 		{Name: "CreatePolicy", Serve: d.createPolicy},
 		{Name: "GetPolicy", ReadOnly: true, Serve: d.getPolicy},
 		{Name: "ListPolicies", ReadOnly: true, Serve: d.listPolicies},
@@ -78,48 +143,18 @@ func New(dir *directory.Directory) *api.Door {
 		{Name: "SimulatePrincipalPolicy", ReadOnly: true, Serve: d.simulatePrincipalPolicy},
 		{Name: "GetContextKeysForCustomPolicy", ReadOnly: true, Serve: d.contextKeysForCustomPolicy},
 		{Name: "GetContextKeysForPrincipalPolicy", ReadOnly: true, Serve: d.contextKeysForPrincipalPolicy},
-	}...))
-}
-
-// The wire's shapes, spelt as AWS spells them.
-
-type tag struct {
-	Key   string `xml:"Key"`
-	Value string `xml:"Value"`
-}
-
-type tags struct {
-	Members []tag `xml:"member"`
-}
-
-func fromTags(in []directory.Tag) *tags {
-	if len(in) == 0 {
-		return nil
 	}
-	out := &tags{}
-	for _, t := range in {
-		out.Members = append(out.Members, tag(t))
-	}
-	return out
 }
 
-// maxTags is how many one call may bring. The directory counts those that a role then has; this bounds the work before.
-const maxTags = 50
-
-func toTags(c *api.Call) ([]directory.Tag, error) {
-	members := c.Members("Tags", "Key", "Value")
-	if len(members) > maxTags {
-		return nil, tooMany("tags", len(members))
+func (d *door) accountOperations() []api.Operation {
+	return []api.Operation{
+		{Name: "GetAccountSummary", ReadOnly: true, Serve: d.getAccountSummary},
+		{Name: "GetAccountAuthorizationDetails", ReadOnly: true, Serve: d.getAccountAuthorizationDetails},
+		{Name: "ListAccountAliases", ReadOnly: true, Serve: d.listAccountAliases},
+		{Name: "CreateAccountAlias", Serve: d.createAccountAlias},
+		{Name: "DeleteAccountAlias", Serve: d.deleteAccountAlias},
+		{Name: "ListVirtualMFADevices", ReadOnly: true, Serve: d.listVirtualMFADevices},
 	}
-	out := make([]directory.Tag, len(members))
-	for i, m := range members {
-		out[i] = directory.Tag{Key: m["Key"], Value: m["Value"]}
-	}
-	return out, nil
-}
-
-func tooMany(member string, n int) error {
-	return fault.New(fault.Invalid, "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d, got %d", member, maxTags, n)
 }
 
 type names struct {
@@ -138,6 +173,9 @@ var noted = map[string]string{
 	"Path": "path", "PathPrefix": "pathPrefix", "PolicyArn": "policyArn", "PolicyDocument": "policyDocument", "PolicyName": "policyName",
 	"RoleName": "roleName", "SetAsDefault": "setAsDefault", "UserName": "userName", "VersionId": "versionId",
 	"EntityFilter": "entityFilter", "OnlyAttached": "onlyAttached", "PolicyUsageFilter": "policyUsageFilter", "Scope": "scope",
+	"AccessKeyId": "accessKeyId", "AccountAlias": "accountAlias", "AWSServiceName": "aWSServiceName", "DeletionTaskId": "deletionTaskId",
+	"GroupName": "groupName", "InstanceProfileName": "instanceProfileName", "NewGroupName": "newGroupName", "NewPath": "newPath",
+	"NewUserName": "newUserName", "PermissionsBoundary": "permissionsBoundary", "Status": "status",
 }
 
 // noteParameters puts what a call asks for into its record. It comes before the decision: the record of a denial has to
@@ -159,18 +197,4 @@ func noteParameters(c *api.Call) {
 		parameters["tagKeys"] = keys
 	}
 	c.Event.RequestParameters = parameters
-}
-
-// authorizeRole asks for an action on the role that the call names, with what the action knows besides. A role that does
-// not exist is named without a path: who may not ask does not learn whether it is there.
-func (d *door) authorizeRole(c *api.Call, action string, extra ...policy.Entry) (name string, err error) {
-	noteParameters(c)
-	if name, err = c.Text("RoleName"); err != nil {
-		return "", err
-	}
-	resource := arn.Role(c.Caller.Account, "/", name)
-	if role, err := d.directory.Role(c.Caller.Account, name); err == nil {
-		resource = role.ARN()
-	}
-	return name, c.Authorize(action, resource.String(), extra...)
 }

@@ -34,17 +34,15 @@ type managedPolicyResult struct {
 	Policy managedPolicy `xml:"Policy"`
 }
 
-func (d *door) fromPolicy(p *directory.ManagedPolicy) managedPolicy {
+// fromPolicy tells a policy as the account sees it, which may be one that every account has.
+func (d *door) fromPolicy(account string, p *directory.ManagedPolicy) managedPolicy {
 	return managedPolicy{
 		PolicyName: p.Name, PolicyID: p.ID, ARN: p.ARN().String(), Path: p.Path, DefaultVersionID: versionID(p.Default),
-		AttachmentCount: d.attachments(p), IsAttachable: true, Description: p.Description, CreateDate: api.Instant(p.Created),
+		AttachmentCount:               d.directory.UseCount(account, p, directory.Permissions),
+		PermissionsBoundaryUsageCount: d.directory.UseCount(account, p, directory.Boundary),
+		IsAttachable:                  true, Description: p.Description, CreateDate: api.Instant(p.Created),
 		UpdateDate: api.Instant(p.Updated()), Tags: fromTags(p.Tags),
 	}
-}
-
-func (d *door) attachments(p *directory.ManagedPolicy) int {
-	roles, users := d.directory.AttachedTo(p)
-	return len(roles) + len(users)
 }
 
 func versionID(number int) string { return fmt.Sprintf("v%d", number) }
@@ -64,9 +62,9 @@ func versionNumber(c *api.Call) (int, error) {
 	return strconv.Atoi(found[1])
 }
 
-// policyARN reads the parameter PolicyArn.
-func policyARN(c *api.Call) (string, error) {
-	text, err := c.Text("PolicyArn")
+// policyARN reads a required parameter that names a policy.
+func policyARN(c *api.Call, parameter string) (string, error) {
+	text, err := c.Text(parameter)
 	if err != nil || strings.HasPrefix(text, directory.AWSPolicies) {
 		return text, err
 	}
@@ -78,23 +76,21 @@ func policyARN(c *api.Call) (string, error) {
 	return "", fault.New(fault.BadState, "ARN %.2048s is not valid.", text)
 }
 
-// authorizePolicy asks for an action on the policy that the call names. AWS's own policies, which are not here, count as
-// the account's: who may ask for those is told so.
-func (d *door) authorizePolicy(c *api.Call, action string, extra ...policy.Entry) (name string, err error) {
+// authorizePolicy asks for the call's action on the policy that it names.
+func (d *door) authorizePolicy(c *api.Call, extra ...policy.Entry) (name string, err error) {
 	noteParameters(c)
-	if name, err = policyARN(c); err != nil {
+	if name, err = policyARN(c, "PolicyArn"); err != nil {
 		return "", err
 	}
-	resource := name
-	if short, ok := strings.CutPrefix(name, directory.AWSPolicies); ok {
-		resource = arn.Policy(c.Caller.Account, "/", short).String()
+	if p, err := d.directory.ManagedPolicy(c.Caller.Account, name); err == nil {
+		extra = append(extra, resourceTags(p.Tags)...)
 	}
-	return name, c.Authorize(action, resource, extra...)
+	return name, c.Authorize("iam:"+c.Operation.Name, name, extra...)
 }
 
 // findPolicy authorizes an action that reads a policy, and returns the policy.
-func (d *door) findPolicy(c *api.Call, action string) (*directory.ManagedPolicy, error) {
-	name, err := d.authorizePolicy(c, action)
+func (d *door) findPolicy(c *api.Call) (*directory.ManagedPolicy, error) {
+	name, err := d.authorizePolicy(c)
 	if err != nil {
 		return nil, err
 	}
@@ -113,13 +109,8 @@ func (d *door) createPolicy(ctx context.Context, c *api.Call) (any, error) {
 	}
 	path := orSlash(c.Form.Get("Path"))
 	resource := arn.Policy(c.Caller.Account, path, in[0]).String()
-	if err := c.Authorize("iam:CreatePolicy", resource, api.RequestTags(tagList)...); err != nil {
+	if err := authorizeWithTags(c, resource, "TagPolicy", tagList); err != nil {
 		return nil, err
-	}
-	if len(tagList) > 0 {
-		if err := c.Authorize("iam:TagPolicy", resource, api.RequestTags(tagList)...); err != nil {
-			return nil, err
-		}
 	}
 	made, err := d.directory.CreateManagedPolicy(ctx, directory.NewManagedPolicy{
 		Account: c.Caller.Account, Path: path, Name: in[0], Text: in[1], Description: c.Form.Get("Description"), Tags: tagList,
@@ -127,19 +118,19 @@ func (d *door) createPolicy(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return managedPolicyResult{d.fromPolicy(made)}, nil
+	return managedPolicyResult{d.fromPolicy(made.Account, made)}, nil
 }
 
 func (d *door) getPolicy(_ context.Context, c *api.Call) (any, error) {
-	p, err := d.findPolicy(c, "iam:GetPolicy")
+	p, err := d.findPolicy(c)
 	if err != nil {
 		return nil, err
 	}
-	return managedPolicyResult{d.fromPolicy(p)}, nil
+	return managedPolicyResult{d.fromPolicy(c.Caller.Account, p)}, nil
 }
 
 func (d *door) deletePolicy(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizePolicy(c, "iam:DeletePolicy")
+	name, err := d.authorizePolicy(c)
 	if err != nil {
 		return nil, err
 	}
@@ -178,23 +169,47 @@ func (d *door) listPolicies(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := d.directory.ManagedPolicies(c.Caller.Account, c.Form.Get("Marker"), n+1, func(p *directory.ManagedPolicy) bool {
-		return scope != "AWS" && usage != boundaries && strings.HasPrefix(p.Path, prefix) && (!attached || d.attachments(p) > 0)
+	account := c.Caller.Account
+	found, err := d.policies(account, scope, c.Form.Get("Marker"), n+1, func(p *directory.ManagedPolicy) bool {
+		permits, bounds := d.directory.UseCount(account, p, directory.Permissions), d.directory.UseCount(account, p, directory.Boundary)
+		return strings.HasPrefix(p.Path, prefix) && (!attached || permits+bounds > 0) && (usage != boundaries || bounds > 0)
 	})
 	if err != nil {
 		return nil, err
 	}
 	var out policiesResult
-	for i, p := range found {
-		if i == n {
-			out.Page = api.Page{IsTruncated: true, Marker: found[n-1].Name}
-			break
-		}
-		short := d.fromPolicy(p)
+	found, out.Page = cut(found, n, policyMarker)
+	for _, p := range found {
+		short := d.fromPolicy(account, p)
 		short.Description, short.Tags = "", nil // as at AWS, only GetPolicy has them
 		out.Policies.Members = append(out.Policies.Members, short)
 	}
 	return out, nil
+}
+
+// everywhere begins the markers of policies that every account has. No name has a slash.
+const everywhere = "aws/"
+
+func policyMarker(p *directory.ManagedPolicy) string {
+	if p.IsAWS() {
+		return everywhere + p.Name
+	}
+	return p.Name
+}
+
+// policies are the account's own, by name, and behind them those that every account has.
+func (d *door) policies(account, scope, marker string, limit int, keep func(*directory.ManagedPolicy) bool) (found []*directory.ManagedPolicy, err error) {
+	after, past := strings.CutPrefix(marker, everywhere)
+	if scope != "AWS" && !past {
+		if found, err = d.directory.ManagedPolicies(account, marker, limit, keep); err != nil {
+			return nil, err
+		}
+		after = ""
+	}
+	if rest := limit - len(found); scope != "Local" && rest > 0 {
+		found = append(found, d.directory.AWSManagedPolicies(after, rest, keep)...)
+	}
+	return found, nil
 }
 
 type policyVersion struct {
@@ -214,7 +229,7 @@ func fromVersion(p *directory.ManagedPolicy, v directory.PolicyVersion) policyVe
 }
 
 func (d *door) createPolicyVersion(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizePolicy(c, "iam:CreatePolicyVersion")
+	name, err := d.authorizePolicy(c)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +249,7 @@ func (d *door) createPolicyVersion(ctx context.Context, c *api.Call) (any, error
 }
 
 func (d *door) getPolicyVersion(_ context.Context, c *api.Call) (any, error) {
-	p, err := d.findPolicy(c, "iam:GetPolicyVersion")
+	p, err := d.findPolicy(c)
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +274,7 @@ type policyVersionsResult struct {
 }
 
 func (d *door) listPolicyVersions(_ context.Context, c *api.Call) (any, error) {
-	p, err := d.findPolicy(c, "iam:ListPolicyVersions")
+	p, err := d.findPolicy(c)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +291,7 @@ func (d *door) listPolicyVersions(_ context.Context, c *api.Call) (any, error) {
 }
 
 func (d *door) deletePolicyVersion(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizePolicy(c, "iam:DeletePolicyVersion")
+	name, err := d.authorizePolicy(c)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +303,7 @@ func (d *door) deletePolicyVersion(ctx context.Context, c *api.Call) (any, error
 }
 
 func (d *door) setDefaultPolicyVersion(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizePolicy(c, "iam:SetDefaultPolicyVersion")
+	name, err := d.authorizePolicy(c)
 	if err != nil {
 		return nil, err
 	}
@@ -300,41 +315,23 @@ func (d *door) setDefaultPolicyVersion(ctx context.Context, c *api.Call) (any, e
 }
 
 func (d *door) tagPolicy(ctx context.Context, c *api.Call) (any, error) {
-	tagList, err := toTags(c)
-	if err != nil {
-		return nil, err
-	}
-	name, err := d.authorizePolicy(c, "iam:TagPolicy", api.RequestTags(tagList)...)
-	if err != nil {
-		return nil, err
-	}
-	if len(tagList) == 0 {
-		return nil, missing("tags")
-	}
-	return nil, d.directory.TagPolicy(ctx, c.Caller.Account, name, tagList)
+	return nil, tagging(c, func(about ...policy.Entry) (func([]directory.Tag) error, error) {
+		name, err := d.authorizePolicy(c, about...)
+		return func(tags []directory.Tag) error { return d.directory.TagPolicy(ctx, c.Caller.Account, name, tags) }, err
+	})
 }
 
 func (d *door) untagPolicy(ctx context.Context, c *api.Call) (any, error) {
-	keys := tagKeys(c)
-	name, err := d.authorizePolicy(c, "iam:UntagPolicy", policy.Entry{Key: "aws:TagKeys", Values: keys})
-	if err != nil {
-		return nil, err
-	}
-	if err := checkTagKeys(keys); err != nil {
-		return nil, err
-	}
-	return nil, d.directory.UntagPolicy(ctx, c.Caller.Account, name, keys)
+	return nil, untagging(c, func(about ...policy.Entry) (func([]string) error, error) {
+		name, err := d.authorizePolicy(c, about...)
+		return func(keys []string) error { return d.directory.UntagPolicy(ctx, c.Caller.Account, name, keys) }, err
+	})
 }
 
 func (d *door) listPolicyTags(_ context.Context, c *api.Call) (any, error) {
-	p, err := d.findPolicy(c, "iam:ListPolicyTags")
+	p, err := d.findPolicy(c)
 	if err != nil {
 		return nil, err
 	}
-	shown, page, err := paged(c, p.Tags, func(t directory.Tag) string { return t.Key })
-	out := tagsResult{Page: page}
-	if all := fromTags(shown); all != nil {
-		out.Tags = *all
-	}
-	return out, err
+	return pageOfTags(c, p.Tags)
 }

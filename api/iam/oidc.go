@@ -227,30 +227,19 @@ func (d *door) removeClientID(ctx context.Context, c *api.Call) (any, error) {
 }
 
 func (d *door) tagProvider(ctx context.Context, c *api.Call) (any, error) {
-	tagList, err := toTags(c)
-	if err != nil {
-		return nil, err
-	}
-	issuer, err := d.authorizeProvider(c, "iam:TagOpenIDConnectProvider", api.RequestTags(tagList)...)
-	if err != nil {
-		return nil, err
-	}
-	if len(tagList) == 0 {
-		return nil, missing("tags")
-	}
-	return nil, d.directory.TagOIDCProvider(ctx, c.Caller.Account, issuer, tagList)
+	return nil, tagging(c, func(about ...policy.Entry) (func([]directory.Tag) error, error) {
+		issuer, err := d.authorizeProvider(c, "iam:TagOpenIDConnectProvider", about...)
+		return func(tags []directory.Tag) error {
+			return d.directory.TagOIDCProvider(ctx, c.Caller.Account, issuer, tags)
+		}, err
+	})
 }
 
 func (d *door) untagProvider(ctx context.Context, c *api.Call) (any, error) {
-	keys := tagKeys(c)
-	issuer, err := d.authorizeProvider(c, "iam:UntagOpenIDConnectProvider", policy.Entry{Key: "aws:TagKeys", Values: keys})
-	if err != nil {
-		return nil, err
-	}
-	if err := checkTagKeys(keys); err != nil {
-		return nil, err
-	}
-	return nil, d.directory.UntagOIDCProvider(ctx, c.Caller.Account, issuer, keys)
+	return nil, untagging(c, func(about ...policy.Entry) (func([]string) error, error) {
+		issuer, err := d.authorizeProvider(c, "iam:UntagOpenIDConnectProvider", about...)
+		return func(keys []string) error { return d.directory.UntagOIDCProvider(ctx, c.Caller.Account, issuer, keys) }, err
+	})
 }
 
 func (d *door) listProviderTags(_ context.Context, c *api.Call) (any, error) {
@@ -258,14 +247,5 @@ func (d *door) listProviderTags(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, page, err := paged(c, p.Tags, func(t directory.Tag) string { return t.Key })
-	if err != nil {
-		return nil, err
-	}
-	var out tagsResult
-	if all := fromTags(found); all != nil {
-		out.Tags = *all
-	}
-	out.Page = page
-	return out, nil
+	return pageOfTags(c, p.Tags)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 )
 
@@ -22,6 +23,39 @@ func paged[T any](c *api.Call, all []T, marker func(T) string) ([]T, api.Page, e
 		return all, api.Page{}, nil
 	}
 	return all[:n], api.Page{IsTruncated: true, Marker: marker(all[n-1])}, nil
+}
+
+// cut is the page of a list of which one more than n was looked for.
+func cut[T any](found []T, n int, marker func(T) string) ([]T, api.Page) {
+	if len(found) <= n {
+		return found, api.Page{}
+	}
+	return found[:n], api.Page{IsTruncated: true, Marker: marker(found[n-1])}
+}
+
+// anIdentity is a user, a group or a role.
+type anIdentity interface{ Who() directory.Who }
+
+// listed authorizes the list of a kind's identities and returns the page of it that the call asks for.
+func listed[T anIdentity](c *api.Call, s subject, find func(account, pathPrefix, after string, limit int) ([]T, error)) ([]T, api.Page, error) {
+	noteParameters(c)
+	prefix, err := pathPrefixOf(c)
+	if err != nil {
+		return nil, api.Page{}, err
+	}
+	if err := c.Authorize("iam:"+c.Operation.Name, s.resourceAt(c.Caller.Account, orSlash(prefix), "")); err != nil {
+		return nil, api.Page{}, err
+	}
+	n, err := c.MaxItems()
+	if err != nil {
+		return nil, api.Page{}, err
+	}
+	found, err := find(c.Caller.Account, prefix, c.Form.Get("Marker"), n+1)
+	if err != nil {
+		return nil, api.Page{}, err
+	}
+	shown, page := cut(found, n, func(v T) string { return v.Who().Name })
+	return shown, page, nil
 }
 
 var pathPrefix = regexp.MustCompile(`^/[!-~]{0,511}$`)
@@ -50,9 +84,12 @@ func isTrue(c *api.Call, name string) (bool, error) {
 	return v == "true", err
 }
 
-// boundaries is the use of a policy as a permissions boundary, which none has here.
-const boundaries = "PermissionsBoundary"
+// The uses of a managed policy.
+const (
+	permissions = "PermissionsPolicy"
+	boundaries  = "PermissionsBoundary"
+)
 
 func usageFilter(c *api.Call) (string, error) {
-	return oneOf(c, "PolicyUsageFilter", "PermissionsPolicy", boundaries)
+	return oneOf(c, "PolicyUsageFilter", permissions, boundaries)
 }

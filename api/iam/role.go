@@ -2,11 +2,10 @@ package iam
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/openlanyard/lanyard/api"
-	"github.com/openlanyard/lanyard/arn"
-	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
@@ -21,30 +20,47 @@ type role struct {
 	AssumeRolePolicyDocument string      `xml:"AssumeRolePolicyDocument"`
 	Description              string      `xml:"Description,omitempty"`
 	MaxSessionDuration       int         `xml:"MaxSessionDuration"`
+	PermissionsBoundary      *boundary   `xml:"PermissionsBoundary"`
 	Tags                     *tags       `xml:"Tags"`
-	RoleLastUsed             *struct{}   `xml:"RoleLastUsed"`
+	RoleLastUsed             *lastUsed   `xml:"RoleLastUsed"`
 }
 
 type roleResult struct {
 	Role role `xml:"Role"`
 }
 
+// fromRole leaves out what lists leave out, as at AWS: the boundary, the tags and the last use.
 func fromRole(r *directory.Role) role {
 	return role{
 		Path: r.Path, RoleName: r.Name, RoleID: r.ID, ARN: r.ARN().String(), CreateDate: api.Instant(r.Created),
 		AssumeRolePolicyDocument: escaped(r.Trust.Text()), Description: r.Description, MaxSessionDuration: int(r.MaxSession.Seconds()),
-		Tags: fromTags(r.Tags), RoleLastUsed: &struct{}{},
 	}
 }
 
-// notHonoured are parameters that nothing enforces yet; they are refused by name.
-func notHonoured(c *api.Call, parameters ...string) error {
-	for _, p := range parameters {
-		if c.Form.Get(p) != "" {
-			return fault.New(fault.Unsupported, "The parameter %s is not supported yet: leave it out.", p)
-		}
+func (d *door) wholeRole(r *directory.Role) (any, error) {
+	out := fromRole(r)
+	out.Tags = fromTags(r.Tags)
+	var err error
+	if out.PermissionsBoundary, err = d.fromBoundary(&r.Identity); err != nil {
+		return nil, err
 	}
-	return nil
+	out.RoleLastUsed, err = d.lastUsed(r.ID)
+	return roleResult{out}, err
+}
+
+type lastUsed struct {
+	LastUsedDate *api.Instant `xml:"LastUsedDate"`
+	Region       string       `xml:"Region,omitempty"`
+}
+
+// lastUsed is an empty element for what was never used.
+func (d *door) lastUsed(id string) (*lastUsed, error) {
+	seen, err := d.directory.Usage(id)
+	if err != nil || seen == nil {
+		return &lastUsed{}, err
+	}
+	at := api.Instant(seen.At)
+	return &lastUsed{&at, seen.Region}, nil
 }
 
 func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
@@ -53,25 +69,20 @@ func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := c.Form.Get("Path")
-	if path == "" {
-		path = "/"
-	}
+	path := orSlash(c.Form.Get("Path"))
 	tagList, err := toTags(c)
 	if err != nil {
 		return nil, err
 	}
-	resource := arn.Role(c.Caller.Account, path, in[0]).String()
-	if err := c.Authorize("iam:CreateRole", resource, api.RequestTags(tagList)...); err != nil {
+	if err := authorizeWithTags(c, d.roles.resourceAt(c.Caller.Account, path, in[0]), "TagRole", tagList, boundaryAsked(c)...); err != nil {
 		return nil, err
 	}
-	if len(tagList) > 0 {
-		if err := c.Authorize("iam:TagRole", resource, api.RequestTags(tagList)...); err != nil {
-			return nil, err
-		}
-	}
-	if err := notHonoured(c, "PermissionsBoundary"); err != nil {
+	limit, err := boundaryGiven(c)
+	if err != nil {
 		return nil, err
+	}
+	if isServiceLinked(path) {
+		return nil, fault.New(fault.BadState, "The path %s is for service-linked roles, which nobody makes here.", path)
 	}
 	seconds, given, err := c.Number("MaxSessionDuration")
 	if err != nil {
@@ -82,24 +93,24 @@ func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
 	}
 	made, err := d.directory.CreateRole(ctx, directory.NewRole{
 		Account: c.Caller.Account, Path: path, Name: in[0], Trust: in[1], Description: c.Form.Get("Description"),
-		MaxSession: time.Duration(seconds) * time.Second, Tags: tagList,
+		MaxSession: time.Duration(seconds) * time.Second, Tags: tagList, Boundary: limit,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return roleResult{fromRole(made)}, nil
+	return d.wholeRole(made)
 }
 
 func (d *door) getRole(_ context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizeRole(c, "iam:GetRole")
+	who, err := d.roles.authorize(c)
 	if err != nil {
 		return nil, err
 	}
-	found, err := d.directory.Role(c.Caller.Account, name)
+	found, err := d.directory.Role(who.Account, who.Name)
 	if err != nil {
 		return nil, err
 	}
-	return roleResult{fromRole(found)}, nil
+	return d.wholeRole(found)
 }
 
 type rolesResult struct {
@@ -110,44 +121,23 @@ type rolesResult struct {
 }
 
 func (d *door) listRoles(_ context.Context, c *api.Call) (any, error) {
-	noteParameters(c)
-	prefix, err := pathPrefixOf(c)
-	if err != nil {
-		return nil, err
+	found, page, err := listed(c, d.roles, d.directory.Roles)
+	out := rolesResult{Page: page}
+	for _, r := range found {
+		out.Roles.Members = append(out.Roles.Members, fromRole(r))
 	}
-	if err := c.Authorize("iam:ListRoles", "arn:aws:iam::"+c.Caller.Account+":role"+orSlash(prefix)); err != nil {
-		return nil, err
-	}
-	n, err := c.MaxItems()
-	if err != nil {
-		return nil, err
-	}
-	found, err := d.directory.Roles(c.Caller.Account, prefix, c.Form.Get("Marker"), n+1)
-	if err != nil {
-		return nil, err
-	}
-	var out rolesResult
-	for i, r := range found {
-		if i == n {
-			out.Page = api.Page{IsTruncated: true, Marker: found[n-1].Name}
-			break
-		}
-		short := fromRole(r)
-		short.Tags, short.RoleLastUsed = nil, nil // as at AWS, only GetRole has them
-		out.Roles.Members = append(out.Roles.Members, short)
-	}
-	return out, nil
+	return out, err
 }
 
-func orSlash(prefix string) string {
-	if prefix == "" {
+func orSlash(path string) string {
+	if path == "" {
 		return "/"
 	}
-	return prefix
+	return path
 }
 
 func (d *door) updateRole(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizeRole(c, "iam:UpdateRole")
+	who, err := d.roles.authorize(c)
 	if err != nil {
 		return nil, err
 	}
@@ -163,25 +153,25 @@ func (d *door) updateRole(ctx context.Context, c *api.Call) (any, error) {
 		longest := time.Duration(seconds) * time.Second
 		change.MaxSession = &longest
 	}
-	_, err = d.directory.UpdateRole(ctx, c.Caller.Account, name, change)
+	_, err = d.directory.UpdateRole(ctx, who.Account, who.Name, change)
 	return struct{}{}, err
 }
 
 func (d *door) updateRoleDescription(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizeRole(c, "iam:UpdateRoleDescription")
+	who, err := d.roles.authorize(c)
 	if err != nil {
 		return nil, err
 	}
 	text := c.Form.Get("Description")
-	changed, err := d.directory.UpdateRole(ctx, c.Caller.Account, name, directory.RoleUpdate{Description: &text})
+	changed, err := d.directory.UpdateRole(ctx, who.Account, who.Name, directory.RoleUpdate{Description: &text})
 	if err != nil {
 		return nil, err
 	}
-	return roleResult{fromRole(changed)}, nil
+	return d.wholeRole(changed)
 }
 
 func (d *door) updateTrust(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizeRole(c, "iam:UpdateAssumeRolePolicy")
+	who, err := d.roles.authorize(c)
 	if err != nil {
 		return nil, err
 	}
@@ -189,92 +179,51 @@ func (d *door) updateTrust(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, d.directory.UpdateTrust(ctx, c.Caller.Account, name, text)
+	return nil, d.directory.UpdateTrust(ctx, who.Account, who.Name, text)
 }
 
 func (d *door) deleteRole(ctx context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizeRole(c, "iam:DeleteRole")
+	who, err := d.roles.authorize(c)
 	if err != nil {
 		return nil, err
 	}
-	return nil, d.directory.DeleteRole(ctx, c.Caller.Account, name)
+	return nil, d.directory.DeleteRole(ctx, who.Account, who.Name)
 }
 
-func (d *door) tagRole(ctx context.Context, c *api.Call) (any, error) {
-	tagList, err := toTags(c)
+// isServiceLinked reports whether a path is of roles that a service makes for itself and that change only with it.
+func isServiceLinked(path string) bool { return strings.HasPrefix(path, "/aws-service-role/") }
+
+// createServiceLinkedRole knows no service that has such roles.
+func (d *door) createServiceLinkedRole(_ context.Context, c *api.Call) (any, error) {
+	noteParameters(c)
+	service, err := c.Text("AWSServiceName")
 	if err != nil {
 		return nil, err
 	}
-	name, err := d.authorizeRole(c, "iam:TagRole", api.RequestTags(tagList)...)
+	if err := c.Authorize("iam:CreateServiceLinkedRole", d.roles.resourceAt(c.Caller.Account, "/aws-service-role/"+service+"/", "*"),
+		policy.Entry{Key: "iam:AWSServiceName", Values: []string{service}}); err != nil {
+		return nil, err
+	}
+	return nil, fault.New(fault.BadState, "Service %s has no service-linked roles here.", service)
+}
+
+// deleteServiceLinkedRole finds none: a role of a cluster is not one, and goes with its cluster.
+func (d *door) deleteServiceLinkedRole(_ context.Context, c *api.Call) (any, error) {
+	found, err := d.roles.find(c)
 	if err != nil {
 		return nil, err
 	}
-	if len(tagList) == 0 {
-		return nil, missing("tags")
-	}
-	return nil, d.directory.TagRole(ctx, c.Caller.Account, name, tagList)
+	return nil, fault.New(fault.BadState, "The role %s is not a service-linked role: DeleteRole is for it.", found.Name)
 }
 
-func (d *door) untagRole(ctx context.Context, c *api.Call) (any, error) {
-	keys := tagKeys(c)
-	name, err := d.authorizeRole(c, "iam:UntagRole", policy.Entry{Key: "aws:TagKeys", Values: keys})
+func (d *door) getServiceLinkedRoleDeletionStatus(_ context.Context, c *api.Call) (any, error) {
+	noteParameters(c)
+	id, err := c.Text("DeletionTaskId")
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTagKeys(keys); err != nil {
+	if err := c.Authorize("iam:GetServiceLinkedRoleDeletionStatus", d.roles.resourceAt(c.Caller.Account, "/", "*")); err != nil {
 		return nil, err
 	}
-	return nil, d.directory.UntagRole(ctx, c.Caller.Account, name, keys)
-}
-
-func checkTagKeys(keys []string) error {
-	switch {
-	case len(keys) == 0:
-		return missing("tagKeys")
-	case len(keys) > maxTags:
-		return tooMany("tagKeys", len(keys))
-	}
-	return nil
-}
-
-func tagKeys(c *api.Call) []string {
-	var keys []string
-	for _, m := range c.Members("TagKeys") {
-		keys = append(keys, m[""])
-	}
-	return keys
-}
-
-type tagsResult struct {
-	Tags tags `xml:"Tags"`
-	api.Page
-}
-
-func (d *door) listRoleTags(_ context.Context, c *api.Call) (any, error) {
-	name, err := d.authorizeRole(c, "iam:ListRoleTags")
-	if err != nil {
-		return nil, err
-	}
-	found, err := d.directory.Role(c.Caller.Account, name)
-	if err != nil {
-		return nil, err
-	}
-	var out tagsResult
-	if all := fromTags(found.Tags); all != nil {
-		out.Tags = *all
-	}
-	return out, nil
-}
-
-func missing(member string) error {
-	return fault.New(fault.Invalid, "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
-}
-
-// record is tags as a record shows them.
-func record(in []directory.Tag) []audit.Tag {
-	out := make([]audit.Tag, len(in))
-	for i, t := range in {
-		out[i] = audit.Tag(t)
-	}
-	return out
+	return nil, fault.New(fault.NotFound, "The deletion task %.1000s cannot be found.", id)
 }

@@ -174,13 +174,10 @@ func (d *door) nameAttached(s *simulation, ids []string) error {
 
 // read adds what the call brings.
 func (s *simulation) read(c *api.Call) error {
-	if err := notHonoured(c, "ResourceHandlingOption"); err != nil {
-		return err
-	}
 	for name := range c.Form {
-		for _, list := range []string{"OrderedOrganizationPolicyInputList", "PolicyExclusionList"} {
-			if strings.HasPrefix(name, list+".") {
-				return fault.New(fault.Unsupported, "The parameter %s is not supported yet: leave it out.", list)
+		for _, other := range []string{"ResourceHandlingOption", "OrderedOrganizationPolicyInputList", "PolicyExclusionList"} {
+			if name == other || strings.HasPrefix(name, other+".") {
+				return fault.New(fault.Unsupported, "The parameter %s is not supported yet: leave it out.", other)
 			}
 		}
 	}
