@@ -71,14 +71,28 @@ func (a *Access) Authenticate(r *http.Request, sig *sigv4.Signature, payloadHash
 		}
 		return nil, err
 	}
-	if caller.Session == nil {
-		return caller, nil
+	if caller.Session != nil {
+		// Only now: whether a session is revoked or over is told to its holder, not to who found its token.
+		if err := caller.Session.Live(now); err != nil {
+			return caller, err
+		}
+		if err := a.Registry.Honours(caller.Session); err != nil {
+			return caller, err
+		}
 	}
-	// Only now: whether a session is revoked or over is told to its holder, not to who found its token.
-	if err := caller.Session.Live(now); err != nil {
-		return caller, err
+	a.noteUse(caller, sig)
+	return caller, nil
+}
+
+// noteUse is for who asks when a role or an access key was last used: a request counts that was signed well, also where it
+// is denied.
+func (a *Access) noteUse(caller *directory.Principal, sig *sigv4.Signature) {
+	switch {
+	case caller.Role != nil:
+		a.Directory.Used(caller.Role.ID, sig.Service, sig.Region)
+	case caller.User != nil:
+		a.Directory.Used(caller.KeyID, sig.Service, sig.Region)
 	}
-	return caller, a.Registry.Honours(caller.Session)
 }
 
 // identify finds the key that a request names and whose it is.

@@ -197,6 +197,11 @@ func TestFeedTables(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for account, name := range map[string]string{ours: "shown", theirs: "not-ours"} {
+		if _, err := w.directory.CreateGroup(t.Context(), account, "/", name); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, cluster := range []string{mine.ClusterID, other.ClusterID} {
 		account := map[string]string{mine.ClusterID: ours, other.ClusterID: theirs}[cluster]
 		if _, err := w.registry.Revoke(t.Context(), account, "somebody", registry.Target{Kind: registry.ByCluster, Value: cluster}); err != nil {
@@ -238,7 +243,7 @@ func TestFeedTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(tables)
-	if want := []string{"accesskey", "association", "cluster", "policy", "revocation", "role", "sealingkey", "user"}; !slices.Equal(tables, want) {
+	if want := []string{"accesskey", "association", "cluster", "group", "policy", "revocation", "role", "sealingkey", "user"}; !slices.Equal(tables, want) {
 		t.Errorf("the feed tells of the tables %q, want %q", tables, want)
 	}
 }

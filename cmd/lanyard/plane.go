@@ -142,6 +142,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written
 	p.start(p.keyring.Run) // stopped with the rest
 	p.start(p.registry.Run)
+	p.start(p.keepUsage)
 	p.start(p.keepAuditHead)
 	return p, nil
 }
@@ -165,6 +166,12 @@ func (p *plane) frame(fallback string, beside ...*api.Door) http.Handler {
 		Principals: p.rates,
 		Gate:       limit.NewGate(atOnce, keptForPods),
 	}, fallback, doors...))
+}
+
+// keepUsage writes when roles and access keys were last used. It is for people to look at: no request waits for it.
+func (p *plane) keepUsage(ctx context.Context) error {
+	p.directory.RunUsage(ctx, func(err error) { p.log.Warn("keeping the last uses", "error", err) })
+	return nil
 }
 
 // keepAuditHead keeps the head of the audit's chain in the state each second that it changed, and once more at the end: an
