@@ -28,6 +28,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/registry"
 )
 
 var update = flag.Bool("update", false, "rewrite the answers in the golden files")
@@ -147,6 +148,16 @@ func newStory(tb testing.TB, w *world, server *httptest.Server, service, account
 	s.values["{token}"] = w.token(tb, podToken(now))
 	s.values["{expired token}"] = w.token(tb, podToken(now.Add(-2*time.Hour)))
 	s.values["{foreign token}"] = newClusterKey(tb, "key-1").sign(tb, podToken(now))
+	irsa := podToken(now)
+	irsa["aud"] = []string{registry.AgentAudience}
+	s.values["{irsa token}"] = w.token(tb, irsa)
+	s.values["{foreign irsa token}"] = newClusterKey(tb, "key-1").sign(tb, irsa)
+	elsewhere := podToken(now)
+	elsewhere["iss"], elsewhere["aud"] = "https://127.0.0.1", []string{registry.AgentAudience}
+	s.values["{token of elsewhere}"] = w.token(tb, elsewhere)
+	late := podToken(now.Add(-2 * time.Hour))
+	late["aud"] = []string{registry.AgentAudience}
+	s.values["{expired irsa token}"] = w.token(tb, late)
 	stranger := podToken(now)
 	stranger["kubernetes.io"].(map[string]any)["serviceaccount"] = map[string]any{"name": "stranger", "uid": "stranger-uid"}
 	stranger["sub"] = "system:serviceaccount:default:stranger"

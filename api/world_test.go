@@ -31,6 +31,7 @@ import (
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/keyring"
 	"github.com/openlanyard/lanyard/limit"
+	"github.com/openlanyard/lanyard/oidc"
 	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/session"
@@ -101,7 +102,7 @@ func newWorld(tb testing.TB) *world {
 		}
 	})
 	w.broker = &broker.Broker{
-		Store: w.store, Directory: w.directory, Registry: w.registry, Keyring: w.keyring, Verifier: podtoken.NewVerifier(1024), Now: w.clock,
+		Store: w.store, Directory: w.directory, Registry: w.registry, Keyring: w.keyring, Verifier: podtoken.NewVerifier(1024), OIDC: &oidc.Client{}, Now: w.clock,
 	}
 	w.access = &access.Access{
 		Store: w.store, Directory: w.directory, Registry: w.registry, Ring: w.keyring.Ring(), Keys: sigv4.NewCache(256), Now: w.clock,

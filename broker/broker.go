@@ -10,29 +10,34 @@ import (
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/keyring"
+	"github.com/openlanyard/lanyard/oidc"
 	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/store"
 )
 
-// Broker turns tokens into sessions. All fields but Now are needed.
+// Broker turns tokens into sessions. All fields down to Verifier are needed.
 type Broker struct {
 	Store     *store.Store
 	Directory *directory.Directory
 	Registry  *registry.Registry
 	Keyring   *keyring.Keyring
 	Verifier  *podtoken.Verifier
+	OIDC      *oidc.Client     // asks the issuers that are no clusters; nil: nobody does
 	Now       func() time.Time // nil: time.Now
 
 	keyWaits keyWaits
+	issuers  issuers
 }
 
 // How long the broker waits for what it does not know yet. AWS's agent gives a whole call one second.
 const (
 	callDeadline = 800 * time.Millisecond // for everything, the wait for keys and the barrier together
 	keyDeadline  = 700 * time.Millisecond // for a key list that is newer than the question
-	maxStale     = 5 * time.Second        // a hit in a copy of this age is served when no barrier can be had
+	// An issuer outside may be slow, and who shows its tokens is no agent. This is for everything, and more than an issuer has.
+	issuerDeadline = 7 * time.Second
+	maxStale       = 5 * time.Second // a hit in a copy of this age is served when no barrier can be had
 )
 
 func (b *Broker) now() time.Time {

@@ -22,7 +22,8 @@ const PodSession = 6 * time.Hour
 // Grant is what a token or a signature led to. After a refusal it holds what was known by then, for the audit; Token is nil
 // until the token was verified, and for who signed.
 type Grant struct {
-	Cluster     *registry.Cluster
+	Cluster     *registry.Cluster       // whose key the token is signed with; nil for that of another issuer
+	Provider    *directory.OIDCProvider // that the role trusts; nil: it trusts the cluster
 	Token       *podtoken.Token
 	Association *registry.Association
 	Role        *directory.Role      // the association's first, where that has two

@@ -2,12 +2,13 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/openlanyard/lanyard/arn"
-	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/registry"
@@ -21,15 +22,27 @@ type WebIdentity struct {
 	Token       string
 	Duration    time.Duration // 0: one hour; 15 min to the role's longest
 	Policies    Narrowing
+	Context     policy.Context // what else is known about the request
+}
+
+// Federated returns the name under which the role trusts who holds the token: a cluster's or an OIDC provider's.
+func (g *Grant) Federated() string {
+	if g.Provider != nil {
+		return g.Provider.ARN().String()
+	}
+	return g.Cluster.ARN().String()
 }
 
 var sessionNames = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 
-// ForWebIdentity answers credentials of a role to who holds a service-account token. The role comes first: its trust
-// policy names clusters, and only their keys may verify the token, since half the world's clusters have the same issuer.
-// Errors: Invalid, Denied (also for a role that does not exist), BadToken, ExpiredToken, Unavailable.
+// ForWebIdentity answers credentials of a role to who holds a token: a cluster's, for its service account, or that of another
+// issuer. The role comes first: its trust policy names clusters and OIDC providers, and only their keys may verify the
+// token, since half the world's clusters have the same issuer.
+//
+// Errors: Invalid, MalformedPolicy, Denied (also for a role that does not exist), BadToken, ExpiredToken, RejectedClaim,
+// IssuerUnreachable, Limit for a session that cannot be packed, Unavailable.
 func (b *Broker) ForWebIdentity(ctx context.Context, in WebIdentity) (*Grant, error) {
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	ctx, cancel := context.WithTimeout(ctx, issuerDeadline)
 	defer cancel()
 	g := &Grant{}
 	if err := checkWebIdentity(&in); err != nil {
@@ -42,7 +55,7 @@ func (b *Broker) ForWebIdentity(ctx context.Context, in WebIdentity) (*Grant, er
 	if err := b.identify(ctx, g, name, in.Token); err != nil {
 		return g, err
 	}
-	if g.Stale, err = b.catchUp(ctx); err != nil {
+	if g.Stale, err = b.catchUpSoon(ctx); err != nil {
 		return g, err
 	}
 	if err = b.present(g, name); err == nil {
@@ -52,6 +65,13 @@ func (b *Broker) ForWebIdentity(ctx context.Context, in WebIdentity) (*Grant, er
 		return g, notKnown(err)
 	}
 	return g, err
+}
+
+// catchUpSoon is catchUp for a call that may have waited for an issuer before.
+func (b *Broker) catchUpSoon(ctx context.Context) (stale bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	return b.catchUp(ctx)
 }
 
 func checkWebIdentity(in *WebIdentity) error {
@@ -67,27 +87,27 @@ func checkWebIdentity(in *WebIdentity) error {
 	return nil
 }
 
-// identify verifies the token. That the role or a cluster that it trusts is not there is said only by a copy that is up to
+// identify verifies the token. That the role, a provider or a cluster is not there is said only by a copy that is up to
 // date. A hit costs no barrier before the token is verified, for the caller is nobody yet.
 func (b *Broker) identify(ctx context.Context, g *Grant, role arn.ARN, token string) error {
-	missed, err := b.verifyWebIdentity(g, role, token)
+	missed, err := b.verifyWebIdentity(ctx, g, role, token)
 	if err == nil || !missed {
 		return err
 	}
-	stale, late := b.catchUp(ctx)
+	stale, late := b.catchUpSoon(ctx)
 	if late != nil {
 		return late
 	}
-	if missed, err = b.verifyWebIdentity(g, role, token); err != nil && missed && stale {
+	if missed, err = b.verifyWebIdentity(ctx, g, role, token); err != nil && missed && stale {
 		err = notKnown(err)
 	}
 	return err
 }
 
-// verifyWebIdentity tries the token against each cluster that the role's trust policy names; normally that is one. If one
-// of them cannot know yet, the answer is not known, whatever the others say. Nobody waits for keys here: the caller is
-// nobody yet. After an error, missed says that the role was not there, or a principal of its trust policy no cluster here.
-func (b *Broker) verifyWebIdentity(g *Grant, name arn.ARN, token string) (missed bool, err error) {
+// verifyWebIdentity tries the token against each cluster and provider that the role's trust policy names; normally that is
+// one. If one of them cannot know yet, the answer is not known, whatever the others say. Nobody waits for a cluster's keys
+// here: the caller is nobody yet. After an error, missed says that the role was not there, or what it trusts.
+func (b *Broker) verifyWebIdentity(ctx context.Context, g *Grant, name arn.ARN, token string) (missed bool, err error) {
 	if g.Role, err = b.Directory.RoleByARN(name); err != nil {
 		if fault.Is(err, fault.NotFound) {
 			return true, notAuthorized()
@@ -95,35 +115,48 @@ func (b *Broker) verifyWebIdentity(g *Grant, name arn.ARN, token string) (missed
 		return false, err
 	}
 	refusal := notAuthorized()
-	for _, provider := range g.Role.Trust.Principals() {
-		cluster := b.trustedCluster(g.Role, provider)
-		if cluster == nil {
-			missed = true
-			continue
-		}
-		audience := registry.AgentAudience
-		if g.Role.Name == cluster.ConnectorRole() {
-			audience = registry.ConnectorAudience
-		}
-		g.Cluster = cluster
-		if g.Token, err = b.verify(cluster, audience, token, b.now()); err == nil {
+	for _, trusted := range g.Role.Trust.Principals() {
+		absent, err := b.verifyBy(ctx, g, trusted, token)
+		if err == nil {
 			return false, nil
 		}
-		if !fault.Is(refusal, fault.Unavailable) {
+		missed = missed || absent
+		if !errors.Is(err, errElsewhere) && !fault.Is(refusal, fault.Unavailable) {
 			refusal = err
 		}
 	}
 	return missed, refusal
 }
 
-// trustedCluster returns the joined cluster of the role's account that a principal of its trust policy names, or nil.
-func (b *Broker) trustedCluster(role *directory.Role, provider string) *registry.Cluster {
-	name, err := arn.Parse(provider)
-	if err != nil || name.Service != "eks" || name.Account != role.Account {
-		return nil
+// errElsewhere is for what a trust policy names that the token has nothing to do with.
+var errElsewhere = errors.New("it is no cluster and no provider of the token")
+
+// verifyBy tries the token against one principal of the role's trust policy.
+func (b *Broker) verifyBy(ctx context.Context, g *Grant, trusted, token string) (missed bool, err error) {
+	name, err := arn.Parse(trusted)
+	if err != nil || name.Account != g.Role.Account {
+		return false, errElsewhere
 	}
+	if issuer, ok := name.Issuer(); ok {
+		return b.verifyByProvider(ctx, g, issuer, token)
+	}
+	cluster := b.trustedCluster(name)
+	if cluster == nil {
+		return name.Service == "eks", errElsewhere
+	}
+	audience := registry.AgentAudience
+	if g.Role.Name == cluster.ConnectorRole() {
+		audience = registry.ConnectorAudience
+	}
+	g.Cluster, g.Provider = cluster, nil
+	g.Token, err = b.verify(cluster, audience, token, b.now())
+	return false, err
+}
+
+// trustedCluster returns the joined cluster with the name, or nil.
+func (b *Broker) trustedCluster(name arn.ARN) *registry.Cluster {
 	short, ok := strings.CutPrefix(name.Resource, "cluster/")
-	if !ok {
+	if !ok || name.Service != "eks" {
 		return nil
 	}
 	cluster, err := b.Registry.Cluster(name.Account, short)
@@ -133,18 +166,22 @@ func (b *Broker) trustedCluster(role *directory.Role, provider string) *registry
 	return cluster
 }
 
-// present looks the role and the token's cluster up again, after the store's barrier: they may be gone or changed by now.
+// present looks up again what the token was verified by, after the store's barrier: it may be gone or changed by now.
 func (b *Broker) present(g *Grant, name arn.ARN) error {
 	role, err := b.Directory.RoleByARN(name)
-	if err == nil {
+	if err == nil && g.Provider != nil {
+		err = b.stillProvided(g)
+	} else if err == nil {
 		var cluster *registry.Cluster
 		if cluster, err = b.Registry.ClusterByID(g.Cluster.ID); err == nil {
-			g.Role, g.Cluster = role, cluster
-			return nil
+			g.Cluster = cluster
 		}
 	}
 	if fault.Is(err, fault.NotFound) {
 		return notAuthorized()
+	}
+	if err == nil {
+		g.Role = role
 	}
 	return err
 }
@@ -154,37 +191,52 @@ func (b *Broker) grantWebIdentity(ctx context.Context, g *Grant, in WebIdentity)
 	if in.Duration > g.Role.MaxSession {
 		return fault.New(fault.Invalid, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
-	provider := g.Cluster.ARN().String()
-	g.Decision = policy.Evaluate(&policy.Question{
-		Action:    "sts:AssumeRoleWithWebIdentity",
-		Resource:  g.Role.ARN().String(),
-		Principal: policy.Principal{Kind: policy.Federated, Names: []string{provider}},
-		Context: append(policy.Context{
-			{Key: "lanyard:ClusterId", Values: []string{g.Cluster.ID}},
-			{Key: "lanyard:sub", Values: []string{g.Token.Subject}},
-			{Key: "lanyard:aud", Values: []string{g.Token.Audience}},
-			{Key: "aws:FederatedProvider", Values: []string{provider}},
-			{Key: "sts:RoleSessionName", Values: []string{in.SessionName}},
-		}, policy.Clock(b.now())...),
-	}, []*policy.Document{g.Role.Trust})
-	if g.Decision.Effect != policy.Allow {
-		return notAuthorized()
+	now := b.now()
+	s := &session.Session{
+		Account: g.Role.Account, RoleID: g.Role.ID, RoleName: g.Role.Name, Name: in.SessionName, Issued: now, Expires: now.Add(in.Duration),
 	}
-	policies, err := b.narrowed(g.Role, in.Policies)
-	if err != nil {
+	if err := takeClaims(s, g.Token); err != nil {
 		return err
 	}
-	now := b.now()
-	g.Session = &session.Session{
-		Account: g.Role.Account, RoleID: g.Role.ID, RoleName: g.Role.Name, Name: in.SessionName, Policies: policies,
-		Issued: now, Expires: now.Add(in.Duration),
-		Origin: &session.Origin{
+	if err := b.decideWebIdentity(g, s, in); err != nil {
+		return err
+	}
+	var err error
+	if s.Policies, err = b.narrowed(g.Role, in.Policies); err != nil {
+		return err
+	}
+	if g.Cluster != nil {
+		s.Origin = &session.Origin{
 			Cluster: g.Cluster.ID, Namespace: g.Token.Namespace, ServiceAccount: g.Token.ServiceAccount,
 			PodName: g.Token.Pod.Name, PodUID: g.Token.Pod.UID, NodeName: g.Token.Node.Name, NodeUID: g.Token.Node.UID,
-		},
+		}
 	}
-	g.Credentials, err = b.mint(ctx, g.Session)
+	g.Session = s
+	g.Credentials, err = b.mint(ctx, s)
 	return err
+}
+
+// decideWebIdentity asks for each action that the session needs.
+func (b *Broker) decideWebIdentity(g *Grant, s *session.Session, in WebIdentity) error {
+	q := &policy.Question{
+		Resource:  g.Role.ARN().String(),
+		Principal: policy.Principal{Kind: policy.Federated, Names: []string{g.Federated()}},
+		Context: slices.Concat(identityContext(g),
+			(&Assumption{Context: in.Context, SourceIdentity: s.SourceIdentity}).conditions(g.Role, s, s.Issued)),
+	}
+	actions := []string{"sts:AssumeRoleWithWebIdentity"}
+	if len(s.Tags) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	if s.SourceIdentity != "" {
+		actions = append(actions, "sts:SetSourceIdentity")
+	}
+	for _, q.Action = range actions {
+		if g.Decision = policy.Evaluate(q, []*policy.Document{g.Role.Trust}); g.Decision.Effect != policy.Allow {
+			return fault.New(fault.Denied, "Not authorized to perform %s", q.Action)
+		}
+	}
+	return nil
 }
 
 func notAuthorized() error {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/openlanyard/lanyard/api"
-	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/broker"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/session"
@@ -53,15 +52,6 @@ func getCallerIdentity(_ context.Context, c *api.Call) (any, error) {
 	return callerIdentity{c.Caller.ARN, c.Caller.ID, c.Caller.Account}, nil
 }
 
-type webIdentityResult struct {
-	Subject          string      `xml:"SubjectFromWebIdentityToken"`
-	Audience         string      `xml:"Audience"`
-	Provider         string      `xml:"Provider"`
-	AssumedRoleUser  assumedRole `xml:"AssumedRoleUser"`
-	Credentials      credentials `xml:"Credentials"`
-	PackedPolicySize int         `xml:"PackedPolicySize"`
-}
-
 type assumedRole struct {
 	ARN string `xml:"Arn"`
 	ID  string `xml:"AssumedRoleId"`
@@ -76,59 +66,4 @@ type credentials struct {
 
 func fromCredentials(c session.Credentials) credentials {
 	return credentials{c.AccessKeyID, c.SecretAccessKey, c.SessionToken, api.Instant(c.Expires)}
-}
-
-func (d *door) assumeRoleWithWebIdentity(ctx context.Context, c *api.Call) (any, error) {
-	c.Open() // the token and the role's trust policy decide
-	c.Shown = &api.Shown{}
-	in, err := c.Texts("RoleArn", "RoleSessionName", "WebIdentityToken")
-	if err != nil {
-		return nil, err
-	}
-	named := audit.Object{{Name: "roleArn", Value: in[0]}, {Name: "roleSessionName", Value: in[1]}}
-	c.Event.RequestParameters = named
-	c.Shown.Token = in[2]
-	if err := refuse(c, "ProviderId"); err != nil {
-		return nil, err
-	}
-	policies, err := narrowing(c)
-	if err != nil {
-		return nil, err
-	}
-	length, err := duration(c)
-	if err != nil {
-		return nil, err
-	}
-	grant, err := d.broker.ForWebIdentity(ctx, broker.WebIdentity{
-		Role: in[0], SessionName: in[1], Token: in[2], Duration: length, Policies: policies,
-	})
-	c.Shown.Verified = grant.Token != nil
-	identify(c, grant)
-	if err != nil {
-		return nil, err
-	}
-	s := grant.Session
-	name, id := api.Assumed(s)
-	c.Event.RequestParameters = append(named, recorded(policies)...)
-	c.Event.ResponseElements = api.AssumedElements(s)
-	return webIdentityResult{
-		Subject: grant.Token.Subject, Audience: grant.Token.Audience, Provider: grant.Cluster.ARN().String(),
-		AssumedRoleUser: assumedRole{name, id}, Credentials: fromCredentials(grant.Credentials), PackedPolicySize: s.PackedPercent(),
-	}, nil
-}
-
-// identify says in the record who showed the token, once that is verified.
-func identify(c *api.Call, g *broker.Grant) {
-	if g.Token == nil {
-		return
-	}
-	c.Event.UserIdentity = audit.UserIdentity{
-		Type: "WebIdentityUser", PrincipalID: g.Cluster.ID + ":" + g.Token.Subject, UserName: g.Token.Subject, Provider: g.Cluster.ARN().String(),
-	}
-	c.Event.RecipientAccountID = g.Role.Account
-	c.Note("node", map[string]string{"name": g.Token.Node.Name, "uid": g.Token.Node.UID})
-	c.Note("decision/trust", api.Reason(g.Decision))
-	if g.Stale {
-		c.Note("stale", true)
-	}
 }
