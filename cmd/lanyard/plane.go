@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"syscall"
@@ -25,6 +26,7 @@ import (
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/keyring"
 	"github.com/openlanyard/lanyard/limit"
+	"github.com/openlanyard/lanyard/oidc"
 	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/sigv4"
@@ -55,9 +57,10 @@ type planeConfig struct {
 	State, Audit string // folders
 	MasterKey    store.MasterKey
 	Region       string
-	MaxStaleness time.Duration // 0: access's default
-	PerAddress   int           // requests a second of one source address, with as many in a burst; 0: perAddress
-	PerPrincipal int           // of one principal; 0: perPrincipal
+	MaxStaleness time.Duration  // 0: access's default
+	PerAddress   int            // requests a second of one source address, with as many in a burst; 0: perAddress
+	PerPrincipal int            // of one principal; 0: perPrincipal
+	Issuers      []netip.Prefix // private networks in which OIDC providers may be
 	Log          *slog.Logger
 	Metrics      prometheus.Registerer
 }
@@ -137,6 +140,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	}
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
+		OIDC: &oidc.Client{Allowed: cfg.Issuers},
 	}
 	p.addresses, p.rates = newRates(cfg.PerAddress, perAddress), newRates(cfg.PerPrincipal, perPrincipal)
 	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ type serverVerb struct {
 	plain, await             bool
 	staleness                time.Duration
 	perAddress, perPrincipal int
+	issuers                  []string
 }
 
 func newServer() *cobra.Command {
@@ -41,6 +43,7 @@ func newServer() *cobra.Command {
 	f.DurationVar(&v.staleness, "max-staleness", 5*time.Minute, "cut off from the state for longer, the server answers nothing but 503")
 	f.IntVar(&v.perAddress, "rate-per-address", perAddress, "requests a second of one source address, with as many in a burst")
 	f.IntVar(&v.perPrincipal, "rate-per-principal", perPrincipal, "requests a second of one principal, with as many in a burst")
+	f.StringSliceVar(&v.issuers, "oidc-allow-private", nil, "networks such as 10.0.0.0/8 in which OIDC providers may be that tell their keys themselves; otherwise only public addresses are asked")
 	f.BoolVar(&v.await, "await-init", false, "wait until lanyard init has made the folder, instead of ending")
 	f.BoolVar(&v.plain, "plain-http", false, "speak HTTP; on a loopback address only")
 	f.StringVar(&v.debugListen, "debug-listen", "", "address of metrics and profiles; loopback only; empty: none")
@@ -59,10 +62,14 @@ func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	issuers, err := networks("--oidc-allow-private", v.issuers)
+	if err != nil {
+		return err
+	}
 	metrics := prometheus.NewRegistry()
 	p, err := openPlane(ctx, planeConfig{
 		State: d.file(stateFolder), Audit: d.file(auditFolder), MasterKey: master, Region: cfg.Region, MaxStaleness: v.staleness,
-		PerAddress: v.perAddress, PerPrincipal: v.perPrincipal, Log: log, Metrics: metrics,
+		PerAddress: v.perAddress, PerPrincipal: v.perPrincipal, Issuers: issuers, Log: log, Metrics: metrics,
 	})
 	if err != nil {
 		return err
@@ -118,4 +125,17 @@ func (v *serverVerb) open(d serverDir) (net.Listener, error) {
 		return nil, fault.New(fault.Invalid, "--listen %q: ADDRESS:PORT is accepted", v.listen)
 	}
 	return listenTLS(v.listen, cert)
+}
+
+// networks reads networks in CIDR form.
+func networks(flag string, texts []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p != p.Masked() {
+			return nil, fault.New(fault.Invalid, "%s %q: networks such as 10.0.0.0/8 are accepted, without bits beyond their length", flag, text)
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
