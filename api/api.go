@@ -54,7 +54,8 @@ type Door struct {
 
 	Operations []*Operation // all there are
 	Routes     []Route      // a REST API's, of the operations in their order
-	Unbuilt    []string     // what the service has besides, and we do not
+	Unbuilt    []string     // what the service has besides
+	Refusals   []Refusal    // those of them that are refused by name
 
 	Find  func(c *Call) (*Operation, error)                                         // which operation a request is
 	Reply func(w http.ResponseWriter, c *Call, out any) error                       // the answer in the door's shape

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -30,6 +31,20 @@ func (d *Door) Takes(all Inputs) *Door {
 	if found != len(all) {
 		panic(fmt.Sprintf("api: %s has rows of %d operations, of which it has %d", d.Service, len(all), found))
 	}
+	return d
+}
+
+// Knows names the operations of the service, so that those without a row in the door's table can be told. It panics where
+// the table has one that the service has not.
+func (d *Door) Knows(service ...string) *Door {
+	for _, op := range d.Operations {
+		if !slices.Contains(service, op.Name) {
+			panic("api: " + d.Service + " has no operation " + op.Name)
+		}
+	}
+	d.Unbuilt = slices.DeleteFunc(slices.Clone(service), func(name string) bool {
+		return slices.ContainsFunc(d.Operations, func(op *Operation) bool { return op.Name == name })
+	})
 	return d
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/api/cloudtrail"
 	"github.com/openlanyard/lanyard/api/eks"
 	"github.com/openlanyard/lanyard/api/eksauth"
 	"github.com/openlanyard/lanyard/api/iam"
@@ -14,6 +15,7 @@ import (
 
 var tables = map[string]api.Errors{
 	"eks": eks.Errors, "eks-auth": eksauth.Errors, "iam": iam.Errors, "sts": sts.Errors, "lanyard": lanyard.Errors,
+	"cloudtrail": cloudtrail.Errors,
 }
 
 func TestTablesHaveEveryKind(t *testing.T) {

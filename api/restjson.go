@@ -40,6 +40,34 @@ func RESTJSON(service, source string, errs Errors, routes []Route) *Door {
 	}
 }
 
+// Refusal is an operation that the service has and this door never will, with what to do instead.
+type Refusal struct{ Name, Method, Path, Instead string }
+
+// Refuses has a REST door answer operations by name, where UnknownOperationException would leave an administrator in doubt.
+func (d *Door) Refuses(all []Refusal) *Door {
+	table := make([]restRoute, len(all))
+	for i, r := range all {
+		table[i] = restRoute{method: r.Method, segments: strings.Split(r.Path, "/"), operation: &Operation{Name: r.Name}}
+	}
+	find := d.Find
+	d.Refusals, d.Find = all, func(c *Call) (*Operation, error) {
+		op, err := find(c)
+		if err == nil {
+			return op, nil
+		}
+		for i := range table {
+			if table[i].method != c.Request.Method || len(table[i].segments) != strings.Count(c.Request.URL.EscapedPath(), "/")+1 {
+				continue
+			}
+			if _, ok := match(table[i].segments, c.Request.URL.EscapedPath()); ok {
+				return nil, fault.New(fault.Unsupported, "%s is not supported: %s", all[i].Name, all[i].Instead)
+			}
+		}
+		return nil, err
+	}
+	return d
+}
+
 type restRoute struct {
 	method    string
 	segments  []string

@@ -21,6 +21,7 @@ import (
 
 	"github.com/openlanyard/lanyard/access"
 	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/api/cloudtrail"
 	"github.com/openlanyard/lanyard/api/eks"
 	"github.com/openlanyard/lanyard/api/eksauth"
 	"github.com/openlanyard/lanyard/api/iam"
@@ -160,6 +161,7 @@ func (w *world) config() api.Config {
 func (w *world) doors() []*api.Door {
 	return []*api.Door{
 		eks.New(w.registry), eksauth.New(w.broker), iam.New(w.directory), sts.New(w.broker), lanyard.New(w.store, w.directory, w.keyring, w.registry),
+		cloudtrail.New(),
 	}
 }
 
@@ -378,6 +380,9 @@ func (w *world) build(tb testing.TB, base string, in request) *http.Request {
 func contentType(service string) string {
 	if isQuery(service) {
 		return "application/x-www-form-urlencoded; charset=utf-8"
+	}
+	if service == "cloudtrail" {
+		return "application/x-amz-json-1.1"
 	}
 	return "application/json"
 }

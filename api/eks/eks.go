@@ -51,7 +51,21 @@ func New(reg *registry.Registry) *api.Door {
 		{Method: "POST", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "TagResource", Serve: d.tagResource, Errors: tagErrors}},
 		{Method: "DELETE", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "UntagResource", Serve: d.untagResource, Errors: tagErrors}},
 		{Method: "GET", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "ListTagsForResource", ReadOnly: true, Serve: d.listTags, Errors: tagErrors}},
-	}).Takes(inputs)
+	}).Takes(inputs).Knows(operations...).Refuses(refusals)
+}
+
+const notOurs = "Lanyard does not run the control planes of the clusters that are registered with it."
+
+// refusals are the operations on clusters themselves, which other tools run.
+var refusals = []api.Refusal{
+	{Name: "CreateCluster", Method: "POST", Path: "/clusters", Instead: "make the cluster with its own tools, and register it with RegisterCluster or `lanyard join`."},
+	{Name: "DeleteCluster", Method: "DELETE", Path: "/clusters/{name}", Instead: "DeregisterCluster or `lanyard leave` takes a cluster out of Lanyard."},
+	{Name: "UpdateClusterConfig", Method: "POST", Path: "/clusters/{name}/update-config", Instead: notOurs},
+	{Name: "UpdateClusterVersion", Method: "POST", Path: "/clusters/{name}/updates", Instead: notOurs},
+	{Name: "CancelUpdate", Method: "POST", Path: "/clusters/{name}/updates/{updateId}/cancel-update", Instead: "an update of an add-on goes on until it is done or has failed."},
+	{Name: "AssociateEncryptionConfig", Method: "POST", Path: "/clusters/{name}/encryption-config/associate", Instead: notOurs},
+	{Name: "AssociateIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/associate", Instead: notOurs},
+	{Name: "DisassociateIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/disassociate", Instead: notOurs},
 }
 
 // toTags turns the wire's map into tags by key.

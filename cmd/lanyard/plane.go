@@ -16,6 +16,7 @@ import (
 
 	"github.com/openlanyard/lanyard/access"
 	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/api/cloudtrail"
 	"github.com/openlanyard/lanyard/api/eks"
 	"github.com/openlanyard/lanyard/api/eksauth"
 	"github.com/openlanyard/lanyard/api/iam"
@@ -163,6 +164,7 @@ func (p *plane) close() error {
 func (p *plane) frame(fallback string, beside ...*api.Door) http.Handler {
 	doors := append([]*api.Door{
 		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.store, p.directory, p.keyring, p.registry),
+		cloudtrail.New(),
 	}, beside...)
 	return p.traces.wrap(api.New(api.Config{
 		Region: p.region, Access: p.access, Audit: p.audit, Log: p.log, Metrics: p.metrics, Ready: p.store.Ready,
