@@ -11,29 +11,6 @@ import (
 // Inputs are the rows of a door's operations, by the operation's name.
 type Inputs map[string][]Member
 
-// Takes gives a door's operations their rows: what a request has to be before its operation sees it. It panics where rows
-// are of no operation, or a path's label is of no row: such a table is broken.
-func (d *Door) Takes(all Inputs) *Door {
-	found := 0
-	for _, op := range d.Operations {
-		rows, ok := all[op.Name]
-		if !ok {
-			continue
-		}
-		found++
-		op.Input, op.checked = rows, make([]Member, 0, len(rows))
-		for _, row := range rows {
-			if row.Place != InBody || !op.OwnBody {
-				op.checked = append(op.checked, row)
-			}
-		}
-	}
-	if found != len(all) {
-		panic(fmt.Sprintf("api: %s has rows of %d operations, of which it has %d", d.Service, len(all), found))
-	}
-	return d
-}
-
 // Knows names the operations of the service, so that those without a row in the door's table can be told. It panics where
 // the table has one that the service has not.
 func (d *Door) Knows(service ...string) *Door {
@@ -45,6 +22,29 @@ func (d *Door) Knows(service ...string) *Door {
 	d.Unbuilt = slices.DeleteFunc(slices.Clone(service), func(name string) bool {
 		return slices.ContainsFunc(d.Operations, func(op *Operation) bool { return op.Name == name })
 	})
+	return d
+}
+
+// Takes gives a door's operations their rows: what a request has to be before its operation sees it. There may be rows of
+// what is not built. It panics where rows are of nothing that the service has: such a table is broken.
+func (d *Door) Takes(all Inputs) *Door {
+	for name := range all {
+		if !slices.Contains(d.Unbuilt, name) && !slices.ContainsFunc(d.Operations, func(op *Operation) bool { return op.Name == name }) {
+			panic("api: " + d.Service + " has rows of " + name + ", which is no operation")
+		}
+	}
+	for _, op := range d.Operations {
+		rows, ok := all[op.Name]
+		if !ok {
+			continue
+		}
+		op.Input, op.checked = rows, make([]Member, 0, len(rows))
+		for _, row := range rows {
+			if row.Place != InBody || !op.OwnBody {
+				op.checked = append(op.checked, row)
+			}
+		}
+	}
 	return d
 }
 

@@ -251,7 +251,7 @@ func TestRowsAreHeld(t *testing.T) {
 			}
 		}
 	}
-	if tried < 70 {
+	if tried < 300 {
 		t.Errorf("%d wrong requests were sent, want more", tried)
 	}
 }

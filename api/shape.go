@@ -81,6 +81,7 @@ var (
 	AnyNumber = &Shape{Kind: NumberKind}
 	AnyFlag   = &Shape{Kind: FlagKind}
 	AnyTime   = &Shape{Kind: TimeKind}
+	AnyBytes  = &Shape{Kind: BytesKind}
 )
 
 // Text is a text of minimum to maximum characters (0: no bound) that a pattern matches as a whole ("": any does). The
@@ -129,8 +130,14 @@ var (
 	planes = strings.NewReplacer(`\u10000-\u10FFFF`, `\x{10000}-\x{10FFFF}`, `\uD800\uDC00-\uDBFF\uDFFF`, `\x{10000}-\x{10FFFF}`)
 )
 
+// alias is the one pattern that looks ahead, which package regexp does not: it wants no two hyphens in a row.
+const alias, aliasTranslated = `^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`, `[a-z0-9](-?[a-z0-9])+`
+
 // translated spells a pattern of the models for package regexp.
 func translated(pattern string) string {
+	if pattern == alias {
+		return aliasTranslated
+	}
 	return unicodeEscape.ReplaceAllString(planes.Replace(pattern), `\x{$1}`)
 }
 

@@ -51,7 +51,7 @@ func New(reg *registry.Registry) *api.Door {
 		{Method: "POST", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "TagResource", Serve: d.tagResource, Errors: tagErrors}},
 		{Method: "DELETE", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "UntagResource", Serve: d.untagResource, Errors: tagErrors}},
 		{Method: "GET", Path: "/tags/{resourceArn}", Operation: api.Operation{Name: "ListTagsForResource", ReadOnly: true, Serve: d.listTags, Errors: tagErrors}},
-	}).Takes(inputs).Knows(operations...).Refuses(refusals)
+	}).Knows(operations...).Takes(inputs).Refuses(refusals)
 }
 
 const notOurs = "Lanyard does not run the control planes of the clusters that are registered with it."

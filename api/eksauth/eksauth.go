@@ -43,11 +43,11 @@ func New(b *broker.Broker) *api.Door {
 	return api.RESTJSON("eks-auth", source, Errors, []api.Route{{
 		Method: "POST", Path: "/clusters/{clusterName}/assume-role-for-pod-identity",
 		Operation: api.Operation{Name: "AssumeRoleForPodIdentity", ReadOnly: true, Reserved: true, OwnBody: true, Serve: d.assumeRole},
-	}}).Takes(api.Inputs{"AssumeRoleForPodIdentity": {
+	}}).Knows("AssumeRoleForPodIdentity").Takes(api.Inputs{"AssumeRoleForPodIdentity": {
 		api.Must("clusterName", api.Text(1, 100, `[0-9A-Za-z][A-Za-z0-9\-_]*`)).Path("clusterName"),
 		api.Must("token", api.Secret(1, 0, tokenPattern)), api.May("eksNodeName", api.AnyText),
 		api.May("instanceId", api.AnyText), api.May("zone", api.AnyText),
-	}}).Knows("AssumeRoleForPodIdentity")
+	}})
 }
 
 func (d *door) assumeRole(ctx context.Context, c *api.Call) (any, error) {

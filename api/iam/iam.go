@@ -38,7 +38,7 @@ func New(dir *directory.Directory) *api.Door {
 	d.users, d.groups, d.roles = subject{d, directory.Users}, subject{d, directory.Groups}, subject{d, directory.Roles}
 	return api.Query("iam", "iam.amazonaws.com", "2010-05-08", Errors, slices.Concat(
 		d.roleOperations(), d.userOperations(), d.groupOperations(), d.policyOperations(), d.accountOperations(), d.providerRows(),
-	)).Knows(operations...)
+	)).Knows(operations...).Takes(inputs)
 }
 
 func (d *door) roleOperations() []api.Operation {

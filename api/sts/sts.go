@@ -37,7 +37,7 @@ func New(b *broker.Broker) *api.Door {
 		{Name: "AssumeRole", ReadOnly: true, Serve: d.assumeRole},
 		// Not Reserved: who asks is nobody yet, and a role that this replica misses may keep a place for half a second.
 		{Name: "AssumeRoleWithWebIdentity", ReadOnly: true, Unsigned: true, Serve: d.assumeRoleWithWebIdentity},
-	}).Knows(operations...)
+	}).Knows(operations...).Takes(inputs)
 }
 
 type callerIdentity struct {
