@@ -148,6 +148,11 @@ func (d *door) listClusters(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, kind := range c.Request.URL.Query()["include"] {
+		if kind != "all" {
+			return nil, fault.New(fault.Invalid, "include %.100q: all is accepted", kind)
+		}
+	}
 	found, err := d.registry.Clusters(c.Caller.Account, after, n+1)
 	if err != nil {
 		return nil, err

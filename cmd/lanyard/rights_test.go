@@ -90,7 +90,7 @@ var managementCalls = []struct {
 	{"UpdateAddon", rest("eks", "POST", "/clusters/dev/addons/none/update", `{"podIdentityAssociations":[{"serviceAccount":"a",`+bareRole+`}]}`), []string{"eks:UpdateAddon", "eks:CreatePodIdentityAssociation", "iam:PassRole"}},
 	{"DeleteAddon", rest("eks", "DELETE", "/clusters/dev/addons/none", ""), []string{"eks:DeleteAddon"}},
 	{"DescribeAddonVersions", rest("eks", "GET", "/addons/supported-versions", ""), []string{"eks:DescribeAddonVersions"}},
-	{"DescribeAddonConfiguration", rest("eks", "GET", "/addons/configuration-schemas", ""), []string{"eks:DescribeAddonConfiguration"}},
+	{"DescribeAddonConfiguration", rest("eks", "GET", "/addons/configuration-schemas?addonName=none&addonVersion=none", ""), []string{"eks:DescribeAddonConfiguration"}},
 	{"ListUpdates", rest("eks", "GET", "/clusters/dev/updates", ""), []string{"eks:ListUpdates"}},
 	{"DescribeUpdate", rest("eks", "GET", "/clusters/dev/updates/none", ""), []string{"eks:DescribeUpdate"}},
 	{"TagResource", rest("eks", "POST", clusterTags, `{"tags":{"a":"b"}}`), []string{"eks:TagResource"}},
