@@ -80,22 +80,27 @@ func (ns namespace) get(thing string, into any) {
 // finished waits for a pod that runs to its end, wants it to end well, and is what it wrote.
 func (ns namespace) finished(pod string) string {
 	ns.t.Helper()
-	var phase string
-	eventually(ns.t, "pod "+pod+" ends", func() (bool, string) {
-		phase = ns.kubectl("get", "pod", pod, "-o", "jsonpath={.status.phase}")
-		return phase == "Succeeded" || phase == "Failed", phase
-	})
-	log := ns.kubectl("logs", pod)
+	phase, log := ns.ended(pod)
 	if phase != "Succeeded" {
 		ns.t.Fatalf("pod %s: %s\n%s", pod, phase, log)
 	}
 	return log
 }
 
+// ended waits for a pod that runs to its end, and is how it ended and what it wrote.
+func (ns namespace) ended(pod string) (phase, log string) {
+	ns.t.Helper()
+	eventually(ns.t, "pod "+pod+" ends", func() (bool, string) {
+		phase = ns.kubectl("get", "pod", pod, "-o", "jsonpath={.status.phase}")
+		return phase == "Succeeded" || phase == "Failed", phase
+	})
+	return phase, ns.kubectl("logs", pod)
+}
+
 // The images that tests ask for, each given to the nodes once.
 var given sync.Map
 
-// image gives the nodes an image that test/kube/cluster has made, and is its name: lanyard, lanyard-agent, probe, demo.
+// image gives the nodes an image that test/kube/cluster has made, and is its name: lanyard, lanyard-agent, probe, demo, javascript.
 func image(t testing.TB, name string) string {
 	t.Helper()
 	reference := "lanyard.local/" + name + ":test"
