@@ -30,13 +30,18 @@ func TestAttacks(t *testing.T) {
 		{"a forged kid", "2", forged},
 		{"a wrong signature", "2", broken},
 		{"bound to no pod", "2", strings.TrimSpace(ns.kubectl("create", "token", "shop", "--audience="+audience))},
-		{"no token", "2", "x"},
 	} {
+		audited := w.refusals()
 		if status, body := ask(t, c.node, c.token); !strings.HasPrefix(status, "4") || strings.Contains(body, "SecretAccessKey") {
 			t.Errorf("%s: status %s, %s, want it refused", c.name, status, body)
 		} else {
 			t.Logf("%s: %s %s", c.name, status, strings.TrimSpace(body))
 		}
+		audited(c.name, "AssumeRoleForPodIdentity", "/node"+c.node)
+	}
+	// What is no token the agent asks nobody about.
+	if status, body := ask(t, "2", "x"); status != "400" {
+		t.Errorf("no token: status %s, %s, want it refused", status, body)
 	}
 
 	// The agent's own role may fetch for its node's pods, and nothing else.
@@ -44,23 +49,20 @@ func TestAttacks(t *testing.T) {
 	agent := kube.kubectl("get", "pods", "--selector=app.kubernetes.io/name="+agentName, "--field-selector=spec.nodeName=node2", "-o", "jsonpath={.items[0].metadata.name}")
 	identity := strings.TrimSpace(kube.kubectl("create", "token", agentName, "--bound-object-kind=Pod", "--bound-object-name="+agent, "--audience=sts.amazonaws.com"))
 	role := regexp.MustCompile(`arn:aws:iam::\d{12}:role/lanyard-agent-\w+`).FindString(kube.kubectl("get", "daemonset", agentName, "-o", "json"))
-	keys := strings.Fields(w.aws("sts assume-role-with-web-identity --role-session-name attacker --query Credentials.[AccessKeyId,SecretAccessKey,SessionToken] --output text --role-arn",
-		role, "--web-identity-token", identity))
-	if len(keys) != 3 {
-		t.Fatalf("the agent's role: %d fields, want three", len(keys))
-	}
-	as := environment("AWS_ACCESS_KEY_ID="+keys[0], "AWS_SECRET_ACCESS_KEY="+keys[1], "AWS_SESSION_TOKEN="+keys[2], "AWS_ENDPOINT_URL="+w.endpoint,
-		"AWS_ENDPOINT_URL_S3="+w.s3, "AWS_CA_BUNDLE="+w.ca, "AWS_REGION=us-east-1")
+	as := w.assume(role, identity).environment("AWS_ENDPOINT_URL="+w.endpoint, "AWS_ENDPOINT_URL_S3="+w.s3, "AWS_CA_BUNDLE="+w.ca)
 	fetch := "aws eks-auth assume-role-for-pod-identity --cluster-name " + clusterName + " --query assumedRoleUser.arn --output text --token "
 	if got := run(t, as, "", strings.Fields(fetch+own)...); got.status != 0 || !strings.Contains(got.out, ns.name) {
 		t.Errorf("the agent's role fetches for its pod: status %d, %s%s", got.status, got.out, got.errors)
 	}
-	for _, words := range []string{
-		"aws iam list-roles", "aws eks list-clusters", "aws eks list-pod-identity-associations --cluster-name " + clusterName, "aws s3 ls",
-		"aws sts assume-role --role-session-name attacker --role-arn arn:aws:iam::" + w.account + ":role/" + ns.name,
+	for operation, words := range map[string]string{
+		"ListRoles": "aws iam list-roles", "ListClusters": "aws eks list-clusters", "ListBuckets": "aws s3 ls",
+		"ListPodIdentityAssociations": "aws eks list-pod-identity-associations --cluster-name " + clusterName,
+		"AssumeRole":                  "aws sts assume-role --role-session-name attacker --role-arn arn:aws:iam::" + w.account + ":role/" + ns.name,
 	} {
+		audited := w.refusals()
 		if got := run(t, as, "", strings.Fields(words)...); got.status == 0 || !strings.Contains(got.errors, "AccessDenied") {
 			t.Errorf("the agent's role, %s: status %d, %s%s, want AccessDenied", words, got.status, got.out, got.errors)
 		}
+		audited("the agent's role", operation, "/attacker")
 	}
 }

@@ -76,6 +76,20 @@ func (l *lanyard) administrator(more ...string) []string {
 	return append(env, more...)
 }
 
+// keys are the administrator's.
+func (l *lanyard) keys() (k keys) {
+	l.t.Helper()
+	for _, variable := range l.administrator() {
+		switch name, value, _ := strings.Cut(variable, "="); name {
+		case "AWS_ACCESS_KEY_ID":
+			k.id = value
+		case "AWS_SECRET_ACCESS_KEY":
+			k.secret = value
+		}
+	}
+	return k
+}
+
 // as runs a program as the administrator, and is what it prints; it ends well.
 func (l *lanyard) as(argv ...string) string {
 	l.t.Helper()

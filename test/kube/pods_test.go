@@ -29,6 +29,12 @@ func (ns namespace) in(pod string, argv ...string) ran {
 	return ns.try(append([]string{"exec", pod, "--"}, argv...)...)
 }
 
+// tokenOf is the token that a pod was given.
+func (ns namespace) tokenOf(pod string) string {
+	ns.t.Helper()
+	return strings.TrimSpace(ns.in(pod, "sh", "-c", `cat "$AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"`).out)
+}
+
 // ask fetches from the agent of a node with a token, as a stranger on that node would, and is the status and the answer.
 func ask(t *testing.T, node, token string) (status, body string) {
 	t.Helper()
@@ -43,12 +49,13 @@ func TestPods(t *testing.T) {
 	w, ns := joined(t), newNamespace(t)
 	w.bucket(ns.name)
 	arn := w.role(ns.name, "s3:*", "arn:aws:s3:::"+ns.name+" arn:aws:s3:::"+ns.name+"/*")
-	w.associate(ns, "shop", arn)
+	id := w.associate(ns, "shop", arn)
 	ns.kubectl("create", "serviceaccount", "stranger")
 	ns.apply(idle(t, "one", "node1", "shop"))
 	ns.apply(idle(t, "two", "node2", "shop"))
 	ns.apply(idle(t, "stranger", "node2", "stranger"))
-	ns.wait("condition=Ready", "pod/one", "pod/two", "pod/stranger")
+	ns.apply(once("long", "node1", "shop", image(t, "demo"), "python3", "-c", fmt.Sprintf("%q", whoAmI)))
+	ns.wait("condition=Ready", "pod/one", "pod/two", "pod/stranger", "pod/long")
 
 	cli := `set -e; echo what was written >/tmp/a; aws s3 cp /tmp/a s3://%[1]s/$0; aws s3 cp s3://%[1]s/$0 /tmp/b; cmp /tmp/a /tmp/b`
 	boto := `import boto3, os
@@ -82,24 +89,26 @@ print(s3.list_objects_v2(Bucket=os.sys.argv[1])["KeyCount"])`
 		t.Errorf("the right to list is given again: status %d, %s%s", got.status, got.out, got.errors)
 	}
 
+	w.changesRole(ns, id, "one", "long")
+
 	// A deleted pod's token and session are worth nothing.
-	token := strings.TrimSpace(ns.in("two", "sh", "-c", `cat "$AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"`).out)
+	token := ns.tokenOf("two")
 	status, body := ask(t, "2", token)
 	var session struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive // AWS's spelling
 	if err := json.Unmarshal([]byte(body), &session); err != nil || status != "200" {
 		t.Fatalf("the pod's own token: status %s, %s", status, body)
 	}
-	stolen := environment("AWS_ACCESS_KEY_ID="+session.AccessKeyId, "AWS_SECRET_ACCESS_KEY="+session.SecretAccessKey, "AWS_SESSION_TOKEN="+session.Token,
-		"AWS_ENDPOINT_URL_S3="+w.s3, "AWS_CA_BUNDLE="+w.ca, "AWS_REGION=us-east-1")
+	stolen := keys{session.AccessKeyId, session.SecretAccessKey, session.Token}.environment("AWS_ENDPOINT_URL_S3="+w.s3, "AWS_CA_BUNDLE="+w.ca)
 	if got := run(t, stolen, "", list...); got.status != 0 {
 		t.Fatalf("the pod's session before it is deleted: %s%s", got.out, got.errors)
 	}
 	ns.kubectl("delete", "pod", "two")
-	began := time.Now()
+	began, audited := time.Now(), w.refusals()
 	eventually(t, "the deleted pod's token is refused", func() (bool, string) {
 		status, body = ask(t, "2", token)
 		return status == "400" || status == "404", status + " " + body
 	})
+	audited("a deleted pod's token", "AssumeRoleForPodIdentity", "/node2")
 	t.Logf("refused %v after the pod was gone: %s", time.Since(began).Round(time.Millisecond), body)
 	if got := run(t, stolen, "", list...); got.status == 0 {
 		t.Errorf("the deleted pod's session lists: %s", got.out)
@@ -107,4 +116,37 @@ print(s3.list_objects_v2(Bucket=os.sys.argv[1])["KeyCount"])`
 	if got := ns.in("one", list...); got.status != 0 {
 		t.Errorf("another pod of the association: status %d, %s%s", got.status, got.out, got.errors)
 	}
+}
+
+// whoAmI is a program that runs for long with one client of the SDK, and says again and again who it is. SDKs fetch anew when an
+// hour has run down; this one is told to each time, so that the test has not to wait for that.
+const whoAmI = `import boto3, botocore.credentials as c, time
+c.RefreshableCredentials._advisory_refresh_timeout = c.RefreshableCredentials._mandatory_refresh_timeout = 7200
+sts = boto3.client("sts")
+while True:
+    print(sts.get_caller_identity()["Arn"], flush=True)
+    time.sleep(0.5)`
+
+// changesRole gives an association another role, and wants running pods to have it: a program that starts in one, and a pod whose
+// one program has run all the time.
+func (w *world) changesRole(ns namespace, association, pod, long string) {
+	w.t.Helper()
+	said := func() string {
+		lines := strings.Fields(ns.kubectl("logs", long, "--tail=1"))
+		if len(lines) == 0 {
+			return ""
+		}
+		return lines[0]
+	}
+	is := func(role, text string) bool { return strings.Contains(text, ":assumed-role/"+role+"/") }
+	if got := said(); !is(ns.name, got) {
+		w.t.Errorf("before its role is changed the pod is %q", got)
+	}
+	other := w.role(ns.name+"-other", "s3:ListBucket", "arn:aws:s3:::"+ns.name)
+	w.aws("eks update-pod-identity-association --cluster-name", clusterName, "--association-id", association, "--role-arn", other)
+	eventually(w.t, "a program that starts in the pod has the new role", func() (bool, string) {
+		got := ns.in(pod, "aws", "sts", "get-caller-identity", "--query", "Arn", "--output", "text")
+		return is(ns.name+"-other", got.out), got.out + got.errors
+	})
+	eventually(w.t, "the program that runs has the new role", func() (bool, string) { return is(ns.name+"-other", said()), said() })
 }

@@ -3,8 +3,11 @@ package kube
 import (
 	"encoding/base64"
 	"fmt"
-	"strings"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // dry asks the API server, and by it the webhook, for a pod that is not kept, and reports whether it is given credentials.
@@ -20,20 +23,41 @@ spec:
 `, pod, account)
 	argv := []string{"kubectl", "--namespace", ns.name, "create", "--dry-run=server", "-o", "json", "--filename", "-"}
 	got := ok(ns.t, run(ns.t, environment(), manifest, argv...), argv)
-	return strings.Contains(got, `"eks-pod-identity-token"`) && strings.Contains(got, "AWS_CONTAINER_CREDENTIALS_FULL_URI"), got
+	return isInjected(got), got
 }
 
-// TestReadyMeansReady: a pod that is made right after its association is given credentials, each time, and one whose service
-// account has none is not.
+// TestReadyMeansReady: a pod that is made right after its association is given credentials, each of 1,000 times, and one whose
+// service account has none is not. Several are under way at a time.
 func TestReadyMeansReady(t *testing.T) {
 	w, ns := joined(t), newNamespace(t)
-	arn := w.role(ns.name, "s3:ListAllMyBuckets", "*")
-	for i := range 15 {
-		account := fmt.Sprintf("app-%d", i)
-		w.associate(ns, account, arn)
-		if injected, answer := ns.dry("at-once", account); !injected {
-			t.Errorf("association %d: the pod after it is given no credentials: %s", i, answer)
-		}
+	arn, administrator, client, api := w.role(ns.name, "s3:ListAllMyBuckets", "*"), w.keys(), trusting(t, w.ca), openAPIServer(t)
+	const associations, clients = 1000, 4
+	began, next, missed := time.Now(), atomic.Int64{}, atomic.Int64{}
+	slowest := make([]time.Duration, clients)
+	var asking sync.WaitGroup
+	for i := range clients {
+		asking.Go(func() {
+			for n := next.Add(1); n <= associations; n = next.Add(1) {
+				account := fmt.Sprintf("app-%d", n)
+				api.create("/api/v1/namespaces/"+ns.name+"/serviceaccounts", fmt.Sprintf(`{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": %q}}`, account))
+				status, answer := w.signed(client, administrator, "eks", "POST", "/clusters/"+clusterName+"/pod-identity-associations",
+					fmt.Sprintf(`{"namespace": %q, "serviceAccount": %q, "roleArn": %q}`, ns.name, account, arn))
+				if status != 200 {
+					t.Errorf("association %d: status %d, %s", n, status, answer)
+					return
+				}
+				injected, took := api.dry(ns, account)
+				if !injected {
+					missed.Add(1)
+				}
+				slowest[i] = max(slowest[i], took)
+			}
+		})
+	}
+	asking.Wait()
+	t.Logf("%d associations, each with its pod: %v, the slowest pod %v", associations, time.Since(began).Round(time.Millisecond), slices.Max(slowest).Round(time.Millisecond))
+	if missed.Load() != 0 {
+		t.Errorf("%d of %d pods that were made after their associations are given no credentials", missed.Load(), associations)
 	}
 	ns.kubectl("create", "serviceaccount", "stranger")
 	if injected, answer := ns.dry("stranger", "stranger"); injected {
@@ -89,35 +113,4 @@ func TestWebhookHeals(t *testing.T) {
 		c.do()
 		eventually(t, c.name+": pods are given credentials again", func() (bool, string) { return ns.dry("app", "app") })
 	}
-}
-
-// TestServerAway: while the server is away pods go on with the credentials that the agent holds, new pods are still admitted and
-// given what they need to ask for some, and a new token is refused in time; once it is back all goes on.
-func TestServerAway(t *testing.T) {
-	w, ns := joined(t), newNamespace(t)
-	w.associate(ns, "app", w.role(ns.name, "s3:ListAllMyBuckets", "*"))
-	ns.apply(idle(t, "app", "node1", "app"))
-	ns.wait("condition=Ready", "pod/app")
-	token := strings.TrimSpace(ns.in("app", "sh", "-c", `cat "$AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"`).out)
-	if status, body := ask(t, "1", token); status != "200" {
-		t.Fatalf("before: status %s, %s", status, body)
-	}
-	w.stop()
-	if status, body := ask(t, "1", token); status != "200" {
-		t.Errorf("credentials that the agent holds: status %s, %s", status, body)
-	}
-	if injected, answer := ns.dry("second", "app"); !injected {
-		t.Errorf("a new pod is given nothing: %s", answer)
-	}
-	ns.apply(idle(t, "late", "node1", "app"))
-	ns.wait("condition=Ready", "pod/late")
-	late := strings.TrimSpace(ns.in("late", "sh", "-c", `cat "$AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"`).out)
-	if status, body := ask(t, "1", late); status != "503" {
-		t.Errorf("a new token: status %s, %s, want 503, which SDKs ask again about", status, body)
-	}
-	w.restart()
-	eventually(t, "the new token gets credentials", func() (bool, string) {
-		status, body := ask(t, "1", late)
-		return status == "200", status + " " + body[:min(len(body), 200)]
-	})
 }

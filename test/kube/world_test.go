@@ -14,6 +14,7 @@ import (
 type world struct {
 	*lanyard
 	objects, gateway *process
+	upstream         string // file with the keys of the object store
 	s3               string // https://10.99.0.100:PORT, the gateway
 }
 
@@ -78,18 +79,14 @@ func join(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w := &world{lanyard: openLanyard(t, folder)}
-	objects, key, any := filepath.Join(folder, "objects"), filepath.Join(folder, "upstream.env"), serverIPv4.String()+":0"
+	objects, any := filepath.Join(folder, "objects"), serverIPv4.String()+":0"
 	if err := os.Mkdir(objects, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	certificate, private := filepath.Join(w.dir, "tls.pem"), filepath.Join(w.dir, "tls.key")
 	store := filepath.Join(cluster.root, ".tools", "kube", "objects")
-	w.objects = serving(t, []string{store, objects, certificate, private, key, any})
-	w.gateway = serving(t, []string{
-		"lanyard", "gateway", "--server", w.endpoint, "--server-ca", w.ca, "--key-file", filepath.Join(w.dir, "administrator.env"),
-		"--account", w.account, "--listen", any, "--tls-cert", certificate, "--tls-key", private, "--audit-dir", filepath.Join(folder, "audit"),
-		"--upstream", "https://" + w.objects.address, "--upstream-ca", w.ca, "--upstream-key-file", key,
-	}, "ready")
+	w.upstream = filepath.Join(folder, "upstream.env")
+	w.objects = serving(t, []string{store, objects, filepath.Join(w.dir, "tls.pem"), filepath.Join(w.dir, "tls.key"), w.upstream, any})
+	w.open(any)
 	w.s3 = "https://" + w.gateway.address
 	for _, program := range []string{"lanyard-connector", "demo", "probe"} {
 		image(t, program)
@@ -99,6 +96,17 @@ func join(t testing.TB) *world {
 	manage(t, "import", filepath.Join(cluster.root, ".tools", "kube", "images", "lanyard-agent.tar"), "lanyard.local/lanyard-agent:"+build)
 	w.as(w.joining()...)
 	return w
+}
+
+// open starts a gateway on an address, which follows the server where that is now.
+func (w *world) open(listen string) {
+	w.t.Helper()
+	w.gateway = serving(w.t, []string{
+		"lanyard", "gateway", "--server", w.endpoint, "--server-ca", w.ca, "--key-file", filepath.Join(w.dir, "administrator.env"),
+		"--account", w.account, "--listen", listen, "--tls-cert", filepath.Join(w.dir, "tls.pem"), "--tls-key", filepath.Join(w.dir, "tls.key"),
+		"--audit-dir", filepath.Join(filepath.Dir(w.dir), "audit"),
+		"--upstream", "https://" + w.objects.address, "--upstream-ca", w.ca, "--upstream-key-file", w.upstream,
+	}, "ready")
 }
 
 // joining is the command that joins the cluster.
