@@ -214,8 +214,8 @@ func (s *second) attack() {
 	s.t.Helper()
 	client := trusting(s.t, s.ca)
 	connector := s.assume(s.role("connector"), s.connectorToken())
-	const pods, noPods, activations = "/lanyard/v1/clusters/%s/deleted-pods", `{"pods": []}`, "/lanyard/v1/activations"
-	if status, answer := s.signed(client, connector, "lanyard", "POST", fmt.Sprintf(pods, secondName), noPods); status != 200 {
+	const pods, gone, activations = "/lanyard/v1/clusters/%s/deleted-pods", `{"pods": [{"uid": "of-no-pod"}]}`, "/lanyard/v1/activations"
+	if status, answer := s.signed(client, connector, "lanyard", "POST", fmt.Sprintf(pods, secondName), gone); status != 200 {
 		s.t.Errorf("the second connector about its own cluster: status %d, %s", status, answer)
 	}
 	joining := fmt.Sprintf(`{"issuers": ["https://issuer.example"], "jwks": %s}`, s.kubectl("", "get", "--raw", "/openid/v1/jwks"))
@@ -227,7 +227,7 @@ func (s *second) attack() {
 		}
 		audited(what, operation, by)
 	}
-	refused("another cluster's connector", connector, fmt.Sprintf(pods, clusterName), noPods, "ReportDeletedPods", "/lanyard-connector-"+s.id)
+	refused("another cluster's connector", connector, fmt.Sprintf(pods, clusterName), gone, "ReportDeletedPods", "/lanyard-connector-"+s.id)
 	refused("an activation pair again", s.pair, activations, joining, "", "")
 
 	status, answer := s.signed(client, s.world.keys(), "lanyard", "POST", "/lanyard/v1/clusters/"+secondName+"/activation", "")
