@@ -41,7 +41,7 @@ type deletedPod struct {
 // (podRef, about 300 bytes each). What that costs is the decoding of every change of every pod; the right is the same.
 //
 // All replicas watch, and the one that leads tells. Each remembers for a while, so that nothing is lost when another
-// leads. What is deleted while no replica runs is not known: such a token lives until it expires.
+// leads. What is deleted while no replica runs is found by what one has left (memory).
 type deletedPods struct {
 	client  *Client
 	core    rest.Interface // of core/v1

@@ -31,6 +31,7 @@ func RightsNeeded() Rights {
 			rule("", "serviceaccounts/token", []string{ServiceAccountName}, "create"),
 			rule("coordination.k8s.io", "leases", []string{LeaseName}, "get", "update"),
 			rule("coordination.k8s.io", "leases", nil, "create"), // the election makes it by POST
+			rule("", "configmaps", []string{PodsName}, "get", "create", "patch"),
 		},
 		System: []rbacv1.PolicyRule{
 			rule("apps", "daemonsets", agent, "get", "create", "patch", "delete"),

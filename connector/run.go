@@ -76,6 +76,7 @@ type Connector struct {
 	registrar    *Registrar
 	keys         *keys
 	pods         *deletedPods
+	memory       *memory
 	accounts     *accounts
 	notes        *notes
 	addons       *addons
@@ -121,6 +122,7 @@ func New(cfg Config) (*Connector, error) {
 		log: c.log, metrics: c.metrics, recheck: make(chan struct{}, 1), lead: make(chan struct{}, 1),
 	}
 	c.pods = newDeletedPods(c.client, kube.set.CoreV1().RESTClient(), c.has, c.leading.Load, c.log, c.metrics)
+	c.memory = &memory{kube: kube.set, namespace: cfg.Namespace, pods: c.pods, log: c.log}
 	c.accounts = newAccounts(kube.metadata)
 	c.notes = newNotes(kube.set.EventsV1(), cfg.Instance, c.pods.uid, c.log, c.metrics)
 	c.addons = newAddons(kube.set, applier{kube.dynamic}, &agentSettings{c.client.Upstream, cfg.Images, cfg.CA, rights}, c.log)
@@ -285,6 +287,11 @@ func (c *Connector) lead(ctx context.Context) {
 		}
 	})
 	leading.Go(func() { c.addons.run(ctx, c.tell) })
+	leading.Go(func() {
+		if c.associations.wait(ctx) == nil { // before it whose pods matter is not known
+			c.memory.run(ctx)
+		}
+	})
 	leading.Wait()
 }
 

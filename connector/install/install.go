@@ -30,6 +30,7 @@ const (
 	Webhook        = "lanyard-pod-identity"      // the MutatingWebhookConfiguration, which the connector makes
 	Certificates   = "lanyard-connector-webhook" // a Secret that the connector makes
 	Spare          = "lanyard-connector-spare"   // another
+	Pods           = "lanyard-connector-pods"    // a ConfigMap that it makes
 	Lease          = "lanyard-connector"
 	AgentNamespace = "kube-system"
 	Agent          = "eks-pod-identity-agent"
@@ -270,6 +271,7 @@ func Made() []string {
 	return []string{
 		"/api/v1/namespaces/" + Namespace + "/secrets/" + Certificates,
 		"/api/v1/namespaces/" + Namespace + "/secrets/" + Spare,
+		"/api/v1/namespaces/" + Namespace + "/configmaps/" + Pods,
 		"/apis/coordination.k8s.io/v1/namespaces/" + Namespace + "/leases/" + Lease,
 	}
 }

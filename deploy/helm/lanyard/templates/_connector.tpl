@@ -57,6 +57,10 @@ rules:
   resources: [secrets]
   resourceNames: [lanyard-connector-webhook, lanyard-connector-spare]
   verbs: [get, create, update, patch]
+- apiGroups: [""] # the pods that it has seen, for the connector after it
+  resources: [configmaps]
+  resourceNames: [lanyard-connector-pods]
+  verbs: [get, create, patch]
 - apiGroups: [""]
   resources: [serviceaccounts/token]
   resourceNames: [lanyard-connector]
