@@ -92,7 +92,7 @@ func unsupported(serviceAccountRole string) error {
 	if serviceAccountRole == "" {
 		return nil
 	}
-	return fault.New(fault.Invalid, "serviceAccountRoleArn is not supported: use podIdentityAssociations for an add-on that needs a role.")
+	return fault.New(fault.Invalid, "serviceAccountRoleArn is not supported, as it is a role by IRSA: leave it out, and name the role in podIdentityAssociations where the add-on has a service account that needs one.")
 }
 
 func (d *door) createAddon(ctx context.Context, c *api.Call) (any, error) {
@@ -273,7 +273,8 @@ func (d *door) updateAddon(ctx context.Context, c *api.Call) (any, error) {
 	return fromUpdate(*update), nil
 }
 
-// authorizeOwned asks for the right to delete each association that the add-on owns, since a new list may leave it out.
+// authorizeOwned asks for the right to delete each association that the add-on owns: a new list may leave it out, and
+// with the add-on they all go.
 func (d *door) authorizeOwned(c *api.Call, cluster, name string) error {
 	found, err := d.registry.Addon(c.Caller.Account, cluster, name)
 	if fault.Is(err, fault.NotFound) {
@@ -302,6 +303,11 @@ func (d *door) deleteAddon(ctx context.Context, c *api.Call) (any, error) {
 		var err error
 		if preserve, err = strconv.ParseBool(text); err != nil {
 			return nil, fault.New(fault.Invalid, "preserve %.100q: true or false is accepted", text)
+		}
+	}
+	if !preserve { // preserved, they stay and have no owner any more
+		if err := d.authorizeOwned(c, cluster, name); err != nil {
+			return nil, err
 		}
 	}
 	gone, err := d.registry.DeleteAddon(ctx, c.Caller.Account, cluster, name, preserve)
