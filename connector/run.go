@@ -83,6 +83,7 @@ type Connector struct {
 	elector      *leaderelection.LeaderElector
 
 	leading atomic.Bool
+	acting  sync.Mutex    // held while this replica does what one must
 	news    chan struct{} // something that the server should hear of at once
 }
 
@@ -253,6 +254,8 @@ func (c *Connector) Run(ctx context.Context) error {
 	running.Wait()
 	leave()
 	electing.Wait()
+	c.acting.Lock() // the election does not wait for what it started
+	defer c.acting.Unlock()
 	c.client.http.CloseIdleConnections()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -270,6 +273,11 @@ func (c *Connector) elect(ctx context.Context) {
 
 // lead does what one replica must do. The election waits for nobody, but ends ctx when it is lost.
 func (c *Connector) lead(ctx context.Context) {
+	c.acting.Lock()
+	defer c.acting.Unlock()
+	if ctx.Err() != nil {
+		return // this is late: it was lost already
+	}
 	c.log.LogAttrs(ctx, slog.LevelInfo, "leading")
 	c.leading.Store(true)
 	c.metrics.leading.Set(1)

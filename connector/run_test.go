@@ -261,3 +261,37 @@ func TestDeletedPodsAreTold(t *testing.T) {
 		t.Error("the pod that took the name is taken for deleted")
 	}
 }
+
+// Of two replicas one leads, and when it stops the other does, without a pause in what both do: serving pods.
+func TestAnotherReplicaLeads(t *testing.T) {
+	w := newWorld(t)
+	w.server.associate(t, "default", "app")
+	first, stopFirst := w.run(t, w.config("connector-0"))
+	eventually(t, "the first leads", func() bool { return first.Ready() == nil && first.leading.Load() })
+	second, _ := w.run(t, w.config("connector-1"))
+	eventually(t, "the second is ready", func() bool { return second.Ready() == nil })
+	leaders := func() (names []string) {
+		for _, c := range w.server.registry.Connectors(w.server.cluster.ID) {
+			if c.Leader {
+				names = append(names, c.Instance)
+			}
+		}
+		return names
+	}
+	eventually(t, "the server hears of one leader", func() bool { return slices.Equal(leaders(), []string{"connector-0"}) })
+	if second.leading.Load() {
+		t.Error("both lead")
+	}
+	stopFirst()
+	if first.leading.Load() {
+		t.Error("a replica that has stopped leads")
+	}
+	if second.Ready() != nil {
+		t.Error("the second serves no pods while nobody leads")
+	}
+	eventually(t, "the second leads", func() bool { return second.leading.Load() })
+	if _, err := w.server.registry.CreateAddon(t.Context(), registry.NewAddon{Account: testAccount, Cluster: "dev", Name: agentName}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the second applies add-ons", func() bool { return w.kube.object(setPath) != nil })
+}
