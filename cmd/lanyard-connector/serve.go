@@ -164,11 +164,13 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	defer func() { _ = front.Close() }() // the server has closed it, unless it never served
 	failed := make(chan error, 3)
 	var back *http.Server
+	metrics := ""
 	if s.metricsListen != "" {
 		l, err := net.Listen("tcp", s.metricsListen)
 		if err != nil {
 			return err
 		}
+		metrics = l.Addr().String()
 		back = &http.Server{Handler: s.health(c, registry), ReadHeaderTimeout: 5 * time.Second}
 		go func() { failed <- back.Serve(l) }()
 		defer func() { _ = back.Close() }() // after Shutdown there is nothing left to close
@@ -179,7 +181,7 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	go func() { done <- c.Run(running) }()
 	webhook := connector.NewServer(c.Handler(), c.Certificate, log)
 	go func() { failed <- webhook.ServeTLS(front, "", "") }()
-	log.InfoContext(ctx, "serving", slog.String("webhook", front.Addr().String()), slog.String("cluster", s.cluster),
+	log.InfoContext(ctx, "serving", slog.String("webhook", front.Addr().String()), slog.String("metrics", metrics), slog.String("cluster", s.cluster),
 		slog.String("server", strings.TrimSuffix(s.endpoint, "/")), slog.String("build", version()))
 
 	select {
