@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -23,14 +24,15 @@ const (
 
 // load sends each request once over 32 connections that are kept, and the next on a connection when the last is answered.
 // An answer that is not a success ends it with an error: what was refused was not measured.
-func load(ctx context.Context, address string, requests [][]byte) error {
+// Under a tls.Config, nil for none, the handshakes are a part of it: one for each hundred requests here, fewer in life.
+func load(ctx context.Context, address string, secure *tls.Config, requests [][]byte) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var clients sync.WaitGroup
 	for i := range connections {
 		clients.Go(func() {
-			if err := client(ctx, address, byte(i%sources), requests, &next); err != nil {
+			if err := client(ctx, address, secure, byte(i%sources), requests, &next); err != nil {
 				cancel(err)
 			}
 		})
@@ -42,7 +44,7 @@ func load(ctx context.Context, address string, requests [][]byte) error {
 	return nil
 }
 
-func client(ctx context.Context, address string, source byte, requests [][]byte, next *atomic.Int64) error {
+func client(ctx context.Context, address string, secure *tls.Config, source byte, requests [][]byte, next *atomic.Int64) error {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1+source)}}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -51,6 +53,9 @@ func client(ctx context.Context, address string, source byte, requests [][]byte,
 	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(loadLimit)); err != nil {
 		return err
+	}
+	if secure != nil {
+		conn = tls.Client(conn, secure)
 	}
 	in := bufio.NewReaderSize(conn, longestAnswer)
 	for ctx.Err() == nil {

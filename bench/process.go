@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +25,7 @@ type process struct {
 // started is what a server says when it is ready.
 type started struct {
 	Address     string // host and port
+	Certificate string // PEM of its own, if it speaks TLS
 	Credentials struct {
 		AccessKeyID, SecretAccessKey, SessionToken string
 	} // of a caller that it made, if its verb makes one
@@ -95,6 +98,7 @@ func (p *process) stop() error {
 type side struct {
 	pid      int
 	address  string
+	secure   *tls.Config                       // nil: without TLS
 	requests func(round int) ([][]byte, error) // made before the clock is read
 	costs    []float64                         // µs of CPU for a request, by round
 }
@@ -117,7 +121,7 @@ func (b *bench) turns(ctx context.Context, rounds int, sides ...*side) (err erro
 			if err != nil {
 				return err
 			}
-			if err := load(ctx, s.address, requests); err != nil {
+			if err := load(ctx, s.address, s.secure, requests); err != nil {
 				return err
 			}
 			after, err := cpu(s.pid)
@@ -130,6 +134,15 @@ func (b *bench) turns(ctx context.Context, rounds int, sides ...*side) (err erro
 		}
 	}
 	return nil
+}
+
+// secure trusts the server alone.
+func (p *process) secure() (*tls.Config, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(p.Certificate)) {
+		return nil, errors.New("the server has no certificate")
+	}
+	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13}, nil
 }
 
 func (s *side) cost() float64 { return median(s.costs) }

@@ -57,9 +57,12 @@ func serve(args []string) (err error) {
 	case verb == "upstream" && len(args) == 2:
 		server, err = upstream(args[1])
 	case verb == "webhook" && len(args) == 1:
-		server.Handler, err = webhookServer()
+		var hook http.Handler
+		if hook, err = webhookServer(); err == nil {
+			server, ready.Certificate, err = withTLS(hook)
+		}
 	case verb == "decode" && len(args) == 1:
-		server.Handler = decoder()
+		server, ready.Certificate, err = withTLS(decoder())
 	case verb == "hop" && len(args) == 2:
 		server.Handler = hop(args[1])
 	case verb == "thin" && len(args) == 2:
@@ -86,7 +89,13 @@ func answerUntilEOF(server *http.Server, ready started) error {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	go func() {
+		if server.TLSConfig != nil {
+			done <- server.ServeTLS(listener, "", "")
+			return
+		}
+		done <- server.Serve(listener)
+	}()
 	ready.Address = listener.Addr().String()
 	line, err := json.Marshal(ready)
 	if err != nil {

@@ -2,12 +2,21 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/openlanyard/lanyard/connector"
 	"github.com/openlanyard/lanyard/inject"
@@ -16,7 +25,7 @@ import (
 const webhookRounds, reviews = 9, 3000
 
 // webhook measures the connector's answer to the API server for one pod, beside a server that decodes what decides with
-// encoding/json and says yes. Neither side has TLS: the API server's connection is kept, and costs both the same.
+// encoding/json and says yes. Both are the connector's own HTTPS server, on connections that are kept, as an API server's are.
 func (b *bench) webhook(ctx context.Context) (err error) {
 	progress("the webhook: %d rounds of %d pods", webhookRounds, reviews)
 	hook, err := b.start(ctx, "webhook")
@@ -39,15 +48,39 @@ func (b *bench) webhook(ctx context.Context) (err error) {
 		return all, nil
 	}
 	ours := &side{pid: hook.cmd.Process.Pid, address: hook.Address, requests: same}
+	if ours.secure, err = hook.secure(); err != nil {
+		return err
+	}
 	floor := &side{pid: decode.cmd.Process.Pid, address: decode.Address, requests: same}
+	if floor.secure, err = decode.secure(); err != nil {
+		return err
+	}
 	if err := b.turns(ctx, webhookRounds, ours, floor); err != nil {
 		return err
 	}
 	b.rows = append(b.rows, atMost(90, row{
-		what: fmt.Sprintf("webhook: a pod of %.1f KB patched, CPU", float64(len(body))/1e3), ours: ours.cost(), floor: floor.cost(),
+		what: fmt.Sprintf("webhook: a pod of %.1f KB patched, over TLS, CPU", float64(len(body))/1e3), ours: ours.cost(), floor: floor.cost(),
 		than: "a server that decodes names of labels, volumes, variables and mounts, and says yes", unit: "µs", how: times(webhookRounds, reviews),
 	}))
 	return nil
+}
+
+// withTLS is the connector's server with a certificate of the kind that the connector makes.
+func withTLS(handler http.Handler) (*http.Server, string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	now := time.Now()
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Minute), NotAfter: now.Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}, &x509.Certificate{SerialNumber: big.NewInt(1)}, &key.PublicKey, key)
+	if err != nil {
+		return nil, "", err
+	}
+	pair := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	server := connector.NewServer(handler, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }, nil)
+	return server, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), nil
 }
 
 // webhookServer has one association, that of the pod in reviewOf, and injects all that there is.
