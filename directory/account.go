@@ -18,6 +18,7 @@ type Account struct {
 	Name       string // 1 to 50 characters, for people
 	Management bool
 	Created    time.Time
+	AWS        *AWSAccount // nil: its roles are Lanyard's own
 }
 
 // Administrator is the name of the user that every account is created with, and of its inline policy.
@@ -29,6 +30,7 @@ const administratorPolicy = `{"Version":"2012-10-17","Statement":[{"Sid":"Admini
 type NewAccount struct {
 	ID   string // empty: a random one
 	Name string
+	AWS  *AWSAccount // nil: none. The external id is drawn by CreateAccount
 }
 
 // CreateAccount stores an account with its administrator and answers the administrator's access key, whose secret is
@@ -40,6 +42,10 @@ func (d *Directory) CreateAccount(ctx context.Context, in NewAccount) (*Account,
 	if n := len([]rune(in.Name)); n < 1 || n > 50 {
 		return nil, nil, fault.New(fault.Invalid, "name %q: 1 to 50 characters are accepted", in.Name)
 	}
+	backing, err := in.backing()
+	if err != nil {
+		return nil, nil, err
+	}
 	admin, err := policy.Parse(policy.Identity, administratorPolicy)
 	if err != nil {
 		return nil, nil, err
@@ -48,7 +54,10 @@ func (d *Directory) CreateAccount(ctx context.Context, in NewAccount) (*Account,
 	var key *AccessKey
 	err = d.store.Update(ctx, func(tx *store.Tx) error {
 		now := d.now()
-		account = &Account{ID: in.ID, Name: in.Name, Management: d.accounts.ReadCount(tx, "") == 0, Created: now}
+		account = &Account{ID: in.ID, Name: in.Name, Management: d.accounts.ReadCount(tx, "") == 0, Created: now, AWS: backing}
+		if account.Management && backing != nil {
+			return fault.New(fault.Invalid, "the management account has no AWS account behind it")
+		}
 		if account.ID == "" {
 			account.ID = newAccountID()
 		}
@@ -64,6 +73,19 @@ func (d *Directory) CreateAccount(ctx context.Context, in NewAccount) (*Account,
 		return err
 	})
 	return account, key, err
+}
+
+// backing checks what is to stand behind the account and completes it.
+func (in NewAccount) backing() (*AWSAccount, error) {
+	if in.AWS == nil {
+		return nil, nil
+	}
+	if in.ID == "" {
+		return nil, fault.New(fault.Invalid, "accountId is required for an account with aws: the AWS account's 12 digits are accepted")
+	}
+	backing := *in.AWS
+	backing.ExternalID = newExternalID()
+	return &backing, backing.check()
 }
 
 // RecoverAdministrator makes the account's administrator whole again, whatever was done to it, and answers a new access

@@ -67,13 +67,13 @@ func TestCreateAccountChecksItsInput(t *testing.T) {
 		in   NewAccount
 		want fault.Kind
 	}{
-		{"an id and a name", NewAccount{two, "second"}, accepted},
-		{"the id again", NewAccount{two, "third"}, fault.Exists},
-		{"an id of 11 digits", NewAccount{"11112222333", "x"}, fault.Invalid},
-		{"an id of letters", NewAccount{"aaaabbbbcccc", "x"}, fault.Invalid},
-		{"a name of 50 characters", NewAccount{"", strings.Repeat("ü", 50)}, accepted},
-		{"a name of 51 characters", NewAccount{"", strings.Repeat("ü", 51)}, fault.Invalid},
-		{"no name", NewAccount{"777788889999", ""}, fault.Invalid},
+		{"an id and a name", NewAccount{ID: two, Name: "second"}, accepted},
+		{"the id again", NewAccount{ID: two, Name: "third"}, fault.Exists},
+		{"an id of 11 digits", NewAccount{ID: "11112222333", Name: "x"}, fault.Invalid},
+		{"an id of letters", NewAccount{ID: "aaaabbbbcccc", Name: "x"}, fault.Invalid},
+		{"a name of 50 characters", NewAccount{ID: "", Name: strings.Repeat("ü", 50)}, accepted},
+		{"a name of 51 characters", NewAccount{ID: "", Name: strings.Repeat("ü", 51)}, fault.Invalid},
+		{"no name", NewAccount{ID: "777788889999", Name: ""}, fault.Invalid},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, _, err := w.CreateAccount(t.Context(), test.in)

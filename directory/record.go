@@ -10,6 +10,12 @@ import (
 
 // The stored forms, each with its version. A changed form is a new version with a new type; the old one stays readable.
 
+// accountV2 has, beyond version 1, the AWS account: a program that knows version 1 would look for its roles here.
+type accountV2 struct {
+	accountV1
+	AWS *awsAccountV1 `json:"aws,omitempty"`
+}
+
 type accountV1 struct {
 	ID         string    `json:"id"`
 	Name       string    `json:"name"`
@@ -17,15 +23,22 @@ type accountV1 struct {
 	Created    time.Time `json:"created"`
 }
 
+type awsAccountV1 struct {
+	Region     string `json:"region"`
+	Endpoint   string `json:"endpoint,omitempty"`
+	ExternalID string `json:"externalId"`
+	Unverified bool   `json:"unverified,omitempty"`
+}
+
 var accountCodec = store.Codec[*Account]{
-	Version: 1,
+	Version: 2,
 	Encode: func(_ *store.Sealer, _ string, a *Account) ([]byte, error) {
-		return json.Marshal(accountV1(*a))
+		return json.Marshal(accountV2{accountV1{a.ID, a.Name, a.Management, a.Created}, (*awsAccountV1)(a.AWS)})
 	},
 	Decode: func(_ *store.Sealer, _ string, _ int, data []byte) (*Account, error) {
-		var r accountV1
+		var r accountV2 // of V1: without
 		err := json.Unmarshal(data, &r)
-		return (*Account)(&r), err
+		return &Account{r.ID, r.Name, r.Management, r.Created, (*AWSAccount)(r.AWS)}, err
 	},
 }
 

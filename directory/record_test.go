@@ -18,12 +18,14 @@ func TestRecordsSurviveARestart(t *testing.T) {
 	w := open(t, dir, key)
 	secret := w.account(t, one)
 	must(t, w.PutPolicy(t.Context(), Who{Users, one, Administrator}, "list", listAll))
+	_, _, err := w.CreateAccount(t.Context(), NewAccount{ID: two, Name: "aws", AWS: &AWSAccount{Region: "us-east-1", Endpoint: "https://x", Unverified: true}})
+	must(t, err)
 	w.create(t, NewRole{
 		Account: one, Path: "/team/", Name: "App", Description: "dé", MaxSession: 90 * time.Minute, Tags: []Tag{{"a", "b"}, {"c", ""}},
 	})
 	must(t, w.PutRolePolicy(t.Context(), one, "App", "list", listAll))
 	name := w.managed(t, "deny", denyAll)
-	_, _, err := w.CreatePolicyVersion(t.Context(), one, name, listAll, true)
+	_, _, err = w.CreatePolicyVersion(t.Context(), one, name, listAll, true)
 	must(t, err)
 	must(t, w.DeletePolicyVersion(t.Context(), one, name, 1))
 	must(t, w.TagPolicy(t.Context(), one, name, []Tag{{"a", "b"}}))
@@ -34,6 +36,8 @@ func TestRecordsSurviveARestart(t *testing.T) {
 	}))
 	all := func(w *world) []any {
 		account, err := w.Account(one)
+		must(t, err)
+		backed, err := w.Account(two)
 		must(t, err)
 		k, user, err := w.AccessKey(secret.ID)
 		must(t, err)
@@ -47,7 +51,7 @@ func TestRecordsSurviveARestart(t *testing.T) {
 		if used != 2 || len(w.roleMay(t, app)) != 2 || len(w.userMay(t, user)) != 3 {
 			t.Errorf("attached: got %d, want the role and the user", used)
 		}
-		return []any{account, k, string(k.Secret), user, app, agent, managed}
+		return []any{account, backed, k, string(k.Secret), user, app, agent, managed}
 	}
 	before := all(w)
 	must(t, w.store.Close())

@@ -47,6 +47,9 @@ func (d *Directory) CreateRole(ctx context.Context, in NewRole) (*Role, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.CheckManaged(in.Account, in.Name); err != nil {
+		return nil, err
+	}
 	err = d.store.Update(ctx, func(tx *store.Tx) error {
 		if err := d.bound(tx, &role.Identity, in.Boundary); err != nil {
 			return err
