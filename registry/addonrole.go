@@ -36,7 +36,7 @@ func (r *Registry) ownAssociations(tx *store.Tx, a *Addon, namespace string, rol
 		}
 		made := &Association{
 			ID: "a-" + randomText(17, lowerAlnum), ClusterID: a.ClusterID, Account: a.Account, Region: r.region, Cluster: a.Cluster,
-			Namespace: namespace, ServiceAccount: wish.ServiceAccount, Role: role.ARN(), Created: now, Modified: now, Owner: owner,
+			Namespace: namespace, ServiceAccount: wish.ServiceAccount, Role: role, Created: now, Modified: now, Owner: owner,
 		}
 		switch {
 		case taken && former.Owner != owner:

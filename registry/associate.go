@@ -4,36 +4,43 @@ import (
 	"unicode/utf8"
 
 	"github.com/openlanyard/lanyard/arn"
-	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
 )
 
 // roleToAssociate returns the role after EKS's checks: it is of the cluster's account, exists, and trusts the service
-// with what it is going to do.
-func (r *Registry) roleToAssociate(account, name string, untagged bool) (*directory.Role, error) {
+// with what it is going to do. Of a role of AWS only AWS knows this: see tryRoles.
+func (r *Registry) roleToAssociate(account, name string, untagged bool) (arn.ARN, error) {
 	parsed, err := arn.Parse(name)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "roleArn: %w", err)
+		return arn.ARN{}, fault.New(fault.Invalid, "roleArn: %w", err)
 	}
 	if _, _, ok := parsed.RoleName(); !ok {
-		return nil, fault.New(fault.Invalid, "roleArn %q: the ARN of an IAM role is accepted", name)
+		return arn.ARN{}, fault.New(fault.Invalid, "roleArn %q: the ARN of an IAM role is accepted", name)
 	}
 	if parsed.Account != account {
-		return nil, fault.New(fault.CrossAccount, "Cross-account pass role is not allowed.")
+		return arn.ARN{}, fault.New(fault.CrossAccount, "Cross-account pass role is not allowed.")
+	}
+	backing, err := r.directory.Backing(account)
+	if err != nil {
+		return arn.ARN{}, err
 	}
 	role, err := r.directory.RoleByARN(parsed)
-	if fault.Is(err, fault.NotFound) {
-		return nil, fault.New(fault.Invalid, "Role provided in the request does not exist.")
-	}
-	if err != nil {
-		return nil, err
+	switch {
+	case backing != nil && err == nil:
+		return arn.ARN{}, fault.New(fault.Invalid, "roleArn %q: the role is a cluster's own, and none of the AWS account", name)
+	case backing != nil && fault.Is(err, fault.NotFound):
+		return parsed, nil
+	case fault.Is(err, fault.NotFound):
+		return arn.ARN{}, fault.New(fault.Invalid, "Role provided in the request does not exist.")
+	case err != nil:
+		return arn.ARN{}, err
 	}
 	service := policy.Principal{Kind: policy.Service, Names: []string{Service}}
 	if !role.Trust.Names(service, "sts:AssumeRole") || !untagged && !role.Trust.Names(service, "sts:TagSession") {
-		return nil, fault.New(fault.Invalid, "Trust policy of the role provided is invalid.")
+		return arn.ARN{}, fault.New(fault.Invalid, "Trust policy of the role provided is invalid.")
 	}
-	return role, nil
+	return role.ARN(), nil
 }
 
 // targetRole reads the name of a target role, of any account. Whether there is one, and whether the first role may become

@@ -39,7 +39,7 @@ func (a *Association) ExternalID() string {
 	if a.Target == (arn.ARN{}) {
 		return ""
 	}
-	return strings.Join([]string{a.Region, a.Account, a.Cluster, a.Namespace, a.ServiceAccount}, "/")
+	return a.scope()
 }
 
 // Service is the principal that a role must trust to be associated.
@@ -90,6 +90,12 @@ func (r *Registry) CreateAssociation(ctx context.Context, in NewAssociation) (*A
 	if err := checkPolicy(in.Policy, in.DisableTags); err != nil {
 		return nil, err
 	}
+	if err := r.checkChain(in.Account, target); err != nil {
+		return nil, err
+	}
+	if err := r.tryNew(ctx, in, target); err != nil {
+		return nil, err
+	}
 	var made *Association
 	err = r.store.Update(ctx, func(tx *store.Tx) error {
 		cluster, err := r.readCluster(tx, in.Account, in.Cluster)
@@ -120,7 +126,7 @@ func (r *Registry) CreateAssociation(ctx context.Context, in NewAssociation) (*A
 		now := r.now()
 		made = &Association{
 			ID: "a-" + randomText(17, lowerAlnum), ClusterID: cluster.ID, Account: in.Account, Region: r.region, Cluster: cluster.Name,
-			Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Role: role.ARN(),
+			Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Role: role,
 			Target: target, Policy: in.Policy, DisableTags: in.DisableTags, Tags: in.Tags, Created: now, Modified: now,
 			RequestToken: in.RequestToken,
 		}
@@ -160,36 +166,43 @@ type AssociationChange struct {
 
 // UpdateAssociation changes what the association grants. Sessions in flight go on.
 func (r *Registry) UpdateAssociation(ctx context.Context, account, cluster, id string, change AssociationChange) (*Association, error) {
-	return r.updateAssociation(ctx, account, cluster, id, func(a *Association) (err error) {
-		role := a.Role.String()
-		if change.Role != nil {
-			role = *change.Role
-		}
-		if change.Target != nil {
-			if a.Target, err = targetRole(*change.Target); err != nil {
-				return err
-			}
-		}
-		if change.Policy != nil {
-			a.Policy = *change.Policy
-		}
-		tagged := !a.DisableTags
-		if change.DisableTags != nil {
-			a.DisableTags = *change.DisableTags
-		}
-		if err := checkPolicy(a.Policy, a.DisableTags); err != nil {
+	if err := r.tryChange(ctx, account, cluster, id, change); err != nil {
+		return nil, err
+	}
+	return r.updateAssociation(ctx, account, cluster, id, func(a *Association) error { return r.change(a, change) })
+}
+
+// change makes of an association what it is to be, after the checks that EKS makes.
+func (r *Registry) change(a *Association, change AssociationChange) (err error) {
+	role := a.Role.String()
+	if change.Role != nil {
+		role = *change.Role
+	}
+	if change.Target != nil {
+		if a.Target, err = targetRole(*change.Target); err != nil {
 			return err
 		}
-		if change.Role != nil || !a.DisableTags && !tagged {
-			found, err := r.roleToAssociate(account, role, a.DisableTags)
-			if err != nil {
-				return err
-			}
-			a.Role = found.ARN()
+		if err := r.checkChain(a.Account, a.Target); err != nil {
+			return err
 		}
-		a.Modified = r.now()
-		return nil
-	})
+	}
+	if change.Policy != nil {
+		a.Policy = *change.Policy
+	}
+	tagged := !a.DisableTags
+	if change.DisableTags != nil {
+		a.DisableTags = *change.DisableTags
+	}
+	if err := checkPolicy(a.Policy, a.DisableTags); err != nil {
+		return err
+	}
+	if change.Role != nil || !a.DisableTags && !tagged {
+		if a.Role, err = r.roleToAssociate(a.Account, role, a.DisableTags); err != nil {
+			return err
+		}
+	}
+	a.Modified = r.now()
+	return nil
 }
 
 // TagAssociation adds tags and removes those with the keys.
@@ -314,17 +327,19 @@ func (r *Registry) Associations(account, cluster string, q AssociationQuery) (fo
 // Digest returns the fingerprint of an association's content as sessions carry it: a session outlives its association's
 // id when the same content is there again.
 func (r *Registry) Digest(a *Association) ([32]byte, error) {
-	role, err := r.directory.RoleByARN(a.Role)
+	backing, err := r.directory.Backing(a.Account)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	role, err := r.roleID(backing != nil, a.Role)
 	if err != nil {
 		return [32]byte{}, err
 	}
 	target := ""
 	if a.Target != (arn.ARN{}) {
-		second, err := r.directory.RoleByARN(a.Target)
-		if err != nil {
+		if target, err = r.roleID(backing != nil, a.Target); err != nil {
 			return [32]byte{}, err
 		}
-		target = second.ID
 	}
-	return session.Digest(role.ID, target, a.Policy, a.DisableTags), nil
+	return session.Digest(role, target, a.Policy, a.DisableTags), nil
 }

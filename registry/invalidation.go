@@ -115,7 +115,7 @@ func newFeed(r *Registry) *feed {
 			f.addAccount(c.After.Account, i)
 		}
 		if c.After.Target.Kind == ByRole {
-			f.addRole(roleEvent{id: c.After.Target.Value, twice: true})
+			f.addRole(revokedRole(c.After.Target.Value))
 		}
 	})
 	store.Subscribe(r.deleted, func(c store.Change[*DeletedPods]) {
@@ -325,7 +325,7 @@ func (r *Registry) since(in Watch) (*Batch, error) {
 	for _, e := range revoked {
 		cluster, i := e.Value.invalidation()
 		if i.Kind == ByRole {
-			roles = append(roles, roleEvent{id: i.Value, twice: true})
+			roles = append(roles, revokedRole(i.Value))
 		}
 		if cluster == in.Cluster.ID || cluster == "" && e.Value.Account == in.Cluster.Account {
 			list = append(list, i)
@@ -336,7 +336,14 @@ func (r *Registry) since(in Watch) (*Batch, error) {
 			list = append(list, Invalidation{ByAssociation, id})
 		}
 	}
+	backing, err := r.directory.Backing(in.Cluster.Account)
+	if err != nil {
+		return nil, err
+	}
 	for _, id := range in.Roles {
+		if backing != nil {
+			break // they are AWS's
+		}
 		switch _, err := r.directory.RoleByID(id); {
 		case fault.Is(err, fault.NotFound):
 			list = append(list, Invalidation{ByRole, id})

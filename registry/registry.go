@@ -22,6 +22,7 @@ type Registry struct {
 	maxAssociations int
 	now             func() time.Time
 	log             *slog.Logger
+	try             func(context.Context, *Association) error
 
 	clusters     *store.Table[*Cluster]
 	associations *store.Table[*Association]
@@ -51,11 +52,14 @@ type Config struct {
 	MaxAssociations int              // for each cluster; 0: 5,000, as at EKS
 	Now             func() time.Time // nil: time.Now
 	Log             *slog.Logger     // nil: discarded
+
+	// Try asks AWS whether the roles of an association of an AWS account may be assumed; nil: nobody is asked.
+	Try func(context.Context, *Association) error
 }
 
 // New declares the registry's tables on a store that is open and not yet started.
 func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
-	r := &Registry{store: st, directory: dir, region: cfg.Region, maxAssociations: cfg.MaxAssociations, now: cfg.Now, log: cfg.Log}
+	r := &Registry{store: st, directory: dir, region: cfg.Region, maxAssociations: cfg.MaxAssociations, now: cfg.Now, log: cfg.Log, try: cfg.Try}
 	if r.maxAssociations == 0 {
 		r.maxAssociations = 5000
 	}
