@@ -25,6 +25,7 @@ type Broker struct {
 	Keyring   *keyring.Keyring
 	Verifier  *podtoken.Verifier
 	OIDC      *oidc.Client     // asks the issuers that are no clusters; nil: nobody does
+	AWS       *AWS             // nil: accounts with AWS behind them get nothing here
 	Now       func() time.Time // nil: time.Now
 
 	keyWaits keyWaits

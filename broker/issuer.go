@@ -1,171 +1,51 @@
 package broker
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"slices"
-	"strings"
-	"sync"
-	"time"
 
-	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/fault"
-	"github.com/openlanyard/lanyard/podtoken"
 )
 
-// issuers remembers the keys that issuers have told, and bounds what is asked of them: whoever knows the name of a role can
-// make up tokens with unknown key ids.
-type issuers struct {
-	mu      sync.Mutex
-	known   map[string]*knownIssuer // by what could make the answer another one: the issuer and the thumbprints
-	news    int64                   // how often any issuer told something new
-	waiting int                     // calls that wait for an issuer, of all
+// An issuer gives pods the credentials of an account's roles. Lanyard's own accounts have one, those with AWS behind them
+// the other. What the two share is done before: the token is verified, the pod lives and is on its node, and the association
+// is as new as the store.
+type issuer interface {
+	// roles finds the association's roles, or refuses.
+	roles(g *Grant) error
+	// issue decides whether the pod may become them, and puts the session and its credentials into the grant.
+	issue(ctx context.Context, g *Grant) error
 }
 
-// knownIssuer is one of them.
-type knownIssuer struct {
-	set    podtoken.KeySet
-	answer []byte        // what set was read from
-	told   time.Time     // when it was told last; zero: never
-	tried  time.Time     // when it was asked last
-	failed error         // why it could not be, the last time
-	flight chan struct{} // closed when it has been asked; nil: nobody asks
-	used   time.Time
-}
-
-const (
-	keysFresh   = 10 * time.Minute // then the issuer is asked again
-	keysStale   = time.Hour        // a list of this age is used no more, whether the issuer answers or not
-	issuerPause = 10 * time.Second // between two questions to one issuer
-	maxIssuers  = 1024             // that are remembered
-	maxAsking   = 32               // calls that wait for issuers, and keep a place that others need
-)
-
-// issuerKeys returns the keys of an issuer that is no cluster. Those that were told after the moment `after` count alone; the zero
-// time leaves it at keys that are not too old.
-func (b *Broker) issuerKeys(ctx context.Context, p *directory.OIDCProvider, after time.Time) (podtoken.KeySet, error) {
-	for {
-		found, err := b.issuers.find(p, b.now(), after)
-		switch {
-		case err != nil:
-			return podtoken.KeySet{}, unreachable(err)
-		case found.ask != nil:
-			answer, err := b.ask(ctx, p)
-			b.issuers.tell(found.ask, answer, err, b.now())
-		case found.wait != nil:
-			select {
-			case <-found.wait:
-			case <-ctx.Done():
-			}
-			b.issuers.leave()
-			if err := ctx.Err(); err != nil {
-				return podtoken.KeySet{}, unreachable(err)
-			}
-		default:
-			return found.set, nil
-		}
+func (b *Broker) issuer(account string) (issuer, error) {
+	backing, err := b.Directory.Backing(account)
+	if err != nil {
+		return nil, err
 	}
-}
-
-// ask is not given up with the call that happens to ask: others wait for the answer.
-func (b *Broker) ask(ctx context.Context, p *directory.OIDCProvider) ([]byte, error) {
-	if b.OIDC == nil {
-		return nil, errors.New("this server asks no issuers")
+	if backing == nil {
+		return builtIn{b}, nil
 	}
-	return b.OIDC.Keys(context.WithoutCancel(ctx), p.URL(), p.Thumbprints)
+	return awsBacked{b, backing}, nil
 }
 
-var (
-	errBusy   = errors.New("too many calls wait for issuers")
-	errPaused = errors.New("the issuer was asked a moment ago")
-)
+// builtIn issues Lanyard's own sessions.
+type builtIn struct{ *Broker }
 
-// found is what is to be done about an issuer's keys.
-type found struct {
-	set  podtoken.KeySet // to use, unless
-	ask  *knownIssuer    // it is to be asked, and told what came of it; or
-	wait chan struct{}   // somebody asks: look again when this is closed, and leave
-}
-
-func (s *issuers) find(p *directory.OIDCProvider, now, after time.Time) (found, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := s.entry(p, now)
-	age, paused := now.Sub(i.told), now.Sub(i.tried) < issuerPause
-	usable := !i.told.IsZero() && age < keysStale && !i.told.Before(after)
-	full := s.waiting >= maxAsking
-	switch {
-	case usable && (age < keysFresh || paused || full || i.flight != nil):
-		return found{set: i.set}, nil
-	case full:
-		return found{}, errBusy
-	case i.flight != nil:
-		s.waiting++
-		return found{wait: i.flight}, nil
-	case paused && i.failed != nil:
-		return found{}, i.failed
-	case paused:
-		return found{}, errPaused
+func (i builtIn) roles(g *Grant) (err error) {
+	g.Role, err = i.Directory.RoleByARN(g.Association.Role)
+	if target := g.Association.Target; err == nil && target != (arn.ARN{}) {
+		g.Target, err = i.Directory.RoleByARN(target)
 	}
-	s.waiting++
-	i.flight, i.tried = make(chan struct{}), now
-	return found{ask: i}, nil
-}
-
-// entry finds or makes an issuer. The one that was used least recently makes room, unless somebody asks it.
-func (s *issuers) entry(p *directory.OIDCProvider, now time.Time) *knownIssuer {
-	key := strings.Join(slices.Insert(slices.Sorted(slices.Values(p.Thumbprints)), 0, p.Issuer), " ")
-	i := s.known[key]
-	if i == nil {
-		if s.known == nil {
-			s.known = map[string]*knownIssuer{}
-		}
-		if len(s.known) >= maxIssuers {
-			oldest := ""
-			for k, o := range s.known {
-				if o.flight == nil && (oldest == "" || o.used.Before(s.known[oldest].used)) {
-					oldest = k
-				}
-			}
-			delete(s.known, oldest)
-		}
-		i = &knownIssuer{set: podtoken.KeySet{Cluster: "oidc " + key, Issuers: []string{p.URL()}}}
-		s.known[key] = i
+	if fault.Is(err, fault.NotFound) {
+		return unauthorized()
 	}
-	i.used = now
-	return i
+	return err
 }
 
-// tell takes an answer. Keys that are the same as before keep their generation, and with it what was verified.
-func (s *issuers) tell(i *knownIssuer, answer []byte, err error, now time.Time) {
-	var keys []podtoken.Key
-	changed := i.answer == nil || !bytes.Equal(answer, i.answer) // only who ends the flight writes it
-	if err == nil && changed {
-		keys, err = podtoken.ParseIssuerKeys(answer)
+func (i builtIn) issue(ctx context.Context, g *Grant) error {
+	err := i.grantPod(ctx, g)
+	if err == nil && g.Target != nil {
+		err = i.passOn(ctx, g)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i.failed = err; err == nil {
-		if changed {
-			s.news++
-			i.set.Keys, i.set.Generation, i.answer = keys, s.news, answer
-		}
-		i.told = i.tried // when it was asked: a key may have come between that and the answer
-	}
-	i.tried = now
-	close(i.flight)
-	i.flight = nil
-	s.waiting--
-}
-
-func (s *issuers) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting--
-}
-
-// unreachable is told in STS's words; why it is so goes to the log.
-func unreachable(cause error) error {
-	return fault.Hide(fault.IssuerUnreachable, cause, "Couldn't retrieve verification key from your identity provider, please reference AssumeRoleWithWebIdentity documentation for requirements")
+	return err
 }

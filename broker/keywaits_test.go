@@ -32,7 +32,7 @@ func newRotating(t *testing.T) *rotating {
 func (r *rotating) tell(t *testing.T, keys ...podtoken.Key) {
 	t.Helper()
 	r.clock.pass(time.Millisecond)
-	_, err := r.Registry.PutClusterKeys(t.Context(), one, r.Name, []string{issuer}, append(keys, r.signer.Key))
+	_, err := r.Registry.PutClusterKeys(t.Context(), one, r.Name, []string{tokenIssuer}, append(keys, r.signer.Key))
 	must(t, err)
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/podtoken"
@@ -33,7 +32,9 @@ type Grant struct {
 	Own         *policy.Decision     // of the caller's own policies, where they were asked last
 	Session     *session.Session
 	Credentials session.Credentials
-	Stale       bool // the answer comes from a copy that could not be brought up to date
+	Hops        []Hop // the roles on the way, where AWS's STS made the session; else none
+	Kept        bool  // such a session was made for an earlier question of the same pod
+	Stale       bool  // the answer comes from a copy that could not be brought up to date
 }
 
 // ForPod answers the credentials that the pod behind the token may have. The caller is the node's agent and was allowed
@@ -54,11 +55,9 @@ func (b *Broker) ForPod(ctx context.Context, caller *directory.Principal, cluste
 	if g.Stale, err = b.catchUp(ctx); err != nil {
 		return g, err
 	}
-	if err = b.associate(g, caller); err == nil {
-		err = b.grantPod(ctx, g)
-	}
-	if err == nil && g.Target != nil {
-		err = b.passOn(ctx, g)
+	var from issuer
+	if from, err = b.associate(g, caller); err == nil {
+		err = from.issue(ctx, g)
 	}
 	if err != nil && g.Stale {
 		return g, notKnown(err)
@@ -110,30 +109,28 @@ func bound(caller *directory.Principal, cluster *registry.Cluster, t *podtoken.T
 }
 
 // associate finds the token's association and its roles, after the store's barrier: nothing acknowledged before the
-// question is missed. The cluster is looked up again, for it may be gone by now, or bound to its nodes.
-func (b *Broker) associate(g *Grant, caller *directory.Principal) error {
+// question is missed. The cluster is looked up again, for it may be gone by now, or bound to its nodes. It returns who
+// issues for the cluster's account.
+func (b *Broker) associate(g *Grant, caller *directory.Principal) (issuer, error) {
 	present, err := b.Registry.ClusterByID(g.Cluster.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	g.Cluster = present
 	if err := bound(caller, g.Cluster, g.Token); err != nil {
-		return err
+		return nil, err
 	}
 	if err := b.living(g); err != nil {
-		return err
+		return nil, err
 	}
 	if g.Association, err = b.Registry.Association(g.Cluster.ID, g.Token.Namespace, g.Token.ServiceAccount); err != nil {
-		return err
+		return nil, err
 	}
-	g.Role, err = b.Directory.RoleByARN(g.Association.Role)
-	if target := g.Association.Target; err == nil && target != (arn.ARN{}) {
-		g.Target, err = b.Directory.RoleByARN(target)
+	from, err := b.issuer(g.Association.Account)
+	if err != nil {
+		return nil, err
 	}
-	if fault.Is(err, fault.NotFound) {
-		return unauthorized()
-	}
-	return err
+	return from, from.roles(g)
 }
 
 // living refuses the tokens of pods that are deleted, and those that live longer than it is remembered which are.

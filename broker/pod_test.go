@@ -134,7 +134,7 @@ func TestForPodRefuses(t *testing.T) {
 		{"the token at another cluster", agent, "test", good, fault.BadToken, "signature"},
 		{"a token signed with another key of that name", agent, "prod", w.podToken(t, forged, "node"), fault.BadToken, "signature"},
 		{"a token signed with an unknown key", agent, "prod", w.podToken(t, other, "node"), fault.BadToken, "key"}, // at once: the cluster is a practice one
-		{"a token of another issuer", agent, "prod", w.podToken(t, prod.signer, "node", claims{"iss": "https://other.example"}), fault.BadToken, "issuer"},
+		{"a token of another tokenIssuer", agent, "prod", w.podToken(t, prod.signer, "node", claims{"iss": "https://other.example"}), fault.BadToken, "issuer"},
 		{"a token for STS", agent, "prod", w.token(t, prod.signer, "default", "app", registry.AgentAudience, "node"), fault.BadToken, "aud"},
 		{"a token for two audiences", agent, "prod", w.podToken(t, prod.signer, "node", claims{"aud": []string{registry.PodAudience, "x"}}), fault.BadToken, "aud"},
 		{"an expired token", agent, "prod", w.podToken(t, prod.signer, "node", claims{"exp": w.clock.now().Unix(), "iat": 1, "nbf": 1}), fault.ExpiredToken, "expired"},
@@ -342,7 +342,7 @@ func TestAnUnknownKeyOfAJoinedClusterIsWaitedFor(t *testing.T) {
 				if !asked && test.pushed != nil { // the cluster was read by now, with its former list
 					asked = true
 					w.clock.pass(time.Millisecond)
-					_, err := w.Registry.PutClusterKeys(t.Context(), one, "prod", []string{issuer}, test.pushed)
+					_, err := w.Registry.PutClusterKeys(t.Context(), one, "prod", []string{tokenIssuer}, test.pushed)
 					must(t, err)
 				}
 				return now

@@ -35,12 +35,12 @@ func (w *world) provide(t testing.TB, account, url string, audiences ...string) 
 }
 
 // federated makes a role that trusts the provider's tokens under the condition, a JSON object.
-func (w *world) federated(t testing.TB, account, name, issuer, condition string, more ...string) string {
+func (w *world) federated(t testing.TB, account, name, tokenIssuer, condition string, more ...string) string {
 	t.Helper()
 	actions, err := json.Marshal(append([]string{"sts:AssumeRoleWithWebIdentity"}, more...))
 	must(t, err)
 	return w.role(t, account, name, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::`+account+
-		`:oidc-provider/`+issuer+`"},"Action":`+string(actions)+`,"Condition":`+condition+`}}`)
+		`:oidc-provider/`+tokenIssuer+`"},"Action":`+string(actions)+`,"Condition":`+condition+`}}`)
 }
 
 func (w *world) become(t testing.TB, role, token string) (*Grant, error) {
@@ -51,8 +51,8 @@ func (w *world) become(t testing.TB, role, token string) (*Grant, error) {
 func TestIRSA(t *testing.T) {
 	w := fresh(t)
 	c := w.practice(t, one, "prod")
-	w.provide(t, one, issuer, irsaAudience)
-	bare := strings.TrimPrefix(issuer, "https://")
+	w.provide(t, one, tokenIssuer, irsaAudience)
+	bare := strings.TrimPrefix(tokenIssuer, "https://")
 	role := w.federated(t, one, "app", bare, `{"StringEquals":{"`+bare+`:sub":"system:serviceaccount:default:app","`+bare+`:aud":"sts.amazonaws.com"}}`)
 	g, err := w.become(t, role, w.token(t, c.signer, "default", "app", irsaAudience, "node"))
 	wants(t, "IRSA", g, err, accepted)
@@ -76,15 +76,15 @@ func TestIRSA(t *testing.T) {
 func TestIRSARefuses(t *testing.T) {
 	w := fresh(t)
 	c, abroad := w.practice(t, one, "prod"), w.practice(t, two, "prod")
-	bare := strings.TrimPrefix(issuer, "https://")
+	bare := strings.TrimPrefix(tokenIssuer, "https://")
 	sub := `{"StringLike":{"` + bare + `:sub":"system:serviceaccount:default:*"}}`
 	role, foreign := w.federated(t, one, "app", bare, sub), w.federated(t, two, "app", bare, sub)
 	other := w.federated(t, one, "other", bare, `{"StringEquals":{"`+bare+`:aud":"my-app"}}`)
 	across := w.role(t, one, "across", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::`+two+`:oidc-provider/`+bare+`"},"Action":"sts:AssumeRoleWithWebIdentity"}}`)
 	slash := w.federated(t, one, "slash", bare+"/", `{"StringLike":{"`+bare+`/:sub":"*"}}`)
-	w.provide(t, one, issuer, irsaAudience)
-	w.provide(t, one, issuer+"/", irsaAudience)
-	w.provide(t, two, issuer, irsaAudience)
+	w.provide(t, one, tokenIssuer, irsaAudience)
+	w.provide(t, one, tokenIssuer+"/", irsaAudience)
+	w.provide(t, two, tokenIssuer, irsaAudience)
 	token := func(edits ...claims) string {
 		return w.token(t, c.signer, "default", "app", irsaAudience, "node", edits...)
 	}
@@ -105,14 +105,14 @@ func TestIRSARefuses(t *testing.T) {
 		{"two audiences, the one of pods", role, token(claims{"aud": []string{irsaAudience, registry.PodAudience}}), fault.BadToken},
 		{"no audience", role, token(claims{"aud": nil}), fault.BadToken},
 		{"another audience", role, token(claims{"aud": "my-app"}), fault.BadToken},
-		{"the issuer with a slash", role, token(claims{"iss": issuer + "/"}), fault.Denied},
-		{"the issuer in capitals", role, token(claims{"iss": strings.ToUpper(issuer)}), fault.Denied},
-		{"the issuer with a port", role, token(claims{"iss": issuer + ":443"}), fault.Denied},
-		{"the issuer with a user", role, token(claims{"iss": strings.Replace(issuer, "://", "://a@", 1)}), fault.Denied},
-		{"the issuer with a fragment", role, token(claims{"iss": issuer + "#"}), fault.Denied},
+		{"the issuer with a slash", role, token(claims{"iss": tokenIssuer + "/"}), fault.Denied},
+		{"the issuer in capitals", role, token(claims{"iss": strings.ToUpper(tokenIssuer)}), fault.Denied},
+		{"the issuer with a port", role, token(claims{"iss": tokenIssuer + ":443"}), fault.Denied},
+		{"the issuer with a user", role, token(claims{"iss": strings.Replace(tokenIssuer, "://", "://a@", 1)}), fault.Denied},
+		{"the issuer with a fragment", role, token(claims{"iss": tokenIssuer + "#"}), fault.Denied},
 		{"the issuer over http", role, token(claims{"iss": "http://" + bare}), fault.Denied},
 		{"the issuer of another provider, which the role does not trust", slash, token(), fault.Denied},
-		{"an issuer that the cluster does not have", slash, token(claims{"iss": issuer + "/"}), fault.IssuerUnreachable},
+		{"an issuer that the cluster does not have", slash, token(claims{"iss": tokenIssuer + "/"}), fault.IssuerUnreachable},
 		{"no signature", role, head([]byte(`{"alg":"none","kid":"k1"}`)) + "." + parts[1] + ".", fault.BadToken},
 		{"HMAC", role, head([]byte(`{"alg":"HS256","kid":"k1"}`)) + "." + parts[1] + "." + parts[2], fault.BadToken},
 		{"another key's kid", role, head([]byte(`{"alg":"ES256","kid":"k2"}`)) + "." + parts[1] + "." + parts[2], fault.BadToken},
@@ -143,9 +143,9 @@ func TestIRSARefuses(t *testing.T) {
 func TestAProviderHasOneClustersKeys(t *testing.T) {
 	w := fresh(t)
 	prod := w.practice(t, one, "prod")
-	bare := strings.TrimPrefix(issuer, "https://")
+	bare := strings.TrimPrefix(tokenIssuer, "https://")
 	role := w.federated(t, one, "app", bare, `{"StringLike":{"`+bare+`:sub":"*"}}`)
-	w.provide(t, one, issuer, irsaAudience)
+	w.provide(t, one, tokenIssuer, irsaAudience)
 	token := w.token(t, prod.signer, "default", "app", irsaAudience, "node")
 	is := func(when string, token string, want fault.Kind) {
 		t.Helper()

@@ -57,7 +57,7 @@ func TestForWebIdentityRefuses(t *testing.T) {
 		{"a pod's audience", agent, w.token(t, prod.signer, "kube-system", "eks-pod-identity-agent", registry.PodAudience, "node"), fault.BadToken},
 		{"an expired token", agent, w.agentToken(t, prod.signer, "node", claims{"iat": 1, "nbf": 1, "exp": w.clock.now().Unix()}), fault.ExpiredToken},
 		{"no token", agent, "", fault.BadToken},
-		{"the agent of another cluster with the same issuer", agent, w.agentToken(t, test.signer, "node"), fault.BadToken},
+		{"the agent of another cluster with the same tokenIssuer", agent, w.agentToken(t, test.signer, "node"), fault.BadToken},
 		{"the agent of another account's cluster of the name", agent, w.agentToken(t, foreign.signer, "node"), fault.BadToken},
 		{"its own", role(two, foreign.AgentRole()), w.agentToken(t, foreign.signer, "node"), accepted},
 		{"the agent for another cluster's role", role(one, test.AgentRole()), good, fault.BadToken},

@@ -27,9 +27,9 @@ import (
 )
 
 const (
-	one    = "111122223333"
-	two    = "444455556666"
-	issuer = "https://kubernetes.default.svc.cluster.local" // of every cluster here, as of half the world's
+	one         = "111122223333"
+	two         = "444455556666"
+	tokenIssuer = "https://kubernetes.default.svc.cluster.local" // of every cluster here, as of half the world's
 
 	podTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
 )
@@ -116,7 +116,7 @@ func (w *world) join(t testing.TB, account, name string, s signer, practice bool
 	c, err := w.Registry.RegisterCluster(t.Context(), registry.NewCluster{Account: account, Name: name, Provider: "OTHER"})
 	must(t, err)
 	c, err = w.Registry.ActivateCluster(t.Context(), c.Activation.ID, registry.Joining{
-		Issuers: []string{issuer}, Keys: []podtoken.Key{s.Key}, Practice: practice,
+		Issuers: []string{tokenIssuer}, Keys: []podtoken.Key{s.Key}, Practice: practice,
 	})
 	must(t, err)
 	return cluster{c, s}
@@ -143,7 +143,7 @@ func (w *world) token(t testing.TB, s signer, namespace, account, audience, node
 		k8s["node"] = map[string]any{"name": node, "uid": node + "-uid"}
 	}
 	all := jwt.MapClaims{
-		"iss": issuer, "sub": "system:serviceaccount:" + namespace + ":" + account, "aud": []string{audience},
+		"iss": tokenIssuer, "sub": "system:serviceaccount:" + namespace + ":" + account, "aud": []string{audience},
 		"iat": now, "nbf": now, "exp": now + 3600, "kubernetes.io": k8s,
 	}
 	for _, edit := range edits {

@@ -19,6 +19,14 @@ type Role struct {
 	Cluster     string           // id of the cluster whose own role this is; such a role changes only with its cluster
 }
 
+// NamedRole returns a role of which nothing but its ARN is known: one that AWS has.
+func NamedRole(role arn.ARN) *Role {
+	path, name, _ := role.RoleName()
+	r := &Role{Identity: Identity{Account: role.Account, Path: path, Name: name}}
+	r.finish(Roles)
+	return r
+}
+
 func (r *Role) clone() *Role {
 	c := *r
 	c.unshared()
