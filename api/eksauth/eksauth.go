@@ -4,12 +4,14 @@ package eksauth
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/awssts"
 	"github.com/openlanyard/lanyard/broker"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
@@ -68,6 +70,7 @@ func (d *door) assumeRole(ctx context.Context, c *api.Call) (any, error) {
 	c.Shown.Verified = grant.Token != nil
 	note(c, grant)
 	if err != nil {
+		noteRefusal(c, err)
 		return nil, err
 	}
 	assumed, _ := api.Assumed(grant.Session)
@@ -96,14 +99,34 @@ func note(c *api.Call, g *broker.Grant) {
 	if g.Own != nil { // there is a target role, and it was asked about
 		c.Note("decision/identity", api.Reason(*g.Own))
 	}
+	if len(g.Hops) > 0 {
+		requests := make([]string, len(g.Hops))
+		for i, h := range g.Hops {
+			requests[i] = h.RequestID
+		}
+		c.Note("sts", audit.Object{{Name: "kept", Value: g.Kept}, {Name: "requestIds", Value: requests}})
+	}
 	if g.Stale {
 		c.Note("stale", true)
+	}
+}
+
+// noteRefusal adds what AWS's STS said, in its words: they may name Lanyard's identity, which the pod is not told.
+func noteRefusal(c *api.Call, err error) {
+	var r *awssts.Refusal
+	if errors.As(err, &r) {
+		c.Note("sts", audit.Object{
+			{Name: "errorCode", Value: r.Code}, {Name: "errorMessage", Value: r.Message}, {Name: "requestIds", Value: []string{r.RequestID}},
+		})
 	}
 }
 
 // records are the further records of the same decision: the role assumed by the service, with the session's tags, and the
 // target role assumed by that session, which both accounts are told.
 func records(c *api.Call, g *broker.Grant) []*audit.Event {
+	if len(g.Hops) > 0 {
+		return fromSTS(c, g)
+	}
 	if g.Target == nil {
 		return []*audit.Event{byService(c, g.Role, g.Session)}
 	}
@@ -115,6 +138,33 @@ func records(c *api.Call, g *broker.Grant) []*audit.Event {
 	all := []*audit.Event{byService(c, g.Role, g.First.Session), onward}
 	if g.Target.Account != g.Role.Account {
 		all = append(all, api.ForRoleAccount(onward, g.First, g.Target))
+	}
+	return all
+}
+
+// fromSTS are the records of what AWS's STS made, as far as Lanyard saw it, with STS's own request ids: by them they are found
+// in AWS's trail. What was made for an earlier question was recorded then.
+func fromSTS(c *api.Call, g *broker.Grant) []*audit.Event {
+	if g.Kept {
+		return nil
+	}
+	all := make([]*audit.Event, len(g.Hops))
+	for i, h := range g.Hops {
+		var former *session.Session
+		if i > 0 {
+			former = g.Hops[i-1].Session
+		}
+		e := assumeRoleRecord(c, h.Role, h.Session, former)
+		e.UserIdentity, e.RecipientAccountID, e.RequestID = audit.UserIdentity{Type: "AWSService", InvokedBy: registry.Service}, g.Cluster.Account, h.RequestID
+		if former != nil {
+			name, id := api.Assumed(former)
+			e.UserIdentity = audit.UserIdentity{Type: "AssumedRole", ARN: name, PrincipalID: id, AccountID: former.Account, InvokedBy: registry.Service}
+		}
+		parameters, _ := e.RequestParameters.(audit.Object)
+		e.RequestParameters = parameters.Set("externalId", h.ExternalID)
+		elements, _ := e.ResponseElements.(audit.Object)
+		e.ResponseElements = elements.Set("packedPolicySize", h.Packed)
+		all[i] = e
 	}
 	return all
 }
