@@ -44,7 +44,13 @@ func (s subject) authorize(c *api.Call, extra ...policy.Entry) (directory.Who, e
 		return directory.Who{}, err
 	}
 	who := directory.Who{Kind: s.kind, Account: c.Caller.Account, Name: name}
-	return who, c.Authorize("iam:"+c.Operation.Name, s.resource(who), append(s.about(who), extra...)...)
+	if err := c.Authorize("iam:"+c.Operation.Name, s.resource(who), append(s.about(who), extra...)...); err != nil {
+		return directory.Who{}, err
+	}
+	if s.kind == directory.Roles {
+		err = s.directory.CheckManaged(who.Account, name)
+	}
+	return who, err
 }
 
 // resource is the ARN of an identity, also of one that does not exist.
