@@ -23,7 +23,8 @@ type Settings struct {
 	ClusterName string `json:"clusterName"`
 	S3Endpoint  string `json:"s3Endpoint"`
 	STSEndpoint string `json:"stsEndpoint"`
-	CABundle    string `json:"caBundle"` // PEM; empty where the endpoints are publicly trusted
+	CABundle    string `json:"caBundle"`    // PEM; empty where the endpoints are publicly trusted
+	RegionalSTS bool   `json:"regionalSts"` // whatever the connector was told
 }
 
 // An Identity is what a pod runs as.

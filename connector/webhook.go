@@ -195,6 +195,7 @@ func (w *Webhook) current() *inject.Recipe {
 	s := w.Local
 	if from != nil {
 		s.Region, s.S3Endpoint, s.STSEndpoint, s.CABundle = from.Region, from.S3Endpoint, from.STSEndpoint, from.CABundle
+		s.RegionalSTS = s.RegionalSTS || from.RegionalSTS
 	}
 	made := &recipe{from, inject.New(s)}
 	w.recipe.Store(made)
