@@ -33,12 +33,26 @@ type connectorLine struct {
 
 type connectorSettings struct {
 	Account     string `json:"account"`
-	Region      string `json:"region"`
+	Region      string `json:"region"` // that pods are told
 	ClusterID   string `json:"clusterId"`
 	ClusterName string `json:"clusterName"`
 	S3Endpoint  string `json:"s3Endpoint"`
 	STSEndpoint string `json:"stsEndpoint"`
 	CABundle    string `json:"caBundle"`
+	RegionalSTS bool   `json:"regionalSts,omitempty"`
+}
+
+// settings are what pods of a cluster are given beside their credentials. Those of an account with AWS behind it talk to AWS
+// itself: they get its region as EKS gives it, and no endpoint.
+func (d *door) settings(k *registry.Cluster) (*connectorSettings, error) {
+	backing, err := d.directory.Backing(k.Account)
+	if err != nil {
+		return nil, err
+	}
+	if backing != nil {
+		return &connectorSettings{Account: k.Account, Region: backing.Region, ClusterID: k.ID, ClusterName: k.Name, RegionalSTS: true}, nil
+	}
+	return &connectorSettings{k.Account, k.Region, k.ID, k.Name, k.S3Endpoint, k.STSEndpoint, k.CABundle, false}, nil
 }
 
 type connectorAssociation struct {
@@ -63,10 +77,13 @@ type connectorAddon struct {
 	PodIdentityRestart  string `json:"podIdentityRestart"`
 }
 
-func fromChange(c *registry.ConnectorChange) connectorLine {
+func (d *door) fromChange(c *registry.ConnectorChange) (connectorLine, error) {
 	line := connectorLine{Epoch: c.Epoch, Revision: c.Revision, Reset: c.Reset, RecheckKeys: c.RecheckKeys}
 	if k := c.Cluster; k != nil {
-		line.Settings = &connectorSettings{k.Account, k.Region, k.ID, k.Name, k.S3Endpoint, k.STSEndpoint, k.CABundle}
+		var err error
+		if line.Settings, err = d.settings(k); err != nil {
+			return connectorLine{}, err
+		}
 	}
 	for _, a := range c.Associations {
 		line.Associations = append(line.Associations, connectorAssociation{a.ID, a.Namespace, a.ServiceAccount})
@@ -82,7 +99,7 @@ func fromChange(c *registry.ConnectorChange) connectorLine {
 		}
 		line.Addons = &all
 	}
-	return line
+	return line, nil
 }
 
 // watchConnector tells a cluster's connector what to inject and what to run.
@@ -114,20 +131,21 @@ func (d *door) watchConnector(ctx context.Context, c *api.Call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return fromChange(since), nil
+		return d.fromChange(since)
 	}
 	return api.Streaming(func(ctx context.Context, out *api.Lines) error {
 		follower := d.registry.Follow(cluster)
 		defer follower.Close()
 		tick := time.NewTicker(heartbeat)
 		defer tick.Stop()
-		s := connectorStream{follower, out.Line, func() error { return c.Again("lanyard:WatchConnector", resource) }}
+		s := connectorStream{d, follower, out.Line, func() error { return c.Again("lanyard:WatchConnector", resource) }}
 		return s.follow(ctx, tick.C)
 	}), nil
 }
 
 // connectorStream is one connector's answer.
 type connectorStream struct {
+	door     *door
 	follower *registry.Follower
 	write    func(any) error
 	may      func() error // whether the caller may still be told
@@ -141,7 +159,11 @@ func (s *connectorStream) follow(ctx context.Context, beats <-chan time.Time) er
 		if err != nil {
 			return err
 		}
-		if err := s.write(fromChange(change)); err != nil {
+		line, err := s.door.fromChange(change)
+		if err != nil {
+			return err
+		}
+		if err := s.write(line); err != nil {
 			return err
 		}
 		open := true

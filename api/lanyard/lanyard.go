@@ -10,6 +10,7 @@ import (
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/broker"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/keyring"
@@ -26,16 +27,19 @@ type door struct {
 	directory *directory.Directory
 	keyring   *keyring.Keyring
 	registry  *registry.Registry
+	broker    *broker.Broker
 }
 
 // New returns the door.
-func New(st *store.Store, dir *directory.Directory, ring *keyring.Keyring, reg *registry.Registry) *api.Door {
-	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg}).routes())
+func New(st *store.Store, dir *directory.Directory, ring *keyring.Keyring, reg *registry.Registry, b *broker.Broker) *api.Door {
+	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg, b}).routes())
 }
 
 func (d *door) routes() []api.Route {
 	return []api.Route{
 		{Method: "POST", Path: "/lanyard/v1/accounts", Operation: api.Operation{Name: "CreateAccount", Serve: d.createAccount}},
+		{Method: "GET", Path: "/lanyard/v1/account", Operation: api.Operation{Name: "DescribeAccount", ReadOnly: true, Serve: d.describeAccount}},
+		{Method: "POST", Path: "/lanyard/v1/account/verification", Operation: api.Operation{Name: "VerifyAccount", ReadOnly: true, Serve: d.verifyAccount}},
 		{Method: "POST", Path: "/lanyard/v1/activations", Operation: api.Operation{Name: "ActivateCluster", Serve: d.activateCluster}},
 		{Method: "PUT", Path: "/lanyard/v1/clusters/{name}/keys", Operation: api.Operation{Name: "PutClusterKeys", Serve: d.putClusterKeys}},
 		{Method: "PATCH", Path: "/lanyard/v1/clusters/{name}", Operation: api.Operation{Name: "UpdateCluster", Serve: d.updateCluster}},
@@ -51,44 +55,6 @@ func (d *door) routes() []api.Route {
 		{Method: "PUT", Path: "/lanyard/v1/gateways/{name}", Operation: api.Operation{Name: "ReportGateway", Routine: true, Serve: d.reportGateway}},
 		{Method: "POST", Path: "/lanyard/v1/signing-keys", Operation: api.Operation{Name: "GetSigningKey", ReadOnly: true, Serve: d.getSigningKey}},
 	}
-}
-
-type createAccountRequest struct {
-	AccountID string `json:"accountId"`
-	Name      string `json:"name"`
-}
-
-type createAccountResponse struct {
-	AccountID       string    `json:"accountId"`
-	Name            string    `json:"name"`
-	CreatedAt       api.Epoch `json:"createdAt"`
-	UserName        string    `json:"userName"`
-	AccessKeyID     string    `json:"accessKeyId"`
-	SecretAccessKey string    `json:"secretAccessKey"`
-}
-
-// createAccount answers the new account's administrator key, this once. Its resource is in the management account, so
-// nobody of another account may call it, whatever their policies say.
-func (d *door) createAccount(ctx context.Context, c *api.Call) (any, error) {
-	management, err := d.directory.Management()
-	if err != nil {
-		return nil, err
-	}
-	in, err := api.Decode[createAccountRequest](c)
-	if err != nil {
-		return nil, err
-	}
-	c.Event.RequestParameters = map[string]any{"accountId": in.AccountID, "name": in.Name}
-	resource := arn.ARN{Service: "lanyard", Region: c.Region(), Account: management.ID, Resource: "account/*"}
-	if err := c.Authorize("lanyard:CreateAccount", resource.String()); err != nil {
-		return nil, err
-	}
-	account, key, err := d.directory.CreateAccount(ctx, directory.NewAccount{ID: in.AccountID, Name: in.Name})
-	if err != nil {
-		return nil, err
-	}
-	c.Event.ResponseElements = map[string]any{"accountId": account.ID, "userName": key.User, "accessKeyId": key.ID}
-	return createAccountResponse{account.ID, account.Name, api.Epoch(account.Created), key.User, key.ID, string(key.Secret)}, nil
 }
 
 type activateRequest struct {

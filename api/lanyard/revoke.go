@@ -3,6 +3,7 @@ package lanyard
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/openlanyard/lanyard/api"
@@ -21,7 +22,16 @@ type revokeRequest struct {
 type revokeResponse struct {
 	Kind   registry.TargetKind `json:"kind"`
 	Before api.Epoch           `json:"before"`
+	AWS    *revokedAtAWS       `json:"aws,omitempty"` // with AWS behind the account, where Lanyard cannot end a session
 }
+
+// revokedAtAWS names the roles whose sessions go on at AWS until a policy of theirs ends them.
+type revokedAtAWS struct {
+	Roles []string `json:"roleArns"` // 50 at most
+	More  bool     `json:"more"`     // there are others
+}
+
+const maxRevokedRoles = 50
 
 var (
 	keyID  = regexp.MustCompile(`^ASIA[A-Z2-7]{16}$`)
@@ -43,7 +53,58 @@ func (d *door) revoke(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return revokeResponse{in.Kind, api.Epoch(done.Before)}, nil
+	out := revokeResponse{Kind: in.Kind, Before: api.Epoch(done.Before)}
+	out.AWS, err = d.revokedAtAWS(c.Caller.Account, in)
+	return out, err
+}
+
+// revokedAtAWS finds the roles that pods of the target may hold sessions of: the last of an association's.
+func (d *door) revokedAtAWS(account string, in revokeRequest) (*revokedAtAWS, error) {
+	backing, err := d.directory.Backing(account)
+	if err != nil || backing == nil {
+		return nil, err
+	}
+	out := &revokedAtAWS{Roles: []string{}}
+	if in.Kind == registry.BySession {
+		return out, nil // whose it is only its key tells, to AWS
+	}
+	concerns := func(a *registry.Association) bool {
+		switch in.Kind {
+		case registry.ByRole:
+			name := "role/" + in.Value
+			return a.Role.String() == in.Value || a.Target.String() == in.Value || a.Role.Resource == name || a.Target.Resource == name
+		case registry.ByAssociation:
+			return a.ID == in.Value
+		case registry.ByServiceAccount:
+			return a.Namespace+"/"+a.ServiceAccount == in.Value
+		case registry.ByPod: // which service account it has, its name does not tell
+			return strings.HasPrefix(in.Value, a.Namespace+"/")
+		}
+		return true
+	}
+	for after := ""; ; {
+		found, next, err := d.registry.AccountAssociations(account, in.Cluster, after, 500)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range found {
+			role := a.Role
+			if a.Target != (arn.ARN{}) {
+				role = a.Target
+			}
+			if !concerns(a) || slices.Contains(out.Roles, role.String()) {
+				continue
+			}
+			if len(out.Roles) == maxRevokedRoles {
+				out.More = true
+				return out, nil
+			}
+			out.Roles = append(out.Roles, role.String())
+		}
+		if after = next; next == "" {
+			return out, nil
+		}
+	}
 }
 
 // target asks for lanyard:Revoke on what the request aims at and finds its stable id. Everything is looked for in the
@@ -71,7 +132,7 @@ func (d *door) roleTarget(c *api.Call, in revokeRequest) (registry.Target, error
 	if in.Value == "" {
 		return registry.Target{}, fault.New(fault.Invalid, "The parameter value is required: the name or ARN of a role is accepted for kind role.")
 	}
-	short := in.Value
+	short, resource := in.Value, arn.Role(c.Caller.Account, "/", in.Value)
 	if strings.HasPrefix(in.Value, "arn:") {
 		full, err := arn.Parse(in.Value)
 		if err != nil {
@@ -81,15 +142,28 @@ func (d *door) roleTarget(c *api.Call, in revokeRequest) (registry.Target, error
 		if !ok || full.Account != c.Caller.Account {
 			return registry.Target{}, fault.New(fault.Invalid, "value %q: the name or ARN of a role of account %s is accepted for kind role", in.Value, c.Caller.Account)
 		}
-		short = name
+		short, resource = name, arn.Role(c.Caller.Account, "/", name)
 	}
 	role, err := d.directory.Role(c.Caller.Account, short)
-	resource := arn.Role(c.Caller.Account, "/", short)
 	if err == nil {
 		resource = role.ARN()
 	}
+	backing, failed := d.directory.Backing(c.Caller.Account)
+	if failed != nil {
+		return registry.Target{}, failed
+	}
+	ofAWS := backing != nil && fault.Is(err, fault.NotFound)
+	if ofAWS && short != in.Value {
+		resource, _ = arn.Parse(in.Value) // with its path, and it was parsed before
+	}
 	if denied := c.Authorize("lanyard:Revoke", resource.String()); denied != nil {
 		return registry.Target{}, denied
+	}
+	if ofAWS {
+		if _, _, ok := resource.RoleName(); !ok {
+			return registry.Target{}, fault.New(fault.Invalid, "value %.100q: the name or ARN of a role is accepted for kind role", in.Value)
+		}
+		return registry.Target{Kind: in.Kind, Value: resource.String()}, nil
 	}
 	if err != nil {
 		return registry.Target{}, err

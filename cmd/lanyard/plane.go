@@ -23,6 +23,7 @@ import (
 	"github.com/openlanyard/lanyard/api/lanyard"
 	"github.com/openlanyard/lanyard/api/sts"
 	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/awssts"
 	"github.com/openlanyard/lanyard/broker"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/keyring"
@@ -124,7 +125,10 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p := &plane{store: st, traces: traces, region: cfg.Region, log: cfg.Log, metrics: cfg.Metrics, tasks: tasks{failed: make(chan error, 8)}}
 	p.directory = directory.New(st, nil)
 	p.keyring = keyring.New(st, cfg.Log, nil)
-	p.registry = registry.New(st, p.directory, registry.Config{Region: cfg.Region, Log: cfg.Log})
+	p.registry = registry.New(st, p.directory, registry.Config{
+		Region: cfg.Region, Log: cfg.Log,
+		Try: func(ctx context.Context, a *registry.Association) error { return p.broker.Try(ctx, a) }, // which is made below
+	})
 	if err := st.Start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the state: %w", err), st.Close())
 	}
@@ -142,6 +146,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
 		OIDC: &oidc.Client{Allowed: cfg.Issuers},
+		AWS: broker.NewAWS(awssts.New(awssts.Config{}), awssts.Pace{}, nil),
 	}
 	p.addresses, p.rates = newRates(cfg.PerAddress, perAddress), newRates(cfg.PerPrincipal, perPrincipal)
 	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written
@@ -165,6 +170,7 @@ func (p *plane) frame(fallback string, beside ...*api.Door) http.Handler {
 	doors := append([]*api.Door{
 		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.store, p.directory, p.keyring, p.registry),
 		cloudtrail.New(),
+		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.store, p.directory, p.keyring, p.registry, p.broker),
 	}, beside...)
 	return p.traces.wrap(api.New(api.Config{
 		Region: p.region, Access: p.access, Audit: p.audit, Log: p.log, Metrics: p.metrics, Ready: p.store.Ready,

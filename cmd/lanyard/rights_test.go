@@ -148,6 +148,8 @@ var managementCalls = []struct {
 	{"AssumeRole", assume("SourceIdentity", "me"), []string{"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"}},
 
 	{"CreateAccount", rest("lanyard", "POST", "/lanyard/v1/accounts", `{"name":"new"}`), []string{"lanyard:CreateAccount"}},
+	{"DescribeAccount", rest("lanyard", "GET", "/lanyard/v1/account", ""), []string{"lanyard:DescribeAccount"}},
+	{"VerifyAccount", rest("lanyard", "POST", "/lanyard/v1/account/verification", `{}`), []string{"lanyard:VerifyAccount"}},
 	{"PutClusterKeys", rest("lanyard", "PUT", "/lanyard/v1/clusters/dev/keys", `{"issuers":[],"jwks":{"keys":[]}}`), []string{"lanyard:PutClusterKeys"}},
 	{"UpdateCluster", rest("lanyard", "PATCH", "/lanyard/v1/clusters/dev", `{"nodeBinding":true}`), []string{"lanyard:UpdateCluster"}},
 	{"WatchFeed", rest("lanyard", "POST", "/lanyard/v1/feed", `{"account":"`+dev.Account+`","gateway":"gw-1","region":"elsewhere"}`), []string{"lanyard:WatchFeed"}},
@@ -215,7 +217,7 @@ func TestEveryCallIsInTheTable(t *testing.T) {
 	for _, c := range slices.Concat(managementCalls, identityCalls) {
 		listed[c.request.service+" "+c.operation] = true
 	}
-	for _, door := range []*api.Door{eks.New(nil), iam.New(nil), lanyard.New(nil, nil, nil, nil), sts.New(nil)} {
+	for _, door := range []*api.Door{eks.New(nil), iam.New(nil), lanyard.New(nil, nil, nil, nil, nil), sts.New(nil)} {
 		if len(door.Operations) == 0 {
 			t.Errorf("%s has no operations", door.Service)
 		}
