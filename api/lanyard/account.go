@@ -93,6 +93,7 @@ func (d *door) ownAccount(c *api.Call, action string) (*directory.Account, error
 type describeAccountResponse struct {
 	AccountID string    `json:"accountId"`
 	Name      string    `json:"name"`
+	Region    string    `json:"region"` // in which clusters and associations are named
 	CreatedAt api.Epoch `json:"createdAt"`
 	AWS       *aws      `json:"aws,omitempty"`
 	Principal string    `json:"principalArn,omitempty"` // who Lanyard is at AWS
@@ -106,7 +107,7 @@ func (d *door) describeAccount(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	out := describeAccountResponse{
-		AccountID: account.ID, Name: account.Name, CreatedAt: api.Epoch(account.Created), AWS: fromBacking(account.AWS),
+		AccountID: account.ID, Name: account.Name, Region: c.Region(), CreatedAt: api.Epoch(account.Created), AWS: fromBacking(account.AWS),
 	}
 	if account.AWS == nil {
 		return out, nil

@@ -38,8 +38,15 @@ func newRevoke() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.call(cmd.Context(), "lanyard", http.MethodPost, "/lanyard/v1/revocations", request, nil); err != nil {
+			var out struct {
+				Before float64
+				AWS    *revokedAtAWS
+			}
+			if err := c.call(cmd.Context(), "lanyard", http.MethodPost, "/lanyard/v1/revocations", request, &out); err != nil {
 				return err
+			}
+			if out.AWS != nil {
+				return out.AWS.tell(cmd, told, out.Before)
 			}
 			return printf(cmd, "revoked: sessions of %s issued until now are refused\n", told)
 		},
