@@ -92,7 +92,10 @@ func newWorld(tb testing.TB) *world {
 	}
 	w.directory = directory.New(w.store, w.clock)
 	w.keyring = keyring.New(w.store, nil, w.clock)
-	w.registry = registry.New(w.store, w.directory, registry.Config{Region: region, Now: w.clock})
+	w.registry = registry.New(w.store, w.directory, registry.Config{
+		Region: region, Now: w.clock,
+		Try: func(ctx context.Context, a *registry.Association) error { return w.broker.Try(ctx, a) },
+	})
 	if err := w.store.Start(ctx); err != nil {
 		tb.Fatal(err)
 	}
