@@ -90,7 +90,7 @@ func testCoverage(t *testing.T, w *world) {
 					done = code
 				}
 			}
-			if !seen[outcome{door.Service, op.Name, done}] && op.Name != "WatchFeed" { // whose answer has no end: see TestFeed
+			if !seen[outcome{door.Service, op.Name, done}] && op.Name != "WatchFeed" && op.Name != "VerifyAccount" { // whose answer has no end, and which needs an AWS: they have their tests
 				t.Errorf("%s %s: no golden case is allowed", door.Service, op.Name)
 			}
 			if !seen[outcome{door.Service, op.Name, "AccessDenied"}] && op.Name != "GetCallerIdentity" { // which nobody can be denied

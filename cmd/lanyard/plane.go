@@ -146,7 +146,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
 		OIDC: &oidc.Client{Allowed: cfg.Issuers},
-		AWS: broker.NewAWS(awssts.New(awssts.Config{}), awssts.Pace{}, nil),
+		AWS:  broker.NewAWS(awssts.New(awssts.Config{}), awssts.Pace{}, nil),
 	}
 	p.addresses, p.rates = newRates(cfg.PerAddress, perAddress), newRates(cfg.PerPrincipal, perPrincipal)
 	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written
@@ -168,9 +168,8 @@ func (p *plane) close() error {
 // frame hangs the doors of the server, and those beside them.
 func (p *plane) frame(fallback string, beside ...*api.Door) http.Handler {
 	doors := append([]*api.Door{
-		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.store, p.directory, p.keyring, p.registry),
-		cloudtrail.New(),
 		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.store, p.directory, p.keyring, p.registry, p.broker),
+		cloudtrail.New(),
 	}, beside...)
 	return p.traces.wrap(api.New(api.Config{
 		Region: p.region, Access: p.access, Audit: p.audit, Log: p.log, Metrics: p.metrics, Ready: p.store.Ready,
