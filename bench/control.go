@@ -23,7 +23,7 @@ const (
 // control measures what asks a control plane: credentials for pods, the agent before them, and an association's way.
 func (b *bench) control(ctx context.Context) (err error) {
 	progress("starting a control plane")
-	l, err := b.startLanyard(ctx)
+	l, err := b.startLanyard(ctx, "server")
 	if err != nil {
 		return err
 	}

@@ -38,9 +38,9 @@ type lanyard struct {
 // keyPair is what a caller signs with.
 type keyPair struct{ id, secret, token string }
 
-// startLanyard makes a server's folder and starts a server in it.
-func (b *bench) startLanyard(ctx context.Context) (*lanyard, error) {
-	dir := filepath.Join(b.dir, "server")
+// startLanyard makes a server's folder, of that name, and starts a server in it, with more in its environment.
+func (b *bench) startLanyard(ctx context.Context, name string, env ...string) (*lanyard, error) {
+	dir := filepath.Join(b.dir, name)
 	if out, err := exec.CommandContext(ctx, b.program, "init", "--dir", dir, "--account", account, "--region", region, "--address", "127.0.0.1").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("lanyard init: %w: %s", err, out)
 	}
@@ -52,13 +52,13 @@ func (b *bench) startLanyard(ctx context.Context) (*lanyard, error) {
 	if l.debug, err = freeAddress(); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(b.dir, "server.log"))
+	log, err := os.Create(filepath.Join(b.dir, name+".log"))
 	if err != nil {
 		return nil, err
 	}
 	l.cmd = exec.CommandContext(ctx, b.program, "server", "--dir", dir, "--plain-http", "--listen", "127.0.0.1:0", "--debug-listen", l.debug,
-		"--rate-per-address", "1000000", "--rate-per-principal", "1000000") // one agent asks for all here
-	l.cmd.Stderr, l.cmd.Env = log, b.environment()
+		"--rate-per-address", "1000000", "--rate-per-principal", "1000000", "--sts-rate", "1000000") // one agent asks for all here
+	l.cmd.Stderr, l.cmd.Env = log, append(b.environment(), env...)
 	interruptOnCancel(l.cmd)
 	err = b.launch(l.cmd)
 	err = errors.Join(err, log.Close()) // the server has its own descriptor

@@ -42,6 +42,7 @@ var measurements = []struct {
 }{
 	{"decision", (*bench).decision},
 	{"control", (*bench).control},
+	{"aws", (*bench).aws},
 	{"agent", (*bench).agent},
 	{"gateway", (*bench).gateway},
 	{"webhook", (*bench).webhook},

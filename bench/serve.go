@@ -52,6 +52,8 @@ func serve(args []string) (err error) {
 		server.Handler, err = echo(args[1])
 	case verb == "verify" && len(args) == 2:
 		server.Handler, err = verify(args[1])
+	case verb == "sts" && len(args) == 1:
+		server.Handler = sts()
 	case verb == "agent" && len(args) == 4:
 		server, err = agentServer(args[1], args[2], args[3])
 	case verb == "upstream" && len(args) == 2:

@@ -63,6 +63,7 @@ type planeConfig struct {
 	PerAddress   int            // requests a second of one source address, with as many in a burst; 0: perAddress
 	PerPrincipal int            // of one principal; 0: perPrincipal
 	Issuers      []netip.Prefix // private networks in which OIDC providers may be
+	STSRate      int            // questions a second to AWS's STS for one account, with twice as many in a burst; 0: 100
 	Log          *slog.Logger
 	Metrics      prometheus.Registerer
 }
@@ -146,7 +147,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
 		OIDC: &oidc.Client{Allowed: cfg.Issuers},
-		AWS:  broker.NewAWS(awssts.New(awssts.Config{}), awssts.Pace{}, nil),
+		AWS:  broker.NewAWS(awssts.New(awssts.Config{}), awssts.Pace{Rate: float64(cfg.STSRate), Burst: 2 * cfg.STSRate}, nil),
 	}
 	p.addresses, p.rates = newRates(cfg.PerAddress, perAddress), newRates(cfg.PerPrincipal, perPrincipal)
 	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written
