@@ -165,8 +165,10 @@ func (s *STS) read(out *sts.AssumeRoleOutput, in Assumption, asked time.Time, le
 	}
 	made := &Session{
 		AccessKeyID: aws.ToString(c.AccessKeyId), SecretAccessKey: aws.ToString(c.SecretAccessKey), SessionToken: aws.ToString(c.SessionToken),
-		Issued: asked, Expires: *c.Expiration, Packed: int(aws.ToInt32(out.PackedPolicySize)),
+		Issued: asked, Expires: *c.Expiration,
 	}
+	//lint:ignore SA1019 CloudTrail's records have this member, and every STS answers it
+	made.Packed = int(aws.ToInt32(out.PackedPolicySize))
 	made.RequestID, _ = middleware.GetRequestIDMetadata(out.ResultMetadata)
 	made.RequestID = clip(made.RequestID)
 	if !keyIDs.MatchString(made.AccessKeyID) || !isPlain(made.SecretAccessKey, maxSecret) || !isPlain(made.SessionToken, maxToken) {

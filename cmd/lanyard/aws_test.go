@@ -105,6 +105,8 @@ func jsonCall(service, method, path, body string) request {
 
 // TestAWSAccount is the way of docs/AWS.md through processes. AWS is a second Lanyard, of which only the STS is asked; the
 // statements that `account trust-policy` prints are what its role has.
+//
+// Long: it is one story, and each step needs what the one before has made.
 func TestAWSAccount(t *testing.T) {
 	t.Parallel()
 	const customer = "444455556666"

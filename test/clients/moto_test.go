@@ -33,7 +33,7 @@ func TestMoto(t *testing.T) {
 		if err := moto.Process.Kill(); err != nil {
 			t.Error(err)
 		}
-		<-ended
+		_ = <-ended // that it was killed
 	})
 	at := awssts.Place{Region: "eu-central-1", Endpoint: motoAddress(t, log, ended)}
 	s := awssts.New(awssts.Config{Load: func(context.Context) (aws.Config, error) {
