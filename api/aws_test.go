@@ -405,3 +405,25 @@ func TestAPodWaitsForSTSNoLongerThanItsAgent(t *testing.T) {
 		t.Errorf("then: %d %s with %d more questions, want the answer to the first", got.status, got.body, cloud.asked.Load()-asked)
 	}
 }
+
+// TestPodsOfAWSTalkToAWS: the webhook is told AWS's region and no endpoint, whatever the cluster's settings are.
+func TestPodsOfAWSTalkToAWS(t *testing.T) {
+	w, _, _, server := backed(t)
+	endpoint := "https://10.0.0.1"
+	if _, err := w.registry.UpdateCluster(t.Context(), customer, "dev", registry.ClusterChange{S3Endpoint: &endpoint, STSEndpoint: &endpoint}); err != nil {
+		t.Fatal(err)
+	}
+	told := func(account string) string {
+		return w.send(t, server, request{
+			as: w.connector(t, account), service: "lanyard", method: "POST", path: "/lanyard/v1/clusters/dev/connector",
+			body: `{"instance":"one","version":"v1","once":true}`,
+		}).body
+	}
+	if got := told(customer); !strings.Contains(got, `"region":"eu-central-1"`) || !strings.Contains(got, `"regionalSts":true`) || strings.Contains(got, endpoint) {
+		t.Errorf("with AWS behind the account: %s", got)
+	}
+	w.account(t, ours)
+	if got := told(ours); !strings.Contains(got, `"region":"`+region+`"`) || strings.Contains(got, "regionalSts") {
+		t.Errorf("elsewhere: %s", got)
+	}
+}
