@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/session"
 )
 
@@ -98,6 +99,89 @@ func TestSessionsFollowManagedPolicies(t *testing.T) {
 			if !strings.Contains(got, who.want) {
 				t.Errorf("%s, %s: got %q, want %q", step.name, who.name, got, who.want)
 			}
+		}
+	}
+}
+
+// TestAUserIsWhatItIsNow: a key put out of use, a group joined and left, a boundary put and taken away are in force at the
+// next request.
+func TestAUserIsWhatItIsNow(t *testing.T) {
+	w := fresh(t)
+	_, err := w.Directory.CreateUser(t.Context(), directory.NewUser{Account: one, Name: "ann"})
+	must(t, err)
+	key, err := w.Directory.CreateAccessKey(t.Context(), one, "ann")
+	must(t, err)
+	_, err = w.Directory.CreateGroup(t.Context(), one, "", "readers")
+	must(t, err)
+	ann, readers := directory.Who{Kind: directory.Users, Account: one, Name: "ann"}, directory.Who{Kind: directory.Groups, Account: one, Name: "readers"}
+	must(t, w.Directory.PutPolicy(t.Context(), readers, "read", document(`{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`)))
+	const (
+		yes     = "allowed"
+		nobody  = "no identity-based policy allows"
+		bounded = "no permissions boundary allows"
+		unknown = "The security token included in the request is invalid."
+	)
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want string
+	}{
+		{"at first", func() error { return nil }, nobody},
+		{"joined", func() error { return w.Directory.Join(t.Context(), one, "readers", "ann") }, yes},
+		{"bounded", func() error { return w.Directory.PutBoundary(t.Context(), ann, directory.AWSPolicies+"IAMFullAccess") }, bounded},
+		{"within", func() error { return w.Directory.PutBoundary(t.Context(), ann, directory.AWSPolicies+"AmazonS3FullAccess") }, yes},
+		{"without a boundary", func() error { return w.Directory.DeleteBoundary(t.Context(), ann) }, yes},
+		{"its key out of use", func() error { return w.Directory.ActivateAccessKey(t.Context(), one, "ann", key.ID, false) }, unknown},
+		{"its key in use", func() error { return w.Directory.ActivateAccessKey(t.Context(), one, "ann", key.ID, true) }, yes},
+		{"renamed", func() error {
+			name := "anna"
+			return w.Directory.MoveUser(t.Context(), one, "ann", directory.Move{Name: &name})
+		}, yes},
+		{"left", func() error { return w.Directory.Leave(t.Context(), one, "readers", "anna") }, nobody},
+		{"its key deleted", func() error { return w.Directory.DeleteAccessKey(t.Context(), one, "anna", key.ID) }, unknown},
+	} {
+		must(t, step.do())
+		got := yes
+		p, err := w.authenticate(t, byKey(key))
+		if err == nil {
+			_, err = w.Authorize(p, "s3:GetObject", "arn:aws:s3:::b/ns/x", nil)
+		}
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, step.want) {
+			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
+		}
+	}
+}
+
+// TestUsesAreNoted: what was signed well counts, what was not does not.
+func TestUsesAreNoted(t *testing.T) {
+	w := fresh(t)
+	pod, admin := w.mint(t, w.podSession(t)), byKey(w.admin)
+	used := func(id string) bool {
+		seen, err := w.Directory.Usage(id)
+		must(t, err)
+		if seen != nil && (seen.Service != "eks" || seen.Region != "us-west-2") {
+			t.Errorf("the use of %s: got %+v", id, seen)
+		}
+		return seen != nil
+	}
+	for _, who := range []struct {
+		id     string
+		signer signer
+	}{{w.role.ID, pod}, {w.admin.ID, admin}} {
+		thief := who.signer
+		thief.secret += "x"
+		_, err := w.authenticate(t, thief)
+		wants(t, "with another secret", err, fault.BadSignature)
+		if used(who.id) {
+			t.Errorf("%s: a wrong signature counts as a use", who.id)
+		}
+		_, err = w.authenticate(t, who.signer)
+		must(t, err)
+		if !used(who.id) {
+			t.Errorf("%s: its use is not noted", who.id)
 		}
 	}
 }

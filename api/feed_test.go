@@ -20,6 +20,7 @@ import (
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/keyring"
+	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/sigv4"
@@ -179,6 +180,62 @@ func TestFeed(t *testing.T) {
 	lacks("our cluster, deregistered", err)
 	_, err = g.registry.Association(mine.ClusterID, "default", "app")
 	lacks("its association", err)
+}
+
+// TestFeedTellsWhatUsersMay follows a user's group, boundary and key at a gateway, which decides by its own copy.
+func TestFeedTellsWhatUsersMay(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	server := w.serve(t, w.config())
+	ctx, d := t.Context(), w.directory
+	if _, err := d.CreateUser(ctx, directory.NewUser{Account: ours, Name: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	key, err := d.CreateAccessKey(ctx, ours, "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := w.follow(t, server, admin, ours)
+	ann, group := directory.Who{Kind: directory.Users, Account: ours, Name: "ann"}, directory.Who{Kind: directory.Groups, Account: ours, Name: "readers"}
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want policy.Effect
+	}{
+		{"a group", func() error { _, err := d.CreateGroup(ctx, ours, "", "readers"); return err }, policy.ImplicitDeny},
+		{"joined", func() error { return d.Join(ctx, ours, "readers", "ann") }, policy.ImplicitDeny},
+		{"its policy", func() error { return d.PutPolicy(ctx, group, "p", trustEverything) }, policy.Allow},
+		{"a boundary", func() error { return d.PutBoundary(ctx, ann, directory.AWSPolicies+"IAMFullAccess") }, policy.ImplicitDeny},
+		{"no boundary", func() error { return d.DeleteBoundary(ctx, ann) }, policy.Allow},
+		{"its policy deleted", func() error { return d.DeletePolicy(ctx, group, "p") }, policy.ImplicitDeny},
+		{"one that every account has", func() error { return d.Attach(ctx, group, directory.AWSPolicies+"AmazonS3ReadOnlyAccess") }, policy.Allow},
+		{"detached", func() error { return d.Detach(ctx, group, directory.AWSPolicies+"AmazonS3ReadOnlyAccess") }, policy.ImplicitDeny},
+		{"left", func() error { return d.Leave(ctx, ours, "readers", "ann") }, policy.ImplicitDeny},
+		{"the group deleted", func() error { return d.DeleteGroup(ctx, ours, "readers") }, policy.ImplicitDeny},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		w.caughtUp(t, g)
+		k, u, err := g.directory.AccessKey(key.ID)
+		if err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		p, err := g.directory.UserPrincipal(u, k.ID)
+		if err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if got := p.Layers.Evaluate(&policy.Question{Action: "s3:GetObject", Resource: "arn:aws:s3:::b/k"}).Effect; got != step.want {
+			t.Errorf("%s: got %v, want %v", step.name, got, step.want)
+		}
+	}
+	if err := d.ActivateAccessKey(ctx, ours, "ann", key.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	w.caughtUp(t, g)
+	if k, _, err := g.directory.AccessKey(key.ID); err != nil || k.Active {
+		t.Errorf("the key put out of use: got %+v, %v", k, err)
+	}
 }
 
 const trustEverything = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`

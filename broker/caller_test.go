@@ -320,7 +320,8 @@ func TestWhatAnAssumptionMayNotAsk(t *testing.T) {
 		{"a managed policy that is not there", admin, role, managed("", "arn:aws:iam::"+one+":policy/gone"), fault.Invalid, "Policy arn:aws:iam::" + one + ":policy/gone does not exist or is not attachable."},
 		{"the caller's, for a role of another account", w.caller(t, one, "me", nil), foreign, managed("", mine), fault.Invalid, "Policy " + mine + " does not exist or is not attachable."},
 		{"that of the role's account", w.caller(t, one, "me", nil), foreign, managed("", theirs), accepted, ""},
-		{"one of AWS's", admin, role, managed("", "arn:aws:iam::aws:policy/ReadOnlyAccess"), fault.Invalid, "Policy arn:aws:iam::aws:policy/ReadOnlyAccess does not exist or is not attachable. There are no AWS managed policies here"},
+		{"one of AWS's", admin, role, managed("", "arn:aws:iam::aws:policy/ReadOnlyAccess"), accepted, ""},
+		{"one of AWS's that is not here", admin, role, managed("", "arn:aws:iam::aws:policy/PowerUserAccess"), fault.Invalid, "Policy arn:aws:iam::aws:policy/PowerUserAccess does not exist or is not attachable. Of AWS's managed policies few are here"},
 		{"a role's name in a policy's place", admin, role, managed("", role), fault.Invalid, ""},
 		{"a document in a policy's place", admin, role, managed("", may(`"s3:*"`)), fault.Invalid, ""},
 	} {
