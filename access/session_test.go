@@ -129,7 +129,9 @@ func TestAUserIsWhatItIsNow(t *testing.T) {
 		{"at first", func() error { return nil }, nobody},
 		{"joined", func() error { return w.Directory.Join(t.Context(), one, "readers", "ann") }, yes},
 		{"bounded", func() error { return w.Directory.PutBoundary(t.Context(), ann, directory.AWSPolicies+"IAMFullAccess") }, bounded},
-		{"within", func() error { return w.Directory.PutBoundary(t.Context(), ann, directory.AWSPolicies+"AmazonS3FullAccess") }, yes},
+		{"within", func() error {
+			return w.Directory.PutBoundary(t.Context(), ann, directory.AWSPolicies+"AmazonS3FullAccess")
+		}, yes},
 		{"without a boundary", func() error { return w.Directory.DeleteBoundary(t.Context(), ann) }, yes},
 		{"its key out of use", func() error { return w.Directory.ActivateAccessKey(t.Context(), one, "ann", key.ID, false) }, unknown},
 		{"its key in use", func() error { return w.Directory.ActivateAccessKey(t.Context(), one, "ann", key.ID, true) }, yes},
