@@ -43,6 +43,7 @@ var measurements = []struct {
 	{"decision", (*bench).decision},
 	{"control", (*bench).control},
 	{"aws", (*bench).aws},
+	{"iam", (*bench).iam},
 	{"agent", (*bench).agent},
 	{"gateway", (*bench).gateway},
 	{"webhook", (*bench).webhook},

@@ -101,6 +101,7 @@ type side struct {
 	secure   *tls.Config                       // nil: without TLS
 	requests func(round int) ([][]byte, error) // made before the clock is read
 	costs    []float64                         // µs of CPU for a request, by round
+	rates    []float64                         // requests a second, by round
 }
 
 // turns measures the sides one after the other, rounds times, and before that once to warm them up: round -1.
@@ -121,15 +122,18 @@ func (b *bench) turns(ctx context.Context, rounds int, sides ...*side) (err erro
 			if err != nil {
 				return err
 			}
+			began := time.Now()
 			if err := load(ctx, s.address, s.secure, requests); err != nil {
 				return err
 			}
+			took := time.Since(began)
 			after, err := cpu(s.pid)
 			if err != nil {
 				return err
 			}
 			if round >= 0 {
 				s.costs = append(s.costs, micros(after-before)/float64(len(requests)))
+				s.rates = append(s.rates, float64(len(requests))/took.Seconds())
 			}
 		}
 	}
@@ -146,6 +150,8 @@ func (p *process) secure() (*tls.Config, error) {
 }
 
 func (s *side) cost() float64 { return median(s.costs) }
+
+func (s *side) rate() float64 { return median(s.rates) }
 
 // self is the CPU that this process used for something, in turns too short to be disturbed.
 func self(do func()) (time.Duration, error) {

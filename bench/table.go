@@ -32,6 +32,12 @@ func atMost(bound float64, r row) row {
 	return r
 }
 
+// atLeast is a row whose goal is a bound in the row's unit that is to be reached.
+func atLeast(bound float64, r row) row {
+	r.goal, r.met = fmt.Sprintf(">= %g %s", bound, r.unit), r.ours >= bound
+	return r
+}
+
 // atMostTimes is a row whose goal is a bound of the ratio.
 func atMostTimes(bound float64, r row) row {
 	r.goal, r.met = fmt.Sprintf("<= %g x", bound), r.ours <= bound*r.floor
