@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -192,10 +193,37 @@ func (c *Call) MaxItems() (int, error) {
 	return n, nil
 }
 
+// answerXML is an encoder with what it writes into. One is used again after an answer that was written well: its buffers cost
+// more than what most answers need them for.
+type answerXML struct {
+	text    bytes.Buffer
+	encoder *xml.Encoder
+}
+
+var answersXML = sync.Pool{New: func() any {
+	a := &answerXML{}
+	a.encoder = xml.NewEncoder(&a.text)
+	return a
+}}
+
 // replyXML writes NAMEResponse with NAMEResult around out, or without a result when out is nil.
 func replyXML(w http.ResponseWriter, c *Call, namespace string, out any) error {
-	var b bytes.Buffer
-	enc := xml.NewEncoder(&b)
+	a := answersXML.Get().(*answerXML)
+	a.text.Reset()
+	if err := a.encode(c, namespace, out); err != nil {
+		return err
+	}
+	writeBody(w, c, "text/xml", http.StatusOK, a.text.Bytes())
+	if a.text.Cap() <= largestKept {
+		answersXML.Put(a)
+	}
+	return nil
+}
+
+// largestKept is how much memory, in bytes, waits for the next answer.
+const largestKept = 64 << 10
+
+func (a *answerXML) encode(c *Call, namespace string, out any) error {
 	response := xml.StartElement{
 		Name: xml.Name{Local: c.Operation.Name + "Response"},
 		Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: namespace}},
@@ -203,25 +231,21 @@ func replyXML(w http.ResponseWriter, c *Call, namespace string, out any) error {
 	metadata := struct {
 		RequestID string `xml:"RequestId"`
 	}{c.ID}
-	if err := enc.EncodeToken(response); err != nil {
+	if err := a.encoder.EncodeToken(response); err != nil {
 		return err
 	}
 	if out != nil {
-		if err := enc.EncodeElement(out, xml.StartElement{Name: xml.Name{Local: c.Operation.Name + "Result"}}); err != nil {
+		if err := a.encoder.EncodeElement(out, xml.StartElement{Name: xml.Name{Local: c.Operation.Name + "Result"}}); err != nil {
 			return err
 		}
 	}
-	if err := enc.EncodeElement(metadata, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}}); err != nil {
+	if err := a.encoder.EncodeElement(metadata, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}}); err != nil {
 		return err
 	}
-	if err := enc.EncodeToken(response.End()); err != nil {
+	if err := a.encoder.EncodeToken(response.End()); err != nil {
 		return err
 	}
-	if err := enc.Close(); err != nil {
-		return err
-	}
-	writeBody(w, c, "text/xml", http.StatusOK, b.Bytes())
-	return nil
+	return a.encoder.Flush()
 }
 
 // replyInJSON writes what replyXML does for who asks for JSON, as those do who take a presigned GetCallerIdentity as a token.

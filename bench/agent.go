@@ -281,7 +281,7 @@ func (b *bench) heldTokens(ctx context.Context, tokens int, goal, bare float64) 
 	defer func() { err = errors.Join(err, n.stop()) }()
 	all := newTokens(tokens, "held")
 	for range 3 { // misses, and then hits
-		if err := load(ctx, n.address, nil, all); err != nil {
+		if err := load(ctx, connections, n.address, nil, all); err != nil {
 			return err
 		}
 	}

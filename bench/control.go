@@ -160,7 +160,7 @@ func (b *bench) profileIssue(ctx context.Context, c *cluster) error {
 			taken <- fetch(ctx, "http://"+c.debug+"/debug/pprof/profile?seconds=3", filepath.Join(b.profiles, p.name+".pprof"))
 		}()
 		for range p.again {
-			err = errors.Join(err, load(ctx, c.address, nil, requests))
+			err = errors.Join(err, load(ctx, connections, c.address, nil, requests))
 		}
 		if err := errors.Join(err, <-taken); err != nil {
 			return fmt.Errorf("profiling %s: %w", p.name, err)

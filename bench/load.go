@@ -22,15 +22,15 @@ const (
 	sources       = 8                // loopback addresses that a load comes from, as a server bounds what one may ask
 )
 
-// load sends each request once over 32 connections that are kept, and the next on a connection when the last is answered.
+// load sends each request once over n connections that are kept, and the next on a connection when the last is answered.
 // An answer that is not a success ends it with an error: what was refused was not measured.
 // Under a tls.Config, nil for none, the handshakes are a part of it: one for each hundred requests here, fewer in life.
-func load(ctx context.Context, address string, secure *tls.Config, requests [][]byte) error {
+func load(ctx context.Context, n int, address string, secure *tls.Config, requests [][]byte) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var clients sync.WaitGroup
-	for i := range connections {
+	for i := range n {
 		clients.Go(func() {
 			if err := client(ctx, address, secure, byte(i%sources), requests, &next); err != nil {
 				cancel(err)

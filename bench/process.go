@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -100,6 +101,7 @@ type side struct {
 	address  string
 	secure   *tls.Config                       // nil: without TLS
 	requests func(round int) ([][]byte, error) // made before the clock is read
+	clients  int                               // connections that it is asked over; 0: as load does
 	costs    []float64                         // µs of CPU for a request, by round
 	rates    []float64                         // requests a second, by round
 }
@@ -123,7 +125,7 @@ func (b *bench) turns(ctx context.Context, rounds int, sides ...*side) (err erro
 				return err
 			}
 			began := time.Now()
-			if err := load(ctx, s.address, s.secure, requests); err != nil {
+			if err := load(ctx, cmp.Or(s.clients, connections), s.address, s.secure, requests); err != nil {
 				return err
 			}
 			took := time.Since(began)
