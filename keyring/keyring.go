@@ -40,9 +40,9 @@ type Key struct {
 
 // How long things last.
 const (
-	Alive     = 60 * time.Second    // a replica or gateway that was heard from within this counts as live
-	Heartbeat = 10 * time.Second    // how often a replica says so
-	Keep      = 13 * time.Hour      // the longest session, and an hour
+	Alive     = 60 * time.Second // a replica or gateway that was heard from within this counts as live
+	Heartbeat = 10 * time.Second // how often a replica says so
+	Keep      = session.Longest + time.Hour
 	MaxAge    = 30 * 24 * time.Hour // a current key older than this gets a successor
 )
 

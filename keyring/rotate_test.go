@@ -51,9 +51,9 @@ func TestAKeyGoesFromNextToCurrentToRetired(t *testing.T) {
 
 	w.clock.pass(Keep)
 	must(t, w.Step(t.Context()))
-	w.check(t, "13 h later", map[State]int{Current: 1, Retired: 1})
+	w.check(t, "37 h later", map[State]int{Current: 1, Retired: 1})
 	if _, err := session.Open(w.Ring(), old.AccessKeyID, old.SessionToken); err != nil {
-		t.Errorf("13 h after its key was retired: got %v, want the session open", err)
+		t.Errorf("37 h after its key was retired: got %v, want the session open", err)
 	}
 	w.clock.pass(time.Second)
 	must(t, w.Step(t.Context()))
@@ -202,7 +202,7 @@ func TestRotationUnderLoadRefusesNoSession(t *testing.T) {
 		})
 	}
 	const rotations = 12
-	for range rotations { // 12 h in all, as long as the longest session
+	for range rotations { // 12 h in all, as long as the longest session of a role
 		w.clock.pass(time.Hour)
 		if err := w.Rotate(t.Context()); err != nil {
 			t.Error(err)

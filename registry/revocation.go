@@ -51,7 +51,7 @@ const (
 var targetKinds = []TargetKind{BySession, ByRole, ByAssociation, ByCluster, ByNode, ByServiceAccount, ByPod}
 
 // keepRevocations is longer than any session.
-const keepRevocations = 13 * time.Hour
+const keepRevocations = session.Longest + time.Hour
 
 func (t Target) key() string { return string(t.Kind) + "/" + t.Value }
 

@@ -163,7 +163,7 @@ func TestSweepRemovesWhatHasOutlivedItsUse(t *testing.T) {
 	w.clock.pass(keepRevocations)
 	must(t, w.Sweep(t.Context()))
 	if got := w.revocations.Count(""); got != 2 {
-		t.Errorf("13 h later: got %d revocations, want both", got)
+		t.Errorf("37 h later: got %d revocations, want both", got)
 	}
 	_, err := w.Revoke(t.Context(), one, "arn", Target{ByRole, "AROA2"}) // renewed
 	must(t, err)

@@ -11,10 +11,11 @@ import (
 // varints, strings and lists have their length before them, moments are milliseconds since 1970. One session has one
 // packed form: what decode accepts, appendTo writes again byte for byte. The account is not in it: it stands in the
 // token's header, which the seal covers. A session that was assumed through other roles has version 2, which lists them; any
-// other one has version 1, as before there were lists.
+// other one of a role has version 1, as before there were lists. A user's has version 3: the user in the roles' place.
 const (
 	packedVersion = 1
 	listsRoles    = 2
+	ofUser        = 3
 	maxPacked     = 4096 // bytes; what PackedPolicySize is a percentage of
 	maxList       = 256  // entries; more than any list may have, and a bound for what decode allocates
 )
@@ -23,7 +24,10 @@ var errPacked = errors.New("the packed session is malformed")
 
 func (s *Session) appendTo(b []byte) []byte {
 	version := byte(packedVersion)
-	if len(s.Through) > 0 {
+	switch {
+	case s.User != nil:
+		version = ofUser
+	case len(s.Through) > 0:
 		version = listsRoles
 	}
 	b = append(b, version)
@@ -38,9 +42,12 @@ func (s *Session) appendTo(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.Policies)))
 	b = appendStrings(b, s.Policies...)
-	if version == listsRoles {
+	switch version {
+	case listsRoles:
 		b = binary.AppendUvarint(b, uint64(len(s.Through)))
 		b = appendStrings(b, s.Through...)
+	case ofUser:
+		b = appendStrings(b, s.User.ID, s.User.KeyID)
 	}
 	b = appendBool(b, s.Origin != nil)
 	if o := s.Origin; o != nil {
@@ -72,7 +79,7 @@ func decode(packed []byte) (*Session, error) {
 	}
 	r := reader{rest: packed, text: string(packed)}
 	version := r.byte()
-	if version != packedVersion && version != listsRoles {
+	if version < packedVersion || version > ofUser {
 		return nil, errPacked
 	}
 	s := &Session{RoleID: r.string(), RoleName: r.string(), Name: r.string(), SourceIdentity: r.string(), Epoch: r.string()}
@@ -86,9 +93,13 @@ func decode(packed []byte) (*Session, error) {
 		}
 	}
 	s.Policies = r.strings()
-	if version == listsRoles {
+	switch version {
+	case listsRoles:
 		s.Through = r.strings()
 		r.failed = r.failed || len(s.Through) == 0
+	case ofUser: // two readers must not see a role's session and a user's
+		s.User = &User{ID: r.string(), KeyID: r.string()}
+		r.failed = r.failed || s.User.ID == "" || s.User.KeyID == "" || s.RoleID != "" || s.RoleName != ""
 	}
 	if r.bool() {
 		s.Origin = r.origin()

@@ -16,13 +16,14 @@ import (
 	"github.com/openlanyard/lanyard/fault"
 )
 
-// Session is a role that somebody has become, for a while. Permissions are not part of it: they are read when the
+// Session is a role that somebody has become for a while, or a user who has themselves or a guest act for a while. Permissions are not part of it: they are read when the
 // session is used, so that one taken away is gone at once.
 type Session struct {
-	Account        string // 12 digits: the role's
+	Account        string // 12 digits: the role's or the user's
 	RoleID         string // AROA…, so that a role made anew under an old name does not inherit sessions
 	RoleName       string
-	Name           string // the session name, the last piece of the assumed-role ARN
+	User           *User  // whose session it is, where it is no role's; then RoleID and RoleName are empty
+	Name           string // the session name, the last piece of the assumed-role ARN; of a user's session the guest, "" for themselves
 	Tags           []Tag
 	Policies       []string // session policies: a document, or the ARN of a managed one of the account, read at each use
 	SourceIdentity string
@@ -38,6 +39,16 @@ type Session struct {
 	secret string
 	packed int // bytes, once minted
 }
+
+// User says by which long-term key a user asked for a session, which falls with the key and with the user.
+type User struct {
+	ID    string // AIDA…, so that a user made anew under an old name does not inherit sessions
+	KeyID string // AKIA…
+}
+
+// Longest is how long a session may be at most: a user's, of GetSessionToken. What opens sessions and what ends them is kept for
+// longer.
+const Longest = 36 * time.Hour
 
 // Tag is a session tag. A transitive one goes on to the sessions that this one assumes.
 type Tag struct {

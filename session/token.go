@@ -97,10 +97,12 @@ func (s *Session) mintable(account, server Key) error {
 	switch {
 	case !arn.IsAccount(s.Account):
 		return fmt.Errorf("account %q", s.Account)
-	case s.Issued.UnixMilli() < 0 || !s.Expires.After(s.Issued):
+	case s.Issued.UnixMilli() < 0 || !s.Expires.After(s.Issued) || s.Expires.Sub(s.Issued) > Longest:
 		return fmt.Errorf("issued %v, expires %v", s.Issued, s.Expires)
 	case s.Chain < 0 || s.Revision < 0 || len(s.Tags) > maxList || len(s.Policies) > maxList || len(s.Through) > maxList:
 		return fmt.Errorf("chain %d, revision %d, %d tags, %d policies, %d roles", s.Chain, s.Revision, len(s.Tags), len(s.Policies), len(s.Through))
+	case s.User != nil && (s.RoleID != "" || s.RoleName != "" || len(s.Through) > 0 || s.Origin != nil):
+		return fmt.Errorf("role %q and user %v", s.RoleID, s.User)
 	case account.Secret == [32]byte{} || server.Secret == [32]byte{}:
 		return errors.New("a sealing key is empty")
 	}

@@ -79,10 +79,13 @@ func TestOpenReturnsWhatWasMinted(t *testing.T) {
 	agent.Origin = &Origin{Cluster: "c-0123", NodeName: "node-1", NodeUID: "node-uid"}
 	caller := podSession()
 	caller.Origin, caller.Tags, caller.Policies = nil, nil, nil
+	user := podSession()
+	user.RoleID, user.RoleName, user.Through, user.Origin = "", "", nil, nil
+	user.User = &User{ID: "AIDAEXAMPLEEXAMPLE123", KeyID: "AKIAEXAMPLEEXAMPLE12"}
 	for _, test := range []struct {
 		name string
 		s    *Session
-	}{{"a pod's", podSession()}, {"an agent's", agent}, {"a caller's", caller}} {
+	}{{"a pod's", podSession()}, {"an agent's", agent}, {"a caller's", caller}, {"a user's", user}} {
 		t.Run(test.name, func(t *testing.T) {
 			c := mint(t, test.s)
 			for _, door := range []struct {
@@ -291,9 +294,14 @@ func TestMintRefusesWhatItCannotKeep(t *testing.T) {
 		{"an account of other characters", func(s *Session, _, _ *Key) { s.Account = "12345678901x" }, fault.Internal},
 		{"no issue time", func(s *Session, _, _ *Key) { s.Issued = time.Time{} }, fault.Internal},
 		{"an end before the start", func(s *Session, _, _ *Key) { s.Expires = s.Issued }, fault.Internal},
+		{"a long life", func(s *Session, _, _ *Key) { s.Expires = s.Issued.Add(Longest + time.Second) }, fault.Internal},
 		{"a negative chain", func(s *Session, _, _ *Key) { s.Chain = -1 }, fault.Internal},
 		{"a negative revision", func(s *Session, _, _ *Key) { s.Revision = -1 }, fault.Internal},
 		{"too many tags", func(s *Session, _, _ *Key) { s.Tags = make([]Tag, maxList+1) }, fault.Internal},
+		{"a role and a user", func(s *Session, _, _ *Key) { s.User = &User{"AIDA", "AKIA"} }, fault.Internal},
+		{"a user behind a pod", func(s *Session, _, _ *Key) {
+			s.RoleID, s.RoleName, s.Through, s.User = "", "", nil, &User{"AIDA", "AKIA"}
+		}, fault.Internal},
 		{"an empty account key", func(_ *Session, account, _ *Key) { *account = Key{} }, fault.Internal},
 		{"an empty server key", func(_ *Session, _, server *Key) { *server = Key{} }, fault.Internal},
 		{"more than 4096 bytes", func(s *Session, _, _ *Key) { s.Name = strings.Repeat("x", 4097) }, fault.Limit},
