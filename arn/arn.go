@@ -81,6 +81,11 @@ func AssumedRole(account, role, session string) ARN {
 	return ARN{Service: "sts", Account: account, Resource: "assumed-role/" + role + "/" + session}
 }
 
+// FederatedUser returns the name of a guest of a user.
+func FederatedUser(account, name string) ARN {
+	return ARN{Service: "sts", Account: account, Resource: "federated-user/" + name}
+}
+
 // Cluster returns a cluster's name.
 func Cluster(region, account, name string) ARN {
 	return ARN{Service: "eks", Region: region, Account: account, Resource: "cluster/" + name}

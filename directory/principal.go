@@ -11,7 +11,7 @@ import (
 	"github.com/openlanyard/lanyard/session"
 )
 
-// Principal is who signed a request: a user by a long-term key, a role by a session, or a cluster that is about to join
+// Principal is who signed a request: a user by a long-term key or a session, a role by a session, or a cluster that is about to join
 // by its activation pair (then User, Role and Session are all nil).
 type Principal struct {
 	Account string
@@ -111,6 +111,9 @@ func (d *Directory) IsCurrent(p *Principal, r *Role) bool {
 // RateKey names who a request counts for where principals have a bound. It is not a session's ARN: its holder may have
 // chosen the session's name, or have got a new one with each fetch.
 func (p *Principal) RateKey() string {
+	if p.User != nil {
+		return p.User.ARN().String()
+	}
 	if p.Session == nil {
 		return p.ARN
 	}
@@ -151,6 +154,16 @@ func (p *Principal) conditions() policy.Context {
 	add("aws:userid", p.ID)
 	if p.User != nil {
 		add("aws:PrincipalArn", p.ARN)
+		if p.Session != nil {
+			add("aws:TokenIssueTime", p.Session.Issued.UTC().Format(time.RFC3339))
+		}
+		if p.IsGuest() {
+			add("aws:PrincipalType", "FederatedUser")
+			for _, t := range p.Session.Tags {
+				add("aws:PrincipalTag/"+t.Key, t.Value)
+			}
+			return ctx
+		}
 		add("aws:PrincipalType", "User")
 		add("aws:username", p.User.Name)
 		for _, t := range p.User.Tags {
