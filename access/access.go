@@ -139,12 +139,28 @@ func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*director
 			return nil, "", err
 		}
 	}
+	if s.User != nil {
+		p, err := a.byUserSession(s)
+		return p, s.Secret(), err
+	}
 	role, err := a.roleOf(s)
 	if err != nil {
 		return nil, "", err
 	}
 	p, err := o.as(a.Directory, role)
 	return p, s.Secret(), err
+}
+
+// byUserSession returns the holder of a user's session. It is good as long as the key that it was got with.
+func (a *Access) byUserSession(s *session.Session) (*directory.Principal, error) {
+	key, user, err := a.Directory.AccessKey(s.User.KeyID)
+	if fault.Is(err, fault.NotFound) || err == nil && (!key.Active || user.ID != s.User.ID || user.Account != s.Account) {
+		return nil, unknownKey()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.Directory.UserSessionPrincipal(user, s)
 }
 
 // roleOf returns the role of a session as it is now.
@@ -185,11 +201,22 @@ func (a *Access) Authorize(p *directory.Principal, action, resource string, extr
 	if !within(p.Account, resource) {
 		return policy.Decision{}, denied(p, action, resource, policy.Decision{})
 	}
+	if p.User != nil && p.Session != nil && !askable(p, action) {
+		return policy.Decision{}, denied(p, action, resource, policy.Decision{})
+	}
 	d := p.Layers.Evaluate(&policy.Question{Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra)})
 	if d.Effect != policy.Allow {
 		return d, denied(p, action, resource, d)
 	}
 	return d, nil
+}
+
+// askable reports whether an action is one that a user's session may ask for at all: without a second factor, which nobody has
+// here, IAM takes no such session and STS takes it for AssumeRole alone, a guest's not even for that
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html).
+func askable(p *directory.Principal, action string) bool {
+	service, name, _ := strings.Cut(action, ":")
+	return !strings.EqualFold(service, "iam") && (!strings.EqualFold(service, "sts") || strings.EqualFold(name, "AssumeRole") && !p.IsGuest())
 }
 
 // within reports whether a resource may be the account's: policies reach no further than their account, whatever they
@@ -233,7 +260,7 @@ func cutOff(cause error) error {
 // nothing is derived: everybody knows the key of an empty one.
 func (a *Access) signingKey(ctx context.Context, caller *directory.Principal, secret string, sig *sigv4.Signature) (sigv4.Key, error) {
 	switch {
-	case caller.User != nil && a.SigningKey != nil:
+	case caller.User != nil && caller.Session == nil && a.SigningKey != nil:
 		return a.SigningKey(ctx, sig.KeyID, sig.Date, sig.Region, sig.Service)
 	case secret == "":
 		return sigv4.Key{}, unknownKey()

@@ -18,6 +18,9 @@ func (a *Access) Again(p *directory.Principal) (*directory.Principal, error) {
 		if err := a.Registry.Honours(p.Session); err != nil {
 			return nil, err
 		}
+		if p.User != nil {
+			return a.byUserSession(p.Session)
+		}
 		role, err := a.roleOf(p.Session)
 		if err != nil {
 			return nil, err
