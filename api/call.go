@@ -190,6 +190,8 @@ func TLSDetails(r *http.Request) *audit.TLSDetails {
 func Identity(p *directory.Principal) audit.UserIdentity {
 	id := audit.UserIdentity{PrincipalID: p.ID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.KeyID}
 	switch {
+	case p.IsGuest():
+		id.Type = "FederatedUser"
 	case p.User != nil:
 		id.Type, id.UserName = "IAMUser", p.User.Name
 	case p.Session != nil:

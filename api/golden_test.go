@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"flag"
 	"fmt"
+	"html"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -45,7 +46,7 @@ var goldenTime = time.Date(2026, 11, 22, 10, 0, 0, 123_000_000, time.UTC)
 //	body
 //
 // where CALLER is admin, other (another account's administrator), root (the management account's), agent (on node-1 of
-// cluster dev), connector (of that cluster), pending (the activation pair of cluster joining), unsigned, or a role of the account. The body of a query
+// cluster dev), connector (of that cluster), pending (the activation pair of cluster joining), unsigned, session (whose credentials STS has answered last), or a role of the account. The body of a query
 // service is one parameter a line unless there is a Content-Type. {names} stand for values that differ from run to run,
 // in requests as in answers.
 func TestGolden(t *testing.T) {
@@ -241,6 +242,9 @@ func (s *story) exchange(t *testing.T, title, text string) string {
 	before := s.w.store.Revision()
 	in := s.read(t, text)
 	got := s.w.send(t, s.server, in)
+	if found := answered.FindStringSubmatch(got.body); found != nil {
+		s.callers["session"] = signer{found[1], html.UnescapeString(found[2]), found[3]}
+	}
 	if got.status >= 400 && s.w.store.Revision() != before {
 		t.Errorf("%s: refused with %d, and something was stored", title, got.status)
 	}
@@ -326,6 +330,8 @@ func (s *story) filled(text string, line bool) string {
 	}
 	return text
 }
+
+var answered = regexp.MustCompile(`<AccessKeyId>(\w+)</AccessKeyId><SecretAccessKey>([^<]+)</SecretAccessKey><SessionToken>([^<]+)</SessionToken>`)
 
 var (
 	secrets = regexp.MustCompile(`("(?:secretAccessKey|sessionToken|activationCode|signingKey)":"|<(?:SecretAccessKey|SessionToken)>)[^"<]+`)

@@ -65,6 +65,9 @@ func (b *Broker) grantCaller(ctx context.Context, g *Grant, caller func() (*dire
 	if err != nil {
 		return err
 	}
+	if who.IsGuest() { // as at STS, whatever the user may
+		return mayNot(who, "sts:AssumeRole", in.Role.String())
+	}
 	if g.Role, err = b.Directory.RoleByARN(in.Role); fault.Is(err, fault.NotFound) {
 		return mayNot(who, "sts:AssumeRole", in.Role.String())
 	} else if err != nil {
@@ -95,7 +98,7 @@ func (b *Broker) assume(g *Grant, caller *directory.Principal, role *directory.R
 	if duration == 0 {
 		duration = time.Hour
 	}
-	if caller.Session != nil && duration > chained {
+	if caller.Role != nil && duration > chained {
 		return nil, fault.New(fault.Invalid, "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
 	}
 	if duration > role.MaxSession {
@@ -103,7 +106,7 @@ func (b *Broker) assume(g *Grant, caller *directory.Principal, role *directory.R
 	}
 	s.Expires = now.Add(duration)
 	var err error
-	s.Policies, err = b.narrowed(role, in.Policies)
+	s.Policies, err = b.narrowed(role.Account, in.Policies)
 	return s, err
 }
 
@@ -116,7 +119,7 @@ func inherit(s *session.Session, caller *directory.Principal, role *directory.Ro
 	}
 	s.Chain, s.Origin = former.Chain+1, former.Origin
 	for _, id := range append(slices.Clip(former.Through), former.RoleID, former.ID()) {
-		if id != s.RoleID && !slices.Contains(s.Through, id) {
+		if id != "" && id != s.RoleID && !slices.Contains(s.Through, id) {
 			s.Through = append(s.Through, id)
 		}
 	}
@@ -229,7 +232,7 @@ func appendTags(ctx policy.Context, tags []session.Tag) policy.Context {
 // narrowed returns the session policies as a session carries them, after STS's checks: the document as it is and managed
 // ones by ARN, so that they are read when the session is used, as the role's are. It is asked after the role's trust
 // policy, since it tells which policies the role's account has.
-func (b *Broker) narrowed(role *directory.Role, n Narrowing) ([]string, error) {
+func (b *Broker) narrowed(account string, n Narrowing) ([]string, error) {
 	if len(n.ARNs) > maxManaged {
 		return nil, fault.New(fault.Invalid, "policyArns: at most %d are accepted, got %d", maxManaged, len(n.ARNs))
 	}
@@ -248,7 +251,7 @@ func (b *Broker) narrowed(role *directory.Role, n Narrowing) ([]string, error) {
 		all = append(all, n.Policy)
 	}
 	for _, name := range n.ARNs {
-		_, err := b.Directory.ManagedPolicy(role.Account, name)
+		_, err := b.Directory.ManagedPolicy(account, name)
 		if fault.Is(err, fault.NotFound) {
 			err = fault.New(fault.Invalid, "%s", fault.Message(err))
 		}

@@ -202,7 +202,7 @@ func (b *Broker) grantWebIdentity(ctx context.Context, g *Grant, in WebIdentity)
 		return err
 	}
 	var err error
-	if s.Policies, err = b.narrowed(g.Role, in.Policies); err != nil {
+	if s.Policies, err = b.narrowed(g.Role.Account, in.Policies); err != nil {
 		return err
 	}
 	if g.Cluster != nil {

@@ -55,7 +55,7 @@ func readAssumption(c *api.Call) (*broker.Assumption, error) {
 			return nil, err
 		}
 	}
-	if in.Duration, err = duration(c); err != nil {
+	if in.Duration, err = duration(c, longestRole); err != nil {
 		return nil, err
 	}
 	if in.Tags, err = sessionTags(c); err != nil {

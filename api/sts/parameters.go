@@ -33,6 +33,8 @@ var constraints = map[string]constraint{
 	"RoleSessionName": constrained(2, 64, `[\w+=,.@-]*`),
 	"ExternalId":      constrained(2, 1224, `[\w+=,.@:\/-]*`),
 	"SourceIdentity":  constrained(2, 64, `[\w+=,.@-]*`),
+	"Name":            constrained(2, 32, `[\w+=,.@-]*`),
+	"AccessKeyId":     constrained(16, 128, `[\w]*`),
 	"arn":             constrained(20, 2048, `[\x09\x0A\x0D\x20-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}]+`), // of PolicyArns
 	"Policy":          constrained(1, 0, `[\x09\x0A\x0D\x20-\x{FF}]+`),
 }
@@ -73,16 +75,23 @@ func unsatisfied(name, value, why string) error {
 		value, strings.ToLower(name[:1])+name[1:], why)
 }
 
+// How long a session may be, in seconds.
+const (
+	shortest    = 900
+	longestRole = 43200
+	longestUser = 129600
+)
+
 // duration reads DurationSeconds; absent is 0.
-func duration(c *api.Call) (time.Duration, error) {
+func duration(c *api.Call, longest int) (time.Duration, error) {
 	seconds, given, err := c.Number("DurationSeconds")
 	switch {
 	case err != nil || !given:
 		return 0, err
-	case seconds < 900:
-		return 0, unsatisfied("DurationSeconds", fmt.Sprint(seconds), "Member must have value greater than or equal to 900")
-	case seconds > 43200:
-		return 0, unsatisfied("DurationSeconds", fmt.Sprint(seconds), "Member must have value less than or equal to 43200")
+	case seconds < shortest:
+		return 0, unsatisfied("DurationSeconds", fmt.Sprint(seconds), fmt.Sprintf("Member must have value greater than or equal to %d", shortest))
+	case seconds > longest:
+		return 0, unsatisfied("DurationSeconds", fmt.Sprint(seconds), fmt.Sprintf("Member must have value less than or equal to %d", longest))
 	}
 	return time.Duration(seconds) * time.Second, nil
 }

@@ -35,6 +35,9 @@ func New(b *broker.Broker) *api.Door {
 	return api.Query("sts", "sts.amazonaws.com", "2011-06-15", Errors, []api.Operation{
 		{Name: "GetCallerIdentity", ReadOnly: true, Presigned: true, Serve: getCallerIdentity},
 		{Name: "AssumeRole", ReadOnly: true, Serve: d.assumeRole},
+		{Name: "GetSessionToken", ReadOnly: true, Serve: d.getSessionToken},
+		{Name: "GetFederationToken", ReadOnly: true, Serve: d.getFederationToken},
+		{Name: "GetAccessKeyInfo", ReadOnly: true, Serve: d.getAccessKeyInfo},
 		// Not Reserved: who asks is nobody yet, and a role that this replica misses may keep a place for half a second.
 		{Name: "AssumeRoleWithWebIdentity", ReadOnly: true, Unsigned: true, Serve: d.assumeRoleWithWebIdentity},
 	}).Knows(operations...).Takes(inputs)

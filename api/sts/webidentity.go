@@ -67,7 +67,7 @@ func readWebIdentity(c *api.Call) (in broker.WebIdentity, err error) {
 	if in.Policies, err = narrowing(c); err != nil {
 		return in, err
 	}
-	in.Duration, err = duration(c)
+	in.Duration, err = duration(c, longestRole)
 	in.Context = api.RequestContext(c.Request, c.Region())
 	return in, err
 }
