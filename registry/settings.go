@@ -30,6 +30,10 @@ type ClusterChange struct {
 	STSEndpoint *string        // the address is an IP literal: SDKs put the bucket in front of a host's name
 	CABundle    *string        // PEM
 	MaxToken    *time.Duration // 10 minutes to 24 hours
+
+	// InsecureHTTP says that S3Endpoint may be http on any address: of a gateway that was told --insecure-http, where a service
+	// mesh encrypts. Who reads such a request without it has the pod's session. The server itself never speaks it.
+	InsecureHTTP bool
 }
 
 // UpdateCluster changes what operators set about a cluster.
@@ -59,12 +63,12 @@ func set[T any](to, value *T) {
 
 func (change ClusterChange) check() error {
 	if change.S3Endpoint != nil {
-		if err := checkEndpoint("s3Endpoint", *change.S3Endpoint); err != nil {
+		if err := checkEndpoint("s3Endpoint", *change.S3Endpoint, change.InsecureHTTP); err != nil {
 			return err
 		}
 	}
 	if change.STSEndpoint != nil {
-		if err := checkEndpoint("stsEndpoint", *change.STSEndpoint); err != nil {
+		if err := checkEndpoint("stsEndpoint", *change.STSEndpoint, false); err != nil {
 			return err
 		}
 	}
@@ -83,15 +87,16 @@ func (change ClusterChange) check() error {
 	return nil
 }
 
-// checkEndpoint accepts what a pod may be told to send its requests to. Without TLS only a loopback address is.
-func checkEndpoint(member, text string) error {
+// checkEndpoint accepts what a pod may be told to send its requests to. Without TLS only a loopback address is, unless plain
+// is accepted.
+func checkEndpoint(member, text string, plain bool) error {
 	if text == "" {
 		return nil
 	}
 	u, err := url.Parse(text)
 	if err == nil && len(text) <= 255 && u.User == nil && u.RawQuery == "" && u.Fragment == "" && (u.Path == "" || u.Path == "/") {
 		ip, notIP := netip.ParseAddr(u.Hostname())
-		if notIP == nil && ip.Zone() == "" && (u.Scheme == "https" || u.Scheme == "http" && ip.IsLoopback()) {
+		if notIP == nil && ip.Zone() == "" && (u.Scheme == "https" || u.Scheme == "http" && (plain || ip.IsLoopback())) {
 			return nil
 		}
 	}

@@ -169,6 +169,7 @@ type updateClusterRequest struct {
 	STSEndpoint     *string `json:"stsEndpoint"`
 	CABundle        *string `json:"caBundle"`
 	MaxTokenSeconds *int64  `json:"maxTokenSeconds"`
+	InsecureHTTP    bool    `json:"insecureHttp"` // of this call's s3Endpoint
 }
 
 // shown are the members that the request has.
@@ -176,6 +177,9 @@ func (in *updateClusterRequest) shown(name string) map[string]any {
 	all := map[string]any{"name": name}
 	if in.NodeBinding != nil {
 		all["nodeBinding"] = *in.NodeBinding
+	}
+	if in.InsecureHTTP {
+		all["insecureHttp"] = true
 	}
 	if in.MaxTokenSeconds != nil {
 		all["maxTokenSeconds"] = *in.MaxTokenSeconds
@@ -198,10 +202,10 @@ func (d *door) updateCluster(ctx context.Context, c *api.Call) (any, error) {
 	if err := c.Authorize("lanyard:UpdateCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
 		return nil, err
 	}
-	if in == (updateClusterRequest{}) {
+	if in == (updateClusterRequest{InsecureHTTP: in.InsecureHTTP}) {
 		return nil, fault.New(fault.Invalid, "At least one of nodeBinding, s3Endpoint, stsEndpoint, caBundle and maxTokenSeconds is required.")
 	}
-	change := registry.ClusterChange{NodeBinding: in.NodeBinding, S3Endpoint: in.S3Endpoint, STSEndpoint: in.STSEndpoint, CABundle: in.CABundle}
+	change := registry.ClusterChange{NodeBinding: in.NodeBinding, S3Endpoint: in.S3Endpoint, STSEndpoint: in.STSEndpoint, CABundle: in.CABundle, InsecureHTTP: in.InsecureHTTP}
 	if n := in.MaxTokenSeconds; n != nil {
 		if *n < 0 || *n > 1<<31 {
 			return nil, fault.New(fault.Invalid, "maxTokenSeconds: 600 to 86400 are accepted, got %d", *n)

@@ -34,6 +34,7 @@ type joinVerb struct {
 	s3Endpoint, stsEndpoint, endpointCA string
 	values                              install.Values
 	dryRun, reactivate, force           bool
+	insecureS3                          bool
 	timeout                             time.Duration
 	agentRights                         []string
 
@@ -74,6 +75,7 @@ func newJoin() *cobra.Command {
 	f.StringVar(&v.server, "server", "", "https URL by which the cluster reaches the server; empty: the one that this command calls")
 	f.StringVar(&v.serverCA, "server-ca", "", "PEM file of the CA of the server's certificate; empty: AWS_CA_BUNDLE; none: a public one")
 	f.StringVar(&v.s3Endpoint, "s3-endpoint", "", "https URL, of an IP address, that pods are given for S3: the gateway's")
+	f.BoolVar(&v.insecureS3, "insecure-s3", false, "accept http for --s3-endpoint: of a gateway under --insecure-http, where a service mesh encrypts")
 	f.StringVar(&v.stsEndpoint, "sts-endpoint", "", "https URL, of an IP address, that pods are given for STS; empty: the server's if that is one")
 	f.StringVar(&v.endpointCA, "endpoint-ca", "", "PEM file of the CA that pods are given for these endpoints; empty: the server's")
 	f.StringVar(&v.values.Repository, "image-repository", defaultRepository, "where this cluster has the images of connector and agent from; it is fixed here")
@@ -114,7 +116,8 @@ func (v *joinVerb) complete() error {
 	}
 	for flag, endpoint := range map[string]string{"--s3-endpoint": v.s3Endpoint, "--sts-endpoint": v.stsEndpoint} {
 		u, err := url.Parse(endpoint)
-		if endpoint != "" && (err != nil || u.Scheme != "https" || net.ParseIP(u.Hostname()) == nil) {
+		plain := v.insecureS3 && flag == "--s3-endpoint" && err == nil && u.Scheme == "http"
+		if endpoint != "" && (err != nil || u.Scheme != "https" && !plain || net.ParseIP(u.Hostname()) == nil) {
 			return fault.New(fault.Invalid, "%s %q: an https URL of an IP address is accepted (SDKs would put the bucket in front of a name)", flag, endpoint)
 		}
 	}
@@ -269,7 +272,7 @@ func (v *joinVerb) endpoints(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	change := map[string]string{}
+	change := map[string]any{}
 	for member, value := range map[string]string{"s3Endpoint": v.s3Endpoint, "stsEndpoint": v.stsEndpoint, "caBundle": firstOf(ca, v.values.CA)} {
 		if value != "" {
 			change[member] = value
@@ -277,6 +280,9 @@ func (v *joinVerb) endpoints(ctx context.Context) error {
 	}
 	if len(change) == 0 {
 		return nil
+	}
+	if v.insecureS3 && v.s3Endpoint != "" {
+		change["insecureHttp"] = true
 	}
 	if err := v.client.call(ctx, "lanyard", http.MethodPatch, "/lanyard/v1/clusters/"+v.name, change, nil); err != nil {
 		return fmt.Errorf("setting the endpoints of cluster %s: %w", v.name, err)
