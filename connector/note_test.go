@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,10 +37,12 @@ func (e *events) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func (e *events) count() int {
+func (e *events) count() int { return len(e.all()) }
+
+func (e *events) all() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.made)
+	return slices.Clone(e.made)
 }
 
 // inBubble runs notes on a clock of its own.
@@ -130,12 +133,12 @@ func TestAPodThatNeverComesIsToldOf(t *testing.T) {
 		n.put(about("never"))
 		n.put(about("app"))
 		time.Sleep(notePatience - time.Second)
-		if got := made.count(); got != 1 || !strings.Contains(made.made[0], "uid-app") {
-			t.Errorf("before the patience ends there are %q", made.made)
+		if got := made.all(); len(got) != 1 || !strings.Contains(got[0], "uid-app") {
+			t.Errorf("before the patience ends there are %q", got)
 		}
 		time.Sleep(2 * time.Second)
-		if got := made.count(); got != 2 || strings.Contains(made.made[1], "uid-never") || !strings.Contains(made.made[1], "A sentence about never.") {
-			t.Errorf("after it there are %q", made.made)
+		if got := made.all(); len(got) != 2 || strings.Contains(got[1], "uid-never") || !strings.Contains(got[1], "A sentence about never.") {
+			t.Errorf("after it there are %q", got)
 		}
 	})
 }
