@@ -51,6 +51,7 @@ CLIENTS := $(CURDIR)/bin:$(CURDIR)/.tools/venv/bin
 clients: build
 	test/setup
 	PATH="$(CLIENTS):$$PATH" $(DRIVE) -skip '^TestCompat'
+	go test -count=1 -exec '$(CURDIR)/test/netns' ./test/policies
 
 # The second `aws` gets a run of its own, in which it is the one in PATH.
 compat: export TRIED_RESULTS := $(CURDIR)/.tools/results
