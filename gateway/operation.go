@@ -236,3 +236,17 @@ func (op *operation) forwards(header string) bool {
 	}
 	return false
 }
+
+// Actions returns the IAM actions that operations ask for, without "s3:", sorted.
+func Actions() []string {
+	all := []string{"BypassGovernanceRetention"} // beside those of the table
+	for i := range operations {
+		for _, action := range []string{operations[i].action, operations[i].versioned} {
+			if name, ok := strings.CutPrefix(action, "s3:"); ok {
+				all = append(all, name)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
