@@ -106,10 +106,12 @@ check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for ma
 	cd tools && go mod tidy -diff && go vet ./... && go tool staticcheck ./... && go tool errcheck ./...
 	cd deploy/helm/test && go mod tidy -diff && go vet ./...
 	cd test/kube && go mod tidy -diff && go vet . ./pause ./probe
+	cd bench/peers && go mod tidy -diff && go vet .
 	GOOS=darwin go build ./...
 
 bench: ## Lanyard, the peer or the floor, and their ratio, from one run
 	go run ./bench
+	cd bench/peers && go run .
 
 # What `make test` does in small: 5 GiB up in one piece, up in parts and down, and a thousand clients at once, through a
 # gateway's process, whose memory is told. The store in it keeps nothing, so no disk is needed.
