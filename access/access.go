@@ -204,7 +204,9 @@ func (a *Access) Authorize(p *directory.Principal, action, resource string, extr
 	if p.User != nil && p.Session != nil && !askable(p, action) {
 		return policy.Decision{}, denied(p, action, resource, policy.Decision{})
 	}
-	d := p.Layers.Evaluate(&policy.Question{Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra)})
+	d := p.Layers.Evaluate(&policy.Question{
+		Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra, a.resourceTags(p, resource)),
+	})
 	if d.Effect != policy.Allow {
 		return d, denied(p, action, resource, d)
 	}

@@ -88,16 +88,23 @@ func (c *Call) Authorize(action, resource string, extra ...policy.Entry) error {
 // is with every decision anyway. A door that left one out would never match a Deny that asks for it.
 func RequestContext(r *http.Request, region string) policy.Context {
 	values := [...]string{Source(r), region, strconv.FormatBool(r.TLS != nil)}
-	ctx := make(policy.Context, 0, 8)
+	ctx := make(policy.Context, 0, 10)
 	for i, key := range [...]string{"aws:SourceIp", "aws:RequestedRegion", "aws:SecureTransport"} {
 		ctx = append(ctx, policy.Entry{Key: key, Values: values[i : i+1 : i+1]})
 	}
+	ctx = append(ctx, direct[:]...)
 	for _, sent := range [...]struct{ key, header string }{{"aws:UserAgent", "User-Agent"}, {"aws:Referer", "Referer"}} {
 		if values := r.Header[sent.header]; len(values) == 1 {
 			ctx = append(ctx, policy.Entry{Key: sent.key, Values: values})
 		}
 	}
 	return ctx
+}
+
+// direct are the condition keys of a request that its principal makes itself, as every one here is: no service makes it on
+// somebody's behalf. A Deny with Bool would not match a key that is missing.
+var direct = [...]policy.Entry{
+	{Key: "aws:ViaAWSService", Values: []string{"false"}}, {Key: "aws:PrincipalIsAWSService", Values: []string{"false"}},
 }
 
 // RequestTags are the condition keys of tags that a call brings.

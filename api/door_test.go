@@ -240,6 +240,8 @@ func TestConditionKeysOfTheRequest(t *testing.T) {
 			{Key: "aws:SourceIp", Values: []string{"2001:db8::1"}},
 			{Key: "aws:RequestedRegion", Values: []string{region}},
 			{Key: "aws:SecureTransport", Values: []string{strconv.FormatBool(secure)}},
+			{Key: "aws:ViaAWSService", Values: []string{"false"}},
+			{Key: "aws:PrincipalIsAWSService", Values: []string{"false"}},
 			{Key: "aws:UserAgent", Values: []string{"aws-cli"}},
 		}
 		if r.TLS = nil; secure {

@@ -232,9 +232,13 @@ func podTags(name, clusterARN string, t *podtoken.Token) []session.Tag {
 	}
 }
 
+var isService, serviceName = []string{"true"}, []string{registry.Service}
+
 // podContext is what a trust policy can ask about a pod's request.
 func podContext(account, clusterARN, name string, tags []session.Tag) policy.Context {
 	return append(appendTags(make(policy.Context, 0, len(tags)+8), tags),
+		policy.Entry{Key: "aws:PrincipalIsAWSService", Values: isService},
+		policy.Entry{Key: "aws:PrincipalServiceName", Values: serviceName},
 		policy.Entry{Key: "aws:SourceAccount", Values: []string{account}},
 		policy.Entry{Key: "aws:SourceArn", Values: []string{clusterARN}},
 		policy.Entry{Key: "sts:RoleSessionName", Values: []string{name}},
