@@ -129,7 +129,19 @@ func (d *door) source(s *simulation, name arn.ARN) error {
 			return err
 		}
 		s.take(p, "user_"+u.Name, u.Inline)
-		return d.nameAttached(s, u.Attached)
+		groups, err := d.directory.GroupsOf(u)
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			for _, inline := range g.Inline {
+				s.ids[inline.Document] = "group_" + g.Name + "_" + inline.Name
+			}
+			if err := d.nameManaged(s, &g.Identity); err != nil {
+				return err
+			}
+		}
+		return d.nameManaged(s, &u.Identity)
 	case "role":
 		r, err := d.directory.RoleByARN(name)
 		if err != nil {
@@ -140,7 +152,7 @@ func (d *door) source(s *simulation, name arn.ARN) error {
 			return err
 		}
 		s.take(p, "role_"+r.Name, r.Inline)
-		return d.nameAttached(s, r.Attached)
+		return d.nameManaged(s, &r.Identity)
 	}
 	return fault.New(fault.BadState, "Invalid Entity Arn: %.2048s: the ARN of a user or role is accepted", name)
 }
@@ -163,9 +175,16 @@ func (s *simulation) take(p *directory.Principal, prefix string, inline []direct
 	}
 }
 
-// nameAttached names the managed policies of a source; the answer shows them by their own names.
-func (d *door) nameAttached(s *simulation, ids []string) error {
-	attached, err := d.directory.Attached(ids)
+// nameManaged names the managed policies of a source, its boundary among them; the answer shows them by their own names.
+func (d *door) nameManaged(s *simulation, of *directory.Identity) error {
+	attached, err := d.directory.Attached(of.Attached)
+	if err != nil {
+		return err
+	}
+	boundary, err := d.directory.BoundaryOf(of)
+	if boundary != nil {
+		attached = append(attached, boundary)
+	}
 	for _, p := range attached {
 		s.ids[p.Document()] = p.Name
 	}

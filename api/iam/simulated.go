@@ -172,12 +172,8 @@ func (s *simulation) decide(action, resource string) resourceSpecificResult {
 // match adds the statements that made the decision. A Deny overrides: then they alone are told.
 func (s *simulation) match(r *resourceSpecificResult, q *policy.Question, effect policy.Effect, docs []*policy.Document, side string) {
 	for _, m := range policy.Matching(q, docs, effect) {
-		id := s.ids[m.Document]
-		if id == "" {
-			id = "PermissionsBoundary" // of the source
-		}
 		start, end := m.Document.Span(m.Statement)
-		r.Matched.Members = append(r.Matched.Members, matchedStatement{id, side, position(start), position(end)})
+		r.Matched.Members = append(r.Matched.Members, matchedStatement{s.ids[m.Document], side, position(start), position(end)})
 	}
 }
 
