@@ -94,6 +94,7 @@ var rooms = map[string]room{
 	"bench":                 {floor: wiring, also: []string{"agent", "connector"}},
 	"test/clients":          {floor: wiring, also: []string{"agent"}},
 	"test/objects":          {floor: wiring},
+	"test/policies":         {floor: wiring},
 }
 
 // besideRooms are the folders at the root that hold no room.
