@@ -335,3 +335,79 @@ func TestSDKCredentials(t *testing.T) {
 		t.Errorf("the pod of a deleted association: %q, want ExpiredToken", code)
 	}
 }
+
+// TestSDKWaitersAndPages is every paginator and waiter that the SDK has for what is built of EKS: each comes to its end.
+func TestSDKWaitersAndPages(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	w.associate(t, ours)
+	server := w.serve(t, w.config())
+	ctx := t.Context()
+	client := awseks.NewFromConfig(sdk(admin, server.URL))
+	cluster, addon := aws.String("dev"), aws.String("eks-pod-identity-agent")
+	for _, name := range []string{"a", "b"} {
+		if _, err := client.RegisterCluster(ctx, &awseks.RegisterClusterInput{Name: aws.String(name), ConnectorConfig: &ekstypes.ConnectorConfigRequest{
+			Provider: ekstypes.ConnectorConfigProviderOther, RoleArn: aws.String("arn:aws:iam::" + ours + ":role/connector"),
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := client.CreateAddon(ctx, &awseks.CreateAddonInput{ClusterName: cluster, AddonName: addon}); err != nil {
+		t.Fatal(err)
+	}
+	one := aws.Int32(1)
+	clusters := awseks.NewListClustersPaginator(client, &awseks.ListClustersInput{MaxResults: one, Include: []string{"all"}})
+	associations := awseks.NewListPodIdentityAssociationsPaginator(client, &awseks.ListPodIdentityAssociationsInput{ClusterName: cluster, MaxResults: one})
+	addons := awseks.NewListAddonsPaginator(client, &awseks.ListAddonsInput{ClusterName: cluster, MaxResults: one})
+	updates := awseks.NewListUpdatesPaginator(client, &awseks.ListUpdatesInput{Name: cluster, AddonName: addon, MaxResults: one})
+	versions := awseks.NewDescribeAddonVersionsPaginator(client, &awseks.DescribeAddonVersionsInput{AddonName: addon, MaxResults: one})
+	got := map[string]int{
+		"clusters": pages(t, clusters.HasMorePages, func() (int, error) {
+			p, err := clusters.NextPage(ctx)
+			return sizeOf(p != nil, func() int { return len(p.Clusters) }), err
+		}),
+		"associations": pages(t, associations.HasMorePages, func() (int, error) {
+			p, err := associations.NextPage(ctx)
+			return sizeOf(p != nil, func() int { return len(p.Associations) }), err
+		}),
+		"addons": pages(t, addons.HasMorePages, func() (int, error) {
+			p, err := addons.NextPage(ctx)
+			return sizeOf(p != nil, func() int { return len(p.Addons) }), err
+		}),
+		"updates": pages(t, updates.HasMorePages, func() (int, error) {
+			p, err := updates.NextPage(ctx)
+			return sizeOf(p != nil, func() int { return len(p.UpdateIds) }), err
+		}),
+		"versions": pages(t, versions.HasMorePages, func() (int, error) {
+			p, err := versions.NextPage(ctx)
+			return sizeOf(p != nil, func() int { return len(p.Addons) }), err
+		}),
+	}
+	if diff := cmp.Diff(map[string]int{"clusters": 3, "associations": 1, "addons": 1, "updates": 0, "versions": 1}, got); diff != "" {
+		t.Errorf("seen by pages of one (-want +got):\n%s", diff)
+	}
+	gone := func(o *awseks.AddonDeletedWaiterOptions) { o.MinDelay, o.MaxDelay = time.Millisecond, time.Millisecond }
+	if err := awseks.NewAddonDeletedWaiter(client).Wait(ctx, &awseks.DescribeAddonInput{ClusterName: aws.String("a"), AddonName: addon}, time.Minute, gone); err != nil {
+		t.Errorf("waiting for an add-on that is not there: %v", err)
+	}
+}
+
+// pages counts what the pages of one have.
+func pages(t *testing.T, more func() bool, next func() (int, error)) (all int) {
+	t.Helper()
+	for more() {
+		n, err := next()
+		if err != nil || n > 1 {
+			t.Fatalf("a page of %d: %v", n, err)
+		}
+		all += n
+	}
+	return all
+}
+
+func sizeOf(there bool, size func() int) int {
+	if !there {
+		return 0
+	}
+	return size()
+}
