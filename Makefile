@@ -59,9 +59,9 @@ compat: export TMPDIR := /tmp
 compat: build ## every client, before a release; UPDATE=1 writes the table of what they saw (needs root)
 	test/setup compat
 	rm -rf $(TRIED_RESULTS) && mkdir -p $(TRIED_RESULTS)
-	PATH="$(CLIENTS):$$PATH" $(DRIVE) -skip '^TestCompatTable$$'
+	PATH="$(CLIENTS):$$PATH" $(DRIVE) -skip '^TestCompat(Table|Oldest)$$'
 	PATH="$(CURDIR)/test/debian13:$(CLIENTS):$$PATH" $(DRIVE) -run '^TestAWSCLI$$'
-	PATH="$(CLIENTS):$$PATH" $(DRIVE) -run '^TestCompatTable$$' $(if $(UPDATE),-update)
+	PATH="$(CLIENTS):$$PATH" $(DRIVE) -run '^TestCompat(Table|Oldest)$$' $(if $(UPDATE),-update)
 
 # What `release` and `image` make, of this machine's kind alone, and the units that go with it.
 packages: build
@@ -107,6 +107,7 @@ check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for ma
 	cd deploy/helm/test && go mod tidy -diff && go vet ./...
 	cd test/kube && go mod tidy -diff && go vet . ./pause ./probe
 	cd bench/peers && go mod tidy -diff && go vet .
+	cd test/clients/oldest/go && go mod tidy -diff && go vet .
 	GOOS=darwin go build ./...
 
 bench: ## Lanyard, the peer or the floor, and their ratio, from one run

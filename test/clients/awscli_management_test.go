@@ -22,11 +22,18 @@ var cliEKS = []cliCase{
 		c.contains("clusters", c.ok("eks list-clusters --query clusters"), `"dev"`)
 		c.equal("cluster", c.ok("eks describe-cluster --name dev --output text --query cluster.[status,arn]"), "ACTIVE\tarn:aws:eks:us-east-1:111122223333:cluster/dev")
 		c.refused("ResourceNotFoundException", "No cluster found for name: absent.", "eks describe-cluster --name absent")
+		c.ok("eks wait cluster-active --name dev")
+		c.ok("eks wait cluster-deleted --name absent")
+		c.refused("InvalidRequestException", "UpdateClusterConfig is not supported", "eks update-cluster-config --name dev --upgrade-policy supportType=STANDARD")
 	}},
 	{"RegisterCluster, DeregisterCluster", func(c cli) {
 		register := "eks register-cluster --name aws-cli-outside --connector-config provider=OTHER,roleArn=arn:aws:iam::111122223333:role/connector --tags env=test"
 		c.equal("cluster", c.ok(register+" --output text --query cluster.[status,tags.env]"), "PENDING\ttest")
 		c.refused("ResourceInUseException", "aws-cli-outside", register)
+		kubeconfig := c.as.run(c.t, c.argv("eks update-kubeconfig --name aws-cli-outside --kubeconfig "+c.file("kubeconfig", ""), nil)...)
+		if kubeconfig.status == 0 || !strings.Contains(kubeconfig.errors, "Cluster status is PENDING") {
+			c.t.Errorf("the kubeconfig of a cluster that has not joined: status %d, %.300q", kubeconfig.status, kubeconfig.errors)
+		}
 		c.ok("eks deregister-cluster --name aws-cli-outside")
 		c.refused("ResourceNotFoundException", "", "eks deregister-cluster --name aws-cli-outside")
 	}},

@@ -57,7 +57,8 @@ func TestServer(t *testing.T) {
 	account, _, _ := strings.Cut(strings.TrimPrefix(administrator.ok(who), "arn:aws:iam::"), ":")
 	administrator.ok("iam create-role --role-name payments --assume-role-policy-document", trust)
 	issuer := newIssuer(t)
-	id := join(administrator, account, issuer, func(by aws.Credentials, in any) (int, string) {
+	authority := administrator.got(ca)
+	id := join(administrator, account, issuer, authority, func(by aws.Credentials, in any) (int, string) {
 		return post(t, ca, endpoint+"/lanyard/v1/activations", by, in)
 	})
 	association := administrator.ok("eks create-pod-identity-association --cluster-name production --namespace shop --service-account payments" +
@@ -102,12 +103,12 @@ func TestServer(t *testing.T) {
 
 // join registers a cluster and does what its connector is to do: it hands over the keys, signed with the pair that the
 // registration answered, which serves once.
-func join(c cli, account string, by issuer, activate func(by aws.Credentials, in any) (status int, body string)) (id string) {
+func join(c cli, account string, by issuer, authority string, activate func(by aws.Credentials, in any) (status int, body string)) (id string) {
 	c.t.Helper()
 	registered := strings.Fields(c.ok("eks register-cluster --name production --connector-config provider=OTHER,roleArn=arn:aws:iam::" + account +
 		":role/connector --output text --query cluster.[id,connectorConfig.activationId,connectorConfig.activationCode]"))
 	pair := aws.Credentials{AccessKeyID: registered[1], SecretAccessKey: registered[2]}
-	joining := object{"issuers": []string{by.name}, "jwks": by.jwks()}
+	joining := object{"issuers": []string{by.name}, "jwks": by.jwks(), "endpoint": "https://10.99.0.3:6443", "certificateAuthority": authority}
 	const describe = "eks describe-cluster --name production --output text --query cluster.[status,identity.oidc.issuer]"
 	c.equal("cluster", c.ok(describe), "PENDING\tNone")
 	if status, body := activate(pair, joining); status != http.StatusOK {
@@ -117,6 +118,10 @@ func join(c cli, account string, by issuer, activate func(by aws.Credentials, in
 	if status, body := activate(pair, joining); status != http.StatusForbidden || !strings.Contains(body, "UnrecognizedClientException") {
 		c.t.Errorf("a second activation: status %d, %s, want 403 and UnrecognizedClientException", status, body)
 	}
+	c.ok("eks wait cluster-active --name production")
+	kubeconfig := c.file("kubeconfig", "")
+	c.ok("eks update-kubeconfig --name production --kubeconfig " + kubeconfig)
+	c.contains("kubeconfig", c.got(kubeconfig), "server: https://10.99.0.3:6443", "certificate-authority-data: "+base64.StdEncoding.EncodeToString([]byte(authority)))
 	return registered[0]
 }
 
