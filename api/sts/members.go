@@ -24,6 +24,7 @@ var (
 	clientTokenShape                       = api.Secret(4, 20000, "")
 	sessionPolicyDocumentShape             = api.Text(1, 2048, `[\u0009\u000A\u000D\u0020-\u00FF]+`)
 	accessKeyIDShape                       = api.Text(16, 128, `[\w]*`)
+	userNameShape                          = api.Text(2, 32, `[\w+=,.@-]*`)
 	durationSecondsShape                   = api.Between(900, 129600)
 )
 
@@ -44,6 +45,10 @@ var inputs = api.Inputs{
 	},
 	"GetAccessKeyInfo":  {api.Must("AccessKeyId", accessKeyIDShape)},
 	"GetCallerIdentity": {},
+	"GetFederationToken": {
+		api.Must("Name", userNameShape), api.May("Policy", sessionPolicyDocumentShape), api.May("PolicyArns", policyDescriptorListShape),
+		api.May("DurationSeconds", durationSecondsShape), api.May("Tags", tagListShape),
+	},
 	"GetSessionToken": {
 		api.May("DurationSeconds", durationSecondsShape), api.May("SerialNumber", serialNumberShape),
 		api.May("TokenCode", tokenCodeShape),
