@@ -78,7 +78,8 @@ func TestUserSessionsFollowTheirUser(t *testing.T) {
 	must(t, err)
 	_, err = w.Authorize(p, "s3:GetObject", "arn:aws:s3:::b/k", nil)
 	must(t, err)
-	must(t, w.Directory.PutUserPolicy(t.Context(), one, directory.Administrator, "deny", document(`{"Effect":"Deny","Action":"s3:*","Resource":"*"}`)))
+	administrator := directory.Who{Kind: directory.Users, Account: one, Name: directory.Administrator}
+	must(t, w.Directory.PutPolicy(t.Context(), administrator, "deny", document(`{"Effect":"Deny","Action":"s3:*","Resource":"*"}`)))
 	p, err = w.authenticate(t, s)
 	must(t, err)
 	if _, err = w.Authorize(p, "s3:GetObject", "arn:aws:s3:::b/k", nil); !fault.Is(err, fault.Denied) {

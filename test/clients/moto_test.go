@@ -33,7 +33,9 @@ func TestMoto(t *testing.T) {
 		if err := moto.Process.Kill(); err != nil {
 			t.Error(err)
 		}
-		_ = <-ended // that it was killed
+		if err := <-ended; err == nil {
+			t.Error("moto_server had ended by itself")
+		}
 	})
 	at := awssts.Place{Region: "eu-central-1", Endpoint: motoAddress(t, log, ended)}
 	s := awssts.New(awssts.Config{Load: func(context.Context) (aws.Config, error) {
