@@ -1,6 +1,10 @@
 package main
 
-import "net/url"
+import (
+	"net/url"
+
+	"github.com/openlanyard/lanyard/dev"
+)
 
 // ofGroup is a call of IAM about a group that is not there.
 func ofGroup(action string, more ...string) request { return iamCall(action, "GroupName", more) }
@@ -56,6 +60,11 @@ var identityCalls = []struct {
 	{"ListAttachedGroupPolicies", ofGroup("ListAttachedGroupPolicies"), []string{"iam:ListAttachedGroupPolicies"}},
 	{"AttachGroupPolicy", ofGroup("AttachGroupPolicy", "PolicyArn", policyNone), []string{"iam:AttachGroupPolicy"}},
 	{"DetachGroupPolicy", ofGroup("DetachGroupPolicy", "PolicyArn", policyNone), []string{"iam:DetachGroupPolicy"}},
+
+	{"SimulateCustomPolicy", ofAccount("SimulateCustomPolicy", "PolicyInputList.member.1", anything, "ActionNames.member.1", "s3:GetObject"), []string{"iam:SimulateCustomPolicy"}},
+	{"SimulatePrincipalPolicy", ofAccount("SimulatePrincipalPolicy", "PolicySourceArn", "arn:aws:iam::"+dev.Account+":role/none", "ActionNames.member.1", "s3:GetObject"), []string{"iam:SimulatePrincipalPolicy"}},
+	{"GetContextKeysForCustomPolicy", ofAccount("GetContextKeysForCustomPolicy", "PolicyInputList.member.1", anything), []string{"iam:GetContextKeysForCustomPolicy"}},
+	{"GetContextKeysForPrincipalPolicy", ofAccount("GetContextKeysForPrincipalPolicy", "PolicySourceArn", "arn:aws:iam::"+dev.Account+":role/none"), []string{"iam:GetContextKeysForPrincipalPolicy"}},
 
 	{"PutRolePermissionsBoundary", role("PutRolePermissionsBoundary", "PermissionsBoundary", policyNone), []string{"iam:PutRolePermissionsBoundary"}},
 	{"DeleteRolePermissionsBoundary", role("DeleteRolePermissionsBoundary"), []string{"iam:DeleteRolePermissionsBoundary"}},
