@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/store"
@@ -141,8 +142,8 @@ func (r *Registry) revoked(s *session.Session) (bool, error) {
 	}
 	targets := []Target{{BySession, s.ID()}, {ByRole, s.RoleID}}
 	for _, id := range s.Through {
-		kind := ByRole
-		if strings.Contains(id, "/") {
+		kind := ByRole // its id, or its ARN where it is one of AWS
+		if account, _, _ := strings.Cut(id, "/"); arn.IsAccount(account) {
 			kind = BySession
 		}
 		targets = append(targets, Target{kind, id})

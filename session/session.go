@@ -30,7 +30,7 @@ type Session struct {
 	Issued         time.Time // kept to the millisecond
 	Expires        time.Time // kept to the millisecond
 	Chain          int       // how many sessions stand before this one: 0 for the first
-	Through        []string  // ids of the other roles and of the sessions on the way to this one, each once: whoever revokes one ends this session, too
+	Through        []string  // the other roles, by id or by AWS's ARN, and the sessions on the way to this one, each once: whoever revokes one ends this session, too
 	Origin         *Origin   // nil when no pod and no node stands behind the session
 	Revision       int64     // of the store at minting: a door whose copy is older catches up first
 	Epoch          string    // of the store: a restore changes it, and revisions of two epochs do not compare
