@@ -220,6 +220,9 @@ func TestRowsAreHeld(t *testing.T) {
 	for _, door := range w.doors() {
 		for i, op := range door.Operations {
 			if op.Input == nil {
+				if isQuery(door.Service) {
+					t.Errorf("%s %s: no rows hold what it reads from its form", door.Service, op.Name)
+				}
 				continue
 			}
 			var route api.Route

@@ -105,38 +105,10 @@ func isAuthentication(name string) bool {
 	return strings.EqualFold(name, "AWSAccessKeyId") || len(name) > 6 && strings.EqualFold(name[:6], "X-Amz-")
 }
 
-// Text reads a required parameter.
-func (c *Call) Text(name string) (string, error) {
-	v := c.Form.Get(name)
-	if v == "" {
-		return "", fault.New(fault.Invalid, "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", lowerFirst(name))
-	}
-	return v, nil
-}
-
-// Texts reads several required parameters in one go.
-func (c *Call) Texts(names ...string) ([]string, error) {
-	values := make([]string, len(names))
-	for i, name := range names {
-		var err error
-		if values[i], err = c.Text(name); err != nil {
-			return nil, err
-		}
-	}
-	return values, nil
-}
-
-// Number reads an optional whole number; ok is false when it is absent.
-func (c *Call) Number(name string) (n int, ok bool, err error) {
-	text := c.Form.Get(name)
-	if text == "" {
-		return 0, false, nil
-	}
-	wide, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
-		return 0, false, fault.New(fault.Invalid, "1 validation error detected: Value '%.100s' at '%s' failed to satisfy constraint: Member must be a whole number of 32 bits", text, lowerFirst(name))
-	}
-	return int(wide), true, nil
+// Number reads an optional whole number, which the rows have held to be one; ok is false when it is absent.
+func (c *Call) Number(name string) (n int, ok bool) {
+	n, err := strconv.Atoi(c.Form.Get(name))
+	return n, err == nil
 }
 
 // Members reads a list: NAME.member.1, NAME.member.2 and so on, or NAME.member.1.FIELD for each of the fields.
@@ -181,16 +153,12 @@ type Page struct {
 	Marker      string `xml:"Marker,omitempty"`
 }
 
-// MaxItems reads the page size of a list call: 1 to 1000, by default 100.
-func (c *Call) MaxItems() (int, error) {
-	n, ok, err := c.Number("MaxItems")
-	if err != nil || !ok {
-		return 100, err
+// MaxItems reads the page size of a list call, which its row bounds; by default 100.
+func (c *Call) MaxItems() int {
+	if n, ok := c.Number("MaxItems"); ok {
+		return n
 	}
-	if n < 1 || n > 1000 {
-		return 0, fault.New(fault.Invalid, "1 validation error detected: Value '%d' at 'maxItems' failed to satisfy constraint: 1 to 1000 are accepted", n)
-	}
-	return n, nil
+	return 100
 }
 
 // answerXML is an encoder with what it writes into. One is used again after an answer that was written well: its buffers cost

@@ -43,8 +43,8 @@ func (d *door) listAccountAliases(_ context.Context, c *api.Call) (any, error) {
 	if alias := d.directory.Alias(c.Caller.Account); alias != "" {
 		all = append(all, alias)
 	}
-	shown, page, err := paged(c, all, func(alias string) string { return alias })
-	return aliasesResult{names{shown}, page}, err
+	shown, page := paged(c, all, func(alias string) string { return alias })
+	return aliasesResult{names{shown}, page}, nil
 }
 
 func (d *door) createAccountAlias(ctx context.Context, c *api.Call) (any, error) {
@@ -60,9 +60,5 @@ func (d *door) alias(ctx context.Context, c *api.Call, change func(ctx context.C
 	if err := c.Authorize("iam:"+c.Operation.Name, "*"); err != nil {
 		return nil, err
 	}
-	name, err := c.Text("AccountAlias")
-	if err != nil {
-		return nil, err
-	}
-	return nil, change(ctx, c.Caller.Account, name)
+	return nil, change(ctx, c.Caller.Account, c.Form.Get("AccountAlias"))
 }

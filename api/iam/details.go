@@ -3,11 +3,9 @@ package iam
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/directory"
-	"github.com/openlanyard/lanyard/fault"
 )
 
 type policyDetail struct {
@@ -80,23 +78,13 @@ func (d *door) getAccountAuthorizationDetails(_ context.Context, c *api.Call) (a
 	if err := c.Authorize("iam:GetAccountAuthorizationDetails", "*"); err != nil {
 		return nil, err
 	}
-	wanted := map[string]bool{}
-	for _, m := range c.Members("Filter") {
-		if !slices.Contains(detailed, m[""]) {
-			return nil, fault.New(fault.Invalid, "1 validation error detected: Value '[%.100s]' at 'filter' failed to satisfy constraint: "+
-				"Member must satisfy constraint: [Member must satisfy enum value set: [%s]]", m[""], strings.Join(detailed, ", "))
-		}
-		wanted[m[""]] = true
-	}
-	n, err := c.MaxItems()
-	if err != nil {
-		return nil, err
-	}
+	wanted := texts(c, "Filter")
+	n := c.MaxItems()
 	var out detailsResult
 	left, marker := n, ""
 	for _, section := range detailed {
 		after, reached := afterIn(c.Form.Get("Marker"), section)
-		if !reached || len(wanted) > 0 && !wanted[section] {
+		if !reached || len(wanted) > 0 && !slices.Contains(wanted, section) {
 			continue
 		}
 		last, shown, more, err := d.detail(&out, c.Caller.Account, section, after, left)

@@ -51,22 +51,10 @@ func (d *door) listEntitiesForPolicy(_ context.Context, c *api.Call) (any, error
 	if err != nil {
 		return nil, err
 	}
-	prefix, err := pathPrefixOf(c)
-	if err != nil {
-		return nil, err
-	}
-	kind, err := oneOf(c, "EntityFilter", "User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy")
-	if err != nil {
-		return nil, err
-	}
-	usage, err := usageFilter(c)
-	if err != nil {
-		return nil, err
-	}
-	n, err := c.MaxItems()
-	if err != nil {
-		return nil, err
-	}
+	prefix := c.Form.Get("PathPrefix")
+	kind := c.Form.Get("EntityFilter")
+	usage := c.Form.Get("PolicyUsageFilter")
+	n := c.MaxItems()
 	var found []*directory.Identity
 	for _, s := range sections {
 		after, reached := afterIn(c.Form.Get("Marker"), s.name)

@@ -25,10 +25,7 @@ type groupResult struct {
 
 func (d *door) createGroup(ctx context.Context, c *api.Call) (any, error) {
 	noteParameters(c)
-	name, err := c.Text("GroupName")
-	if err != nil {
-		return nil, err
-	}
+	name := c.Form.Get("GroupName")
 	path := orSlash(c.Form.Get("Path"))
 	if err := c.Authorize("iam:CreateGroup", d.groups.resourceAt(c.Caller.Account, path, name)); err != nil {
 		return nil, err
@@ -55,10 +52,7 @@ func (d *door) getGroup(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := c.MaxItems()
-	if err != nil {
-		return nil, err
-	}
+	n := c.MaxItems()
 	found, page := cut(d.directory.Members(g, c.Form.Get("Marker"), n+1), n, func(u *directory.User) string { return u.Name })
 	return groupUsersResult{fromGroup(g), fromUsers(found), page}, nil
 }
@@ -97,8 +91,8 @@ func (d *door) listGroupsForUser(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, page, err := paged(c, all, func(g *directory.Group) string { return g.Name })
-	return groupsResult{fromGroups(found), page}, err
+	found, page := paged(c, all, func(g *directory.Group) string { return g.Name })
+	return groupsResult{fromGroups(found), page}, nil
 }
 
 func (d *door) updateGroup(ctx context.Context, c *api.Call) (any, error) {
@@ -130,9 +124,5 @@ func (d *door) membership(ctx context.Context, c *api.Call, change func(ctx cont
 	if err != nil {
 		return nil, err
 	}
-	user, err := c.Text("UserName")
-	if err != nil {
-		return nil, err
-	}
-	return nil, change(ctx, who.Account, who.Name, user)
+	return nil, change(ctx, who.Account, who.Name, c.Form.Get("UserName"))
 }

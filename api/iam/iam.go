@@ -187,13 +187,13 @@ func noteParameters(c *api.Call) {
 			parameters[as] = c.Form.Get(name)
 		}
 	}
-	if n, given, err := c.Number("MaxSessionDuration"); given && err == nil {
+	if n, given := c.Number("MaxSessionDuration"); given {
 		parameters["maxSessionDuration"] = n
 	}
-	if given, err := toTags(c); len(given) > 0 && err == nil {
+	if given := toTags(c); len(given) > 0 {
 		parameters["tags"] = record(given)
 	}
-	if keys := tagKeys(c); len(keys) > 0 {
+	if keys := texts(c, "TagKeys"); len(keys) > 0 {
 		parameters["tagKeys"] = keys
 	}
 	c.Event.RequestParameters = parameters

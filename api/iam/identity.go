@@ -39,18 +39,14 @@ func fromName(i *directory.Identity, kind directory.Kind) (n named) {
 // not exist is named without a path: who may not ask does not learn whether it is there.
 func (s subject) authorize(c *api.Call, extra ...policy.Entry) (directory.Who, error) {
 	noteParameters(c)
-	name, err := c.Text(s.parameter())
-	if err != nil {
-		return directory.Who{}, err
-	}
-	who := directory.Who{Kind: s.kind, Account: c.Caller.Account, Name: name}
+	who := directory.Who{Kind: s.kind, Account: c.Caller.Account, Name: c.Form.Get(s.parameter())}
 	if err := c.Authorize("iam:"+c.Operation.Name, s.resource(who), append(s.about(who), extra...)...); err != nil {
 		return directory.Who{}, err
 	}
 	if s.kind == directory.Roles {
-		err = s.directory.CheckManaged(who.Account, name)
+		return who, s.directory.CheckManaged(who.Account, who.Name)
 	}
-	return who, err
+	return who, nil
 }
 
 // resource is the ARN of an identity, also of one that does not exist.
@@ -98,11 +94,7 @@ func (s subject) putPolicy(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := c.Texts("PolicyName", "PolicyDocument")
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.directory.PutPolicy(ctx, who, in[0], in[1])
+	return nil, s.directory.PutPolicy(ctx, who, c.Form.Get("PolicyName"), c.Form.Get("PolicyDocument"))
 }
 
 type inlinePolicyResult struct {
@@ -116,10 +108,7 @@ func (s subject) getPolicy(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := c.Text("PolicyName")
-	if err != nil {
-		return nil, err
-	}
+	name := c.Form.Get("PolicyName")
 	found, err := s.directory.Identity(who)
 	if err != nil {
 		return nil, err
@@ -141,12 +130,12 @@ func (s subject) listPolicies(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown, page, err := paged(c, found.Inline, func(p directory.InlinePolicy) string { return p.Name })
+	shown, page := paged(c, found.Inline, func(p directory.InlinePolicy) string { return p.Name })
 	out := policyNamesResult{Page: page}
 	for _, p := range shown {
 		out.PolicyNames.Members = append(out.PolicyNames.Members, p.Name)
 	}
-	return out, err
+	return out, nil
 }
 
 func (s subject) deletePolicy(ctx context.Context, c *api.Call) (any, error) {
@@ -154,11 +143,7 @@ func (s subject) deletePolicy(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := c.Text("PolicyName")
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.directory.DeletePolicy(ctx, who, name)
+	return nil, s.directory.DeletePolicy(ctx, who, c.Form.Get("PolicyName"))
 }
 
 func (s subject) attach(ctx context.Context, c *api.Call) (any, error) {
@@ -208,10 +193,7 @@ func (s subject) listAttached(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	prefix, err := pathPrefixOf(c)
-	if err != nil {
-		return nil, err
-	}
+	prefix := c.Form.Get("PathPrefix")
 	all, err := s.directory.Attached(found.Attached)
 	if err != nil {
 		return nil, err
@@ -222,8 +204,8 @@ func (s subject) listAttached(_ context.Context, c *api.Call) (any, error) {
 			under = append(under, p)
 		}
 	}
-	shown, page, err := paged(c, under, func(p *directory.ManagedPolicy) string { return p.Name })
-	return attachedPoliciesResult{fromAttached(shown), page}, err
+	shown, page := paged(c, under, func(p *directory.ManagedPolicy) string { return p.Name })
+	return attachedPoliciesResult{fromAttached(shown), page}, nil
 }
 
 func (s subject) tag(ctx context.Context, c *api.Call) (any, error) {
@@ -245,7 +227,7 @@ func (s subject) listTags(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pageOfTags(c, found.Tags)
+	return pageOfTags(c, found.Tags), nil
 }
 
 // missing is what IAM says of a member that is required and absent.

@@ -51,10 +51,7 @@ var versionPattern = regexp.MustCompile(`^v([1-9][0-9]{0,8})$`)
 
 // versionNumber reads the parameter VersionId.
 func versionNumber(c *api.Call) (int, error) {
-	text, err := c.Text("VersionId")
-	if err != nil {
-		return 0, err
-	}
+	text := c.Form.Get("VersionId")
 	found := versionPattern.FindStringSubmatch(text)
 	if found == nil {
 		return 0, fault.New(fault.Invalid, "1 validation error detected: Value '%.100s' at 'versionId' failed to satisfy constraint: v and a number from 1 are accepted", text)
@@ -62,11 +59,11 @@ func versionNumber(c *api.Call) (int, error) {
 	return strconv.Atoi(found[1])
 }
 
-// policyARN reads a required parameter that names a policy.
+// policyARN reads a parameter that names a policy.
 func policyARN(c *api.Call, parameter string) (string, error) {
-	text, err := c.Text(parameter)
-	if err != nil || strings.HasPrefix(text, directory.AWSPolicies) {
-		return text, err
+	text := c.Form.Get(parameter)
+	if strings.HasPrefix(text, directory.AWSPolicies) {
+		return text, nil
 	}
 	if name, err := arn.Parse(text); err == nil {
 		if _, _, ok := name.PolicyName(); ok {
@@ -99,21 +96,14 @@ func (d *door) findPolicy(c *api.Call) (*directory.ManagedPolicy, error) {
 
 func (d *door) createPolicy(ctx context.Context, c *api.Call) (any, error) {
 	noteParameters(c)
-	in, err := c.Texts("PolicyName", "PolicyDocument")
-	if err != nil {
-		return nil, err
-	}
-	tagList, err := toTags(c)
-	if err != nil {
-		return nil, err
-	}
+	tagList := toTags(c)
 	path := orSlash(c.Form.Get("Path"))
-	resource := arn.Policy(c.Caller.Account, path, in[0]).String()
+	resource := arn.Policy(c.Caller.Account, path, c.Form.Get("PolicyName")).String()
 	if err := authorizeWithTags(c, resource, "TagPolicy", tagList); err != nil {
 		return nil, err
 	}
 	made, err := d.directory.CreateManagedPolicy(ctx, directory.NewManagedPolicy{
-		Account: c.Caller.Account, Path: path, Name: in[0], Text: in[1], Description: c.Form.Get("Description"), Tags: tagList,
+		Account: c.Caller.Account, Path: path, Name: c.Form.Get("PolicyName"), Text: c.Form.Get("PolicyDocument"), Description: c.Form.Get("Description"), Tags: tagList,
 	})
 	if err != nil {
 		return nil, err
@@ -149,26 +139,11 @@ func (d *door) listPolicies(_ context.Context, c *api.Call) (any, error) {
 	if err := c.Authorize("iam:ListPolicies", "*"); err != nil {
 		return nil, err
 	}
-	prefix, err := pathPrefixOf(c)
-	if err != nil {
-		return nil, err
-	}
-	scope, err := oneOf(c, "Scope", "All", "AWS", "Local")
-	if err != nil {
-		return nil, err
-	}
-	usage, err := usageFilter(c)
-	if err != nil {
-		return nil, err
-	}
-	attached, err := isTrue(c, "OnlyAttached")
-	if err != nil {
-		return nil, err
-	}
-	n, err := c.MaxItems()
-	if err != nil {
-		return nil, err
-	}
+	prefix := c.Form.Get("PathPrefix")
+	scope := c.Form.Get("Scope")
+	usage := c.Form.Get("PolicyUsageFilter")
+	attached := isTrue(c, "OnlyAttached")
+	n := c.MaxItems()
 	account := c.Caller.Account
 	found, err := d.policies(account, scope, c.Form.Get("Marker"), n+1, func(p *directory.ManagedPolicy) bool {
 		permits, bounds := d.directory.UseCount(account, p, directory.Permissions), d.directory.UseCount(account, p, directory.Boundary)
@@ -233,14 +208,8 @@ func (d *door) createPolicyVersion(ctx context.Context, c *api.Call) (any, error
 	if err != nil {
 		return nil, err
 	}
-	text, err := c.Text("PolicyDocument")
-	if err != nil {
-		return nil, err
-	}
-	inForce, err := isTrue(c, "SetAsDefault")
-	if err != nil {
-		return nil, err
-	}
+	text := c.Form.Get("PolicyDocument")
+	inForce := isTrue(c, "SetAsDefault")
 	made, p, err := d.directory.CreatePolicyVersion(ctx, c.Caller.Account, name, text, inForce)
 	if err != nil {
 		return nil, err
@@ -282,12 +251,12 @@ func (d *door) listPolicyVersions(_ context.Context, c *api.Call) (any, error) {
 	slices.Reverse(newest)
 	var out policyVersionsResult
 	countdown := func(v directory.PolicyVersion) string { return fmt.Sprintf("%09d", 999_999_999-v.Number) }
-	shown, page, err := paged(c, newest, countdown)
+	shown, page := paged(c, newest, countdown)
 	for _, v := range shown {
 		out.Versions.Members = append(out.Versions.Members, fromVersion(p, v))
 	}
 	out.Page = page
-	return out, err
+	return out, nil
 }
 
 func (d *door) deletePolicyVersion(ctx context.Context, c *api.Call) (any, error) {
@@ -333,5 +302,5 @@ func (d *door) listPolicyTags(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pageOfTags(c, p.Tags)
+	return pageOfTags(c, p.Tags), nil
 }

@@ -18,11 +18,10 @@ type emptyList struct {
 	api.Page
 }
 
-func empty(c *api.Call, list string) (any, error) {
-	_, page, err := paged(c, nil, func(struct{}) string { return "" })
-	out := emptyList{Page: page}
+func empty(list string) any {
+	var out emptyList
 	out.List.XMLName.Local = list
-	return out, err
+	return out
 }
 
 // noneOf serves the list of what no user has.
@@ -35,7 +34,7 @@ func (d *door) noneOf(list string) func(context.Context, *api.Call) (any, error)
 		if _, err := d.directory.Identity(who); err != nil {
 			return nil, err
 		}
-		return empty(c, list)
+		return empty(list), nil
 	}
 }
 
@@ -56,10 +55,7 @@ func (d *door) listVirtualMFADevices(_ context.Context, c *api.Call) (any, error
 	if err := c.Authorize("iam:ListVirtualMFADevices", resourceOf(c, "mfa/")); err != nil {
 		return nil, err
 	}
-	if _, err := oneOf(c, "AssignmentStatus", "Assigned", "Unassigned", "Any"); err != nil {
-		return nil, err
-	}
-	return empty(c, "VirtualMFADevices")
+	return empty("VirtualMFADevices"), nil
 }
 
 const instanceProfiles = "InstanceProfiles"
@@ -68,27 +64,21 @@ func (d *door) listInstanceProfilesForRole(_ context.Context, c *api.Call) (any,
 	if _, err := d.roles.find(c); err != nil {
 		return nil, err
 	}
-	return empty(c, instanceProfiles)
+	return empty(instanceProfiles), nil
 }
 
 func (d *door) listInstanceProfiles(_ context.Context, c *api.Call) (any, error) {
 	noteParameters(c)
-	prefix, err := pathPrefixOf(c)
-	if err != nil {
-		return nil, err
-	}
+	prefix := c.Form.Get("PathPrefix")
 	if err := c.Authorize("iam:ListInstanceProfiles", resourceOf(c, "instance-profile"+orSlash(prefix))); err != nil {
 		return nil, err
 	}
-	return empty(c, instanceProfiles)
+	return empty(instanceProfiles), nil
 }
 
 func (d *door) getInstanceProfile(_ context.Context, c *api.Call) (any, error) {
 	noteParameters(c)
-	name, err := c.Text("InstanceProfileName")
-	if err != nil {
-		return nil, err
-	}
+	name := c.Form.Get("InstanceProfileName")
 	if err := c.Authorize("iam:"+c.Operation.Name, resourceOf(c, "instance-profile/"+name)); err != nil {
 		return nil, err
 	}

@@ -59,10 +59,7 @@ func texts(c *api.Call, name string) []string {
 // authorizeProvider asks for an action on the provider that the call names, and returns the provider's issuer.
 func (d *door) authorizeProvider(c *api.Call, action string, extra ...policy.Entry) (issuer string, err error) {
 	noteProvider(c)
-	text, err := c.Text("OpenIDConnectProviderArn")
-	if err != nil {
-		return "", err
-	}
+	text := c.Form.Get("OpenIDConnectProviderArn")
 	name, err := arn.Parse(text)
 	issuer, ok := name.Issuer()
 	if err != nil || !ok {
@@ -103,18 +100,12 @@ type createProviderResult struct {
 
 func (d *door) createProvider(ctx context.Context, c *api.Call) (any, error) {
 	noteProvider(c)
-	url, err := c.Text("Url")
-	if err != nil {
-		return nil, err
-	}
+	url := c.Form.Get("Url")
 	issuer, err := directory.ParseIssuer(url)
 	if err != nil {
 		return nil, err
 	}
-	tagList, err := toTags(c)
-	if err != nil {
-		return nil, err
-	}
+	tagList := toTags(c)
 	resource := arn.OIDCProvider(c.Caller.Account, issuer).String()
 	actions := []string{"iam:CreateOpenIDConnectProvider"}
 	if len(tagList) > 0 {
@@ -192,11 +183,7 @@ func (d *door) updateThumbprint(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := texts(c, "ThumbprintList")
-	if len(list) == 0 && !c.Form.Has("ThumbprintList") {
-		return nil, missing("thumbprintList")
-	}
-	return nil, d.directory.UpdateThumbprints(ctx, c.Caller.Account, issuer, list)
+	return nil, d.directory.UpdateThumbprints(ctx, c.Caller.Account, issuer, texts(c, "ThumbprintList"))
 }
 
 func (d *door) addClientID(ctx context.Context, c *api.Call) (any, error) {
@@ -204,10 +191,7 @@ func (d *door) addClientID(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := c.Text("ClientID")
-	if err != nil {
-		return nil, err
-	}
+	id := c.Form.Get("ClientID")
 	if err := checkClientIDs(id); err != nil {
 		return nil, err
 	}
@@ -219,11 +203,7 @@ func (d *door) removeClientID(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := c.Text("ClientID")
-	if err != nil {
-		return nil, err
-	}
-	return nil, d.directory.RemoveClientID(ctx, c.Caller.Account, issuer, id)
+	return nil, d.directory.RemoveClientID(ctx, c.Caller.Account, issuer, c.Form.Get("ClientID"))
 }
 
 func (d *door) tagProvider(ctx context.Context, c *api.Call) (any, error) {
@@ -247,5 +227,5 @@ func (d *door) listProviderTags(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pageOfTags(c, p.Tags)
+	return pageOfTags(c, p.Tags), nil
 }

@@ -65,16 +65,9 @@ func (d *door) lastUsed(id string) (*lastUsed, error) {
 
 func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
 	noteParameters(c)
-	in, err := c.Texts("RoleName", "AssumeRolePolicyDocument")
-	if err != nil {
-		return nil, err
-	}
 	path := orSlash(c.Form.Get("Path"))
-	tagList, err := toTags(c)
-	if err != nil {
-		return nil, err
-	}
-	if err := authorizeWithTags(c, d.roles.resourceAt(c.Caller.Account, path, in[0]), "TagRole", tagList, boundaryAsked(c)...); err != nil {
+	tagList := toTags(c)
+	if err := authorizeWithTags(c, d.roles.resourceAt(c.Caller.Account, path, c.Form.Get("RoleName")), "TagRole", tagList, boundaryAsked(c)...); err != nil {
 		return nil, err
 	}
 	limit, err := boundaryGiven(c)
@@ -84,15 +77,9 @@ func (d *door) createRole(ctx context.Context, c *api.Call) (any, error) {
 	if isServiceLinked(path) {
 		return nil, fault.New(fault.BadState, "The path %s is for service-linked roles, which nobody makes here.", path)
 	}
-	seconds, given, err := c.Number("MaxSessionDuration")
-	if err != nil {
-		return nil, err
-	}
-	if given && seconds == 0 {
-		return nil, fault.New(fault.Invalid, "maxSessionDuration 0: 3600 to 43200 seconds are accepted")
-	}
+	seconds, _ := c.Number("MaxSessionDuration")
 	made, err := d.directory.CreateRole(ctx, directory.NewRole{
-		Account: c.Caller.Account, Path: path, Name: in[0], Trust: in[1], Description: c.Form.Get("Description"),
+		Account: c.Caller.Account, Path: path, Name: c.Form.Get("RoleName"), Trust: c.Form.Get("AssumeRolePolicyDocument"), Description: c.Form.Get("Description"),
 		MaxSession: time.Duration(seconds) * time.Second, Tags: tagList, Boundary: limit,
 	})
 	if err != nil {
@@ -145,11 +132,7 @@ func (d *door) updateRole(ctx context.Context, c *api.Call) (any, error) {
 	if text, ok := c.Form["Description"]; ok {
 		change.Description = &text[0]
 	}
-	seconds, given, err := c.Number("MaxSessionDuration")
-	if err != nil {
-		return nil, err
-	}
-	if given {
+	if seconds, given := c.Number("MaxSessionDuration"); given {
 		longest := time.Duration(seconds) * time.Second
 		change.MaxSession = &longest
 	}
@@ -175,11 +158,7 @@ func (d *door) updateTrust(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := c.Text("PolicyDocument")
-	if err != nil {
-		return nil, err
-	}
-	return nil, d.directory.UpdateTrust(ctx, who.Account, who.Name, text)
+	return nil, d.directory.UpdateTrust(ctx, who.Account, who.Name, c.Form.Get("PolicyDocument"))
 }
 
 func (d *door) deleteRole(ctx context.Context, c *api.Call) (any, error) {
@@ -196,10 +175,7 @@ func isServiceLinked(path string) bool { return strings.HasPrefix(path, "/aws-se
 // createServiceLinkedRole knows no service that has such roles.
 func (d *door) createServiceLinkedRole(_ context.Context, c *api.Call) (any, error) {
 	noteParameters(c)
-	service, err := c.Text("AWSServiceName")
-	if err != nil {
-		return nil, err
-	}
+	service := c.Form.Get("AWSServiceName")
 	if err := c.Authorize("iam:CreateServiceLinkedRole", d.roles.resourceAt(c.Caller.Account, "/aws-service-role/"+service+"/", "*"),
 		policy.Entry{Key: "iam:AWSServiceName", Values: []string{service}}); err != nil {
 		return nil, err
@@ -218,10 +194,7 @@ func (d *door) deleteServiceLinkedRole(_ context.Context, c *api.Call) (any, err
 
 func (d *door) getServiceLinkedRoleDeletionStatus(_ context.Context, c *api.Call) (any, error) {
 	noteParameters(c)
-	id, err := c.Text("DeletionTaskId")
-	if err != nil {
-		return nil, err
-	}
+	id := c.Form.Get("DeletionTaskId")
 	if err := c.Authorize("iam:GetServiceLinkedRoleDeletionStatus", d.roles.resourceAt(c.Caller.Account, "/", "*")); err != nil {
 		return nil, err
 	}

@@ -85,12 +85,10 @@ func (d *door) simulate(c *api.Call, s *simulation) (any, error) {
 	if err := s.read(c); err != nil {
 		return nil, err
 	}
-	n, err := c.MaxItems()
-	if err != nil {
-		return nil, err
-	}
+	n := c.MaxItems()
 	from := 0
 	if marker := c.Form.Get("Marker"); marker != "" {
+		var err error
 		if from, err = strconv.Atoi(marker); err != nil || from < 1 || from >= len(s.actions) {
 			return nil, fault.New(fault.BadToken, "Invalid Marker: %.320s", marker)
 		}

@@ -4,7 +4,6 @@ import (
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/directory"
-	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
 )
 
@@ -37,39 +36,18 @@ func record(in []directory.Tag) []audit.Tag {
 	return out
 }
 
-// maxTags is how many one call may bring. The directory counts those that a resource then has; this bounds the work before.
-const maxTags = 50
-
-func toTags(c *api.Call) ([]directory.Tag, error) {
+func toTags(c *api.Call) []directory.Tag {
 	members := c.Members("Tags", "Key", "Value")
-	if len(members) > maxTags {
-		return nil, tooMany("tags", len(members))
-	}
 	out := make([]directory.Tag, len(members))
 	for i, m := range members {
 		out[i] = directory.Tag{Key: m["Key"], Value: m["Value"]}
 	}
-	return out, nil
-}
-
-func tooMany(member string, n int) error {
-	return fault.New(fault.Invalid, "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d, got %d", member, maxTags, n)
-}
-
-func tagKeys(c *api.Call) []string {
-	var keys []string
-	for _, m := range c.Members("TagKeys") {
-		keys = append(keys, m[""])
-	}
-	return keys
+	return out
 }
 
 // tagging adds the call's tags to a resource. ask authorizes with the condition keys of tags, and says how they are added.
 func tagging(c *api.Call, ask func(...policy.Entry) (func([]directory.Tag) error, error)) error {
-	given, err := toTags(c)
-	if err != nil {
-		return err
-	}
+	given := toTags(c)
 	add, err := ask(api.RequestTags(given)...)
 	if err != nil {
 		return err
@@ -82,15 +60,13 @@ func tagging(c *api.Call, ask func(...policy.Entry) (func([]directory.Tag) error
 
 // untagging takes tags with the call's keys from a resource, as tagging adds them.
 func untagging(c *api.Call, ask func(...policy.Entry) (func(keys []string) error, error)) error {
-	keys := tagKeys(c)
+	keys := texts(c, "TagKeys")
 	remove, err := ask(policy.Entry{Key: "aws:TagKeys", Values: keys})
 	switch {
 	case err != nil:
 		return err
 	case len(keys) == 0:
 		return missing("tagKeys")
-	case len(keys) > maxTags:
-		return tooMany("tagKeys", len(keys))
 	}
 	return remove(keys)
 }
@@ -100,13 +76,13 @@ type tagsResult struct {
 	api.Page
 }
 
-func pageOfTags(c *api.Call, all []directory.Tag) (any, error) {
-	shown, page, err := paged(c, all, func(t directory.Tag) string { return t.Key })
+func pageOfTags(c *api.Call, all []directory.Tag) any {
+	shown, page := paged(c, all, func(t directory.Tag) string { return t.Key })
 	out := tagsResult{Page: page}
 	if some := fromTags(shown); some != nil {
 		out.Tags = *some
 	}
-	return out, err
+	return out
 }
 
 // authorizeWithTags asks for what makes a resource with tags: the call's action, and the one that tags.

@@ -49,14 +49,8 @@ func implied(c *api.Call) error {
 
 func (d *door) createUser(ctx context.Context, c *api.Call) (any, error) {
 	noteParameters(c)
-	name, err := c.Text("UserName")
-	if err != nil {
-		return nil, err
-	}
-	given, err := toTags(c)
-	if err != nil {
-		return nil, err
-	}
+	name := c.Form.Get("UserName")
+	given := toTags(c)
 	path := orSlash(c.Form.Get("Path"))
 	if err := authorizeWithTags(c, d.users.resourceAt(c.Caller.Account, path, name), "TagUser", given, boundaryAsked(c)...); err != nil {
 		return nil, err

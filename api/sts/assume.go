@@ -42,29 +42,18 @@ func readAssumption(c *api.Call) (*broker.Assumption, error) {
 	if err := refuse(c, "SerialNumber", "TokenCode", "ProvidedContexts"); err != nil {
 		return nil, err
 	}
-	role, err := required(c, "RoleArn")
-	if err != nil {
-		return nil, err
+	in := &broker.Assumption{
+		SessionName: c.Form.Get("RoleSessionName"), ExternalID: c.Form.Get("ExternalId"), SourceIdentity: c.Form.Get("SourceIdentity"),
+		Duration: duration(c),
 	}
-	in := &broker.Assumption{}
-	if in.SessionName, err = required(c, "RoleSessionName"); err != nil {
-		return nil, err
-	}
-	for name, to := range map[string]*string{"ExternalId": &in.ExternalID, "SourceIdentity": &in.SourceIdentity} {
-		if *to, err = optional(c, name); err != nil {
-			return nil, err
-		}
-	}
-	if in.Duration, err = duration(c, longestRole); err != nil {
-		return nil, err
-	}
+	var err error
 	if in.Tags, err = sessionTags(c); err != nil {
 		return nil, err
 	}
 	if in.Policies, err = narrowing(c); err != nil {
 		return nil, err
 	}
-	in.Role, err = roleARN(role)
+	in.Role, err = roleARN(c.Form.Get("RoleArn"))
 	return in, err
 }
 

@@ -21,11 +21,7 @@ func (d *door) getSessionToken(ctx context.Context, c *api.Call) (any, error) {
 	if err := refuse(c, "SerialNumber", "TokenCode"); err != nil {
 		return nil, err
 	}
-	var in broker.UserSession
-	var err error
-	if in.Duration, err = duration(c, longestUser); err != nil {
-		return nil, err
-	}
+	in := broker.UserSession{Duration: duration(c)}
 	c.Event.RequestParameters = audit.Object{}
 	if in.Duration > 0 {
 		c.Event.RequestParameters = audit.Object{{Name: "durationSeconds", Value: int(in.Duration.Seconds())}}
@@ -59,14 +55,8 @@ func (d *door) getFederationToken(ctx context.Context, c *api.Call) (any, error)
 	c.Open() // the user's own policies decide, in the broker
 	parameters := audit.Object{{Name: "name", Value: c.Form.Get("Name")}}
 	c.Event.RequestParameters = parameters
-	var in broker.UserSession
+	in := broker.UserSession{Guest: c.Form.Get("Name"), Duration: duration(c)}
 	var err error
-	if in.Guest, err = required(c, "Name"); err != nil {
-		return nil, err
-	}
-	if in.Duration, err = duration(c, longestUser); err != nil {
-		return nil, err
-	}
 	if in.Tags, err = sessionTags(c); err != nil {
 		return nil, err
 	}
@@ -106,9 +96,6 @@ func (d *door) getAccessKeyInfo(_ context.Context, c *api.Call) (any, error) {
 	id := c.Form.Get("AccessKeyId")
 	c.Event.RequestParameters = audit.Object{{Name: "accessKeyId", Value: id}}
 	if err := c.Authorize("sts:GetAccessKeyInfo", "*"); err != nil {
-		return nil, err
-	}
-	if _, err := required(c, "AccessKeyId"); err != nil {
 		return nil, err
 	}
 	if strings.HasPrefix(id, "ASIA") {

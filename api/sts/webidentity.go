@@ -2,12 +2,10 @@ package sts
 
 import (
 	"context"
-	"unicode/utf8"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/broker"
-	"github.com/openlanyard/lanyard/fault"
 )
 
 type webIdentityResult struct {
@@ -50,25 +48,11 @@ func readWebIdentity(c *api.Call) (in broker.WebIdentity, err error) {
 	if err := refuse(c, "ProviderId"); err != nil { // it is for the access tokens of OAuth 2.0
 		return in, err
 	}
-	if in.Role, err = required(c, "RoleArn"); err != nil {
-		return in, err
+	in = broker.WebIdentity{
+		Role: c.Form.Get("RoleArn"), SessionName: c.Form.Get("RoleSessionName"), Token: c.Form.Get("WebIdentityToken"),
+		Duration: duration(c), Context: api.RequestContext(c.Request, c.Region()),
 	}
-	if in.SessionName, err = required(c, "RoleSessionName"); err != nil {
-		return in, err
-	}
-	if in.Token, err = c.Text("WebIdentityToken"); err != nil {
-		return in, err
-	}
-	// The value is a secret: no message shows it.
-	if n := utf8.RuneCountInString(in.Token); n < 4 || n > 20000 {
-		return in, fault.New(fault.Invalid,
-			"1 validation error detected: Value at 'webIdentityToken' failed to satisfy constraint: Member must have length from 4 to 20000, got %d", n)
-	}
-	if in.Policies, err = narrowing(c); err != nil {
-		return in, err
-	}
-	in.Duration, err = duration(c, longestRole)
-	in.Context = api.RequestContext(c.Request, c.Region())
+	in.Policies, err = narrowing(c)
 	return in, err
 }
 
