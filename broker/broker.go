@@ -28,8 +28,8 @@ type Broker struct {
 	AWS       *AWS             // nil: accounts with AWS behind them get nothing here
 	Now       func() time.Time // nil: time.Now
 
-	keyWaits keyWaits
-	issuers  issuers
+	keyWaits  keyWaits
+	providers providerKeys
 }
 
 // How long the broker waits for what it does not know yet. AWS's agent gives a whole call one second.

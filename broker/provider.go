@@ -101,7 +101,7 @@ func (b *Broker) verifyByIssuer(ctx context.Context, p *directory.OIDCProvider, 
 	}
 	var t *podtoken.Token
 	for _, after := range []time.Time{{}, asked} {
-		set, err := b.issuerKeys(ctx, p, after)
+		set, err := b.keysOf(ctx, p, after)
 		if err != nil {
 			return nil, err
 		}

@@ -346,7 +346,7 @@ func TestAnIssuerIsSpared(t *testing.T) {
 	is("an unknown key, a moment later", w.outsideToken(t, next), fault.IssuerUnreachable, 1)
 	is("a known one, a moment later", w.outsideToken(t, o.signer), accepted, 1)
 	o.set(func() { o.keys = append(o.keys, next.Key) })
-	w.clock.pass(issuerPause)
+	w.clock.pass(providerPause)
 	is("a key that came", w.outsideToken(t, next), accepted, 2)
 	o.set(func() { o.keys = o.keys[1:] })
 	is("a key that left", w.outsideToken(t, o.signer), accepted, 2)
@@ -360,7 +360,7 @@ func TestAnIssuerIsSpared(t *testing.T) {
 	is("after it has failed for long", w.outsideToken(t, next), fault.IssuerUnreachable, 5)
 	is("which is remembered", w.outsideToken(t, next), fault.IssuerUnreachable, 5)
 	o.set(func() { o.fails = false })
-	w.clock.pass(issuerPause)
+	w.clock.pass(providerPause)
 	is("when it is back", w.outsideToken(t, next), accepted, 6)
 }
 
@@ -381,9 +381,9 @@ func TestManyWaitForOneAnswer(t *testing.T) {
 		go ask()
 	}
 	for { // until they wait, all of them
-		w.issuers.mu.Lock()
-		n := w.issuers.waiting
-		w.issuers.mu.Unlock()
+		w.providers.mu.Lock()
+		n := w.providers.waiting
+		w.providers.mu.Unlock()
 		if n == maxAsking {
 			break
 		}
@@ -401,15 +401,15 @@ func TestManyWaitForOneAnswer(t *testing.T) {
 	if n := o.count(); n != 1 {
 		t.Errorf("the issuer was asked %d times, want once", n)
 	}
-	if w.issuers.waiting != 0 {
-		t.Errorf("%d calls count as waiting", w.issuers.waiting)
+	if w.providers.waiting != 0 {
+		t.Errorf("%d calls count as waiting", w.providers.waiting)
 	}
-	for i := range maxIssuers + 10 {
+	for i := range maxProviders + 10 {
 		q := *p
 		q.Issuer = fmt.Sprintf("i%d.example.com", i)
-		w.issuers.entry(&q, w.clock.now().Add(time.Duration(i)))
+		w.providers.entry(&q, w.clock.now().Add(time.Duration(i)))
 	}
-	if n := len(w.issuers.known); n > maxIssuers {
-		t.Errorf("%d issuers are remembered, want at most %d", n, maxIssuers)
+	if n := len(w.providers.known); n > maxProviders {
+		t.Errorf("%d providers are remembered, want at most %d", n, maxProviders)
 	}
 }

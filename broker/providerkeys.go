@@ -14,17 +14,17 @@ import (
 	"github.com/openlanyard/lanyard/podtoken"
 )
 
-// issuers remembers the keys that issuers have told, and bounds what is asked of them: whoever knows the name of a role can
+// providerKeys remembers the keys that OIDC providers have told, and bounds what is asked of them: whoever knows the name of a role can
 // make up tokens with unknown key ids.
-type issuers struct {
+type providerKeys struct {
 	mu      sync.Mutex
-	known   map[string]*knownIssuer // by what could make the answer another one: the issuer and the thumbprints
-	news    int64                   // how often any issuer told something new
-	waiting int                     // calls that wait for an issuer, of all
+	known   map[string]*knownProvider // by what could make the answer another one: the issuer and the thumbprints
+	news    int64                     // how often any provider told something new
+	waiting int                       // calls that wait for a provider, of all
 }
 
-// knownIssuer is one of them.
-type knownIssuer struct {
+// knownProvider is a provider of whom something is remembered, or who is being asked.
+type knownProvider struct {
 	set    podtoken.KeySet
 	answer []byte        // what set was read from
 	told   time.Time     // when it was told last; zero: never
@@ -35,30 +35,30 @@ type knownIssuer struct {
 }
 
 const (
-	keysFresh   = 10 * time.Minute // then the issuer is asked again
-	keysStale   = time.Hour        // a list of this age is used no more, whether the issuer answers or not
-	issuerPause = 10 * time.Second // between two questions to one issuer
-	maxIssuers  = 1024             // that are remembered
-	maxAsking   = 32               // calls that wait for issuers, and keep a place that others need
+	keysFresh     = 10 * time.Minute // then the provider is asked again
+	keysStale     = time.Hour        // a list of this age is used no more, whether the provider answers or not
+	providerPause = 10 * time.Second // between two questions to one provider
+	maxProviders  = 1024             // that are remembered
+	maxAsking     = 32               // calls that wait for providers, and keep a place that others need
 )
 
-// issuerKeys returns the keys of an issuer that is no cluster. Those that were told after the moment `after` count alone; the zero
+// keysOf returns the keys of a provider that is no cluster. Those that were told after the moment `after` count alone; the zero
 // time leaves it at keys that are not too old.
-func (b *Broker) issuerKeys(ctx context.Context, p *directory.OIDCProvider, after time.Time) (podtoken.KeySet, error) {
+func (b *Broker) keysOf(ctx context.Context, p *directory.OIDCProvider, after time.Time) (podtoken.KeySet, error) {
 	for {
-		found, err := b.issuers.find(p, b.now(), after)
+		found, err := b.providers.find(p, b.now(), after)
 		switch {
 		case err != nil:
 			return podtoken.KeySet{}, unreachable(err)
 		case found.ask != nil:
 			answer, err := b.ask(ctx, p)
-			b.issuers.tell(found.ask, answer, err, b.now())
+			b.providers.tell(found.ask, answer, err, b.now())
 		case found.wait != nil:
 			select {
 			case <-found.wait:
 			case <-ctx.Done():
 			}
-			b.issuers.leave()
+			b.providers.leave()
 			if err := ctx.Err(); err != nil {
 				return podtoken.KeySet{}, unreachable(err)
 			}
@@ -81,18 +81,18 @@ var (
 	errPaused = errors.New("the issuer was asked a moment ago")
 )
 
-// found is what is to be done about an issuer's keys.
+// found is what is to be done about a provider's keys.
 type found struct {
 	set  podtoken.KeySet // to use, unless
-	ask  *knownIssuer    // it is to be asked, and told what came of it; or
+	ask  *knownProvider  // it is to be asked, and told what came of it; or
 	wait chan struct{}   // somebody asks: look again when this is closed, and leave
 }
 
-func (s *issuers) find(p *directory.OIDCProvider, now, after time.Time) (found, error) {
+func (s *providerKeys) find(p *directory.OIDCProvider, now, after time.Time) (found, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := s.entry(p, now)
-	age, paused := now.Sub(i.told), now.Sub(i.tried) < issuerPause
+	age, paused := now.Sub(i.told), now.Sub(i.tried) < providerPause
 	usable := !i.told.IsZero() && age < keysStale && !i.told.Before(after)
 	full := s.waiting >= maxAsking
 	switch {
@@ -113,15 +113,15 @@ func (s *issuers) find(p *directory.OIDCProvider, now, after time.Time) (found, 
 	return found{ask: i}, nil
 }
 
-// entry finds or makes an issuer. The one that was used least recently makes room, unless somebody asks it.
-func (s *issuers) entry(p *directory.OIDCProvider, now time.Time) *knownIssuer {
+// entry finds or makes a provider. The one that was used least recently makes room, unless somebody asks it.
+func (s *providerKeys) entry(p *directory.OIDCProvider, now time.Time) *knownProvider {
 	key := strings.Join(slices.Insert(slices.Sorted(slices.Values(p.Thumbprints)), 0, p.Issuer), " ")
 	i := s.known[key]
 	if i == nil {
 		if s.known == nil {
-			s.known = map[string]*knownIssuer{}
+			s.known = map[string]*knownProvider{}
 		}
-		if len(s.known) >= maxIssuers {
+		if len(s.known) >= maxProviders {
 			oldest := ""
 			for k, o := range s.known {
 				if o.flight == nil && (oldest == "" || o.used.Before(s.known[oldest].used)) {
@@ -130,7 +130,7 @@ func (s *issuers) entry(p *directory.OIDCProvider, now time.Time) *knownIssuer {
 			}
 			delete(s.known, oldest)
 		}
-		i = &knownIssuer{set: podtoken.KeySet{Cluster: "oidc " + key, Issuers: []string{p.URL()}}}
+		i = &knownProvider{set: podtoken.KeySet{Cluster: "oidc " + key, Issuers: []string{p.URL()}}}
 		s.known[key] = i
 	}
 	i.used = now
@@ -138,7 +138,7 @@ func (s *issuers) entry(p *directory.OIDCProvider, now time.Time) *knownIssuer {
 }
 
 // tell takes an answer. Keys that are the same as before keep their generation, and with it what was verified.
-func (s *issuers) tell(i *knownIssuer, answer []byte, err error, now time.Time) {
+func (s *providerKeys) tell(i *knownProvider, answer []byte, err error, now time.Time) {
 	var keys []podtoken.Key
 	changed := i.answer == nil || !bytes.Equal(answer, i.answer) // only who ends the flight writes it
 	if err == nil && changed {
@@ -159,7 +159,7 @@ func (s *issuers) tell(i *knownIssuer, answer []byte, err error, now time.Time) 
 	s.waiting--
 }
 
-func (s *issuers) leave() {
+func (s *providerKeys) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting--
