@@ -298,13 +298,7 @@ func (d *door) deleteAddon(ctx context.Context, c *api.Call) (any, error) {
 	if err := d.authorizeAddon(c, "eks:DeleteAddon", cluster, name); err != nil {
 		return nil, err
 	}
-	preserve := false
-	if text != "" {
-		var err error
-		if preserve, err = strconv.ParseBool(text); err != nil {
-			return nil, fault.New(fault.Invalid, "preserve %.100q: true or false is accepted", text)
-		}
-	}
+	preserve := text == "true"
 	if !preserve { // preserved, they stay and have no owner any more
 		if err := d.authorizeOwned(c, cluster, name); err != nil {
 			return nil, err
