@@ -47,6 +47,11 @@ const (
 // Errors: Invalid, MalformedPolicy, Denied (also for a role that does not exist), Limit for a session that cannot be
 // packed, Unavailable, and those of caller.
 func (b *Broker) ForCaller(ctx context.Context, caller func() (*directory.Principal, error), in *Assumption) (*Grant, error) {
+	return b.grant(ctx, func(ctx context.Context, g *Grant) error { return b.grantCaller(ctx, g, caller, in) })
+}
+
+// grant fills in what a caller is answered, after the store's barrier: what a copy that may be old refuses is not known.
+func (b *Broker) grant(ctx context.Context, fill func(context.Context, *Grant) error) (*Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
 	g := &Grant{}
@@ -54,7 +59,7 @@ func (b *Broker) ForCaller(ctx context.Context, caller func() (*directory.Princi
 	if g.Stale, err = b.catchUp(ctx); err != nil {
 		return g, err
 	}
-	if err = b.grantCaller(ctx, g, caller, in); err != nil && g.Stale {
+	if err = fill(ctx, g); err != nil && g.Stale {
 		err = notKnown(err)
 	}
 	return g, err
@@ -156,6 +161,18 @@ func checkSessionTags(tags []session.Tag) error {
 	return nil
 }
 
+// actionsFor are the actions that a session needs: the one that is called, and those for what the session carries.
+func actionsFor(s *session.Session, called string) []string {
+	actions := []string{called}
+	if len(s.Tags) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	if s.SourceIdentity != "" {
+		actions = append(actions, "sts:SetSourceIdentity")
+	}
+	return actions
+}
+
 // decide asks for each action that the session needs: the trust policy always, the caller's own policies as STS's rule is.
 func decide(g *Grant, caller *directory.Principal, role *directory.Role, s *session.Session, conditions policy.Context) error {
 	q := &policy.Question{
@@ -163,14 +180,7 @@ func decide(g *Grant, caller *directory.Principal, role *directory.Role, s *sess
 		Principal: policy.Principal{Kind: policy.AWS, Account: caller.Account, Names: caller.Names(), Bounded: len(caller.Layers.Boundary) > 0},
 		Context:   append(conditions, caller.Context()...),
 	}
-	actions := []string{"sts:AssumeRole"}
-	if len(s.Tags) > 0 {
-		actions = append(actions, "sts:TagSession")
-	}
-	if s.SourceIdentity != "" {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	for _, q.Action = range actions {
+	for _, q.Action = range actionsFor(s, "sts:AssumeRole") {
 		g.Decision, g.Own = policy.Evaluate(q, []*policy.Document{role.Trust}), nil
 		if g.Decision.Effect != policy.Allow {
 			return mayNot(caller, q.Action, q.Resource)

@@ -28,17 +28,7 @@ const userSession = 12 * time.Hour // where no duration is asked for
 //
 // Errors: Denied, also for who signed by a session; Invalid, MalformedPolicy, Limit, Unavailable, and those of caller.
 func (b *Broker) ForUser(ctx context.Context, caller func() (*directory.Principal, error), in *UserSession) (*Grant, error) {
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
-	defer cancel()
-	g := &Grant{}
-	var err error
-	if g.Stale, err = b.catchUp(ctx); err != nil {
-		return g, err
-	}
-	if err = b.grantUser(ctx, g, caller, in); err != nil && g.Stale {
-		err = notKnown(err)
-	}
-	return g, err
+	return b.grant(ctx, func(ctx context.Context, g *Grant) error { return b.grantUser(ctx, g, caller, in) })
 }
 
 func (b *Broker) grantUser(ctx context.Context, g *Grant, caller func() (*directory.Principal, error), in *UserSession) error {
@@ -84,11 +74,7 @@ func (b *Broker) decideGuest(g *Grant, who *directory.Principal, s *session.Sess
 		Resource: arn.FederatedUser(s.Account, s.Name).String(),
 		Context:  appendTags(slices.Concat(request, policy.Clock(s.Issued), who.Context()), s.Tags),
 	}
-	actions := []string{"sts:GetFederationToken"}
-	if len(s.Tags) > 0 {
-		actions = append(actions, "sts:TagSession")
-	}
-	for _, q.Action = range actions {
+	for _, q.Action = range actionsFor(s, "sts:GetFederationToken") {
 		own := who.Layers.Evaluate(q)
 		if g.Own = &own; own.Effect != policy.Allow {
 			return mayNot(who, q.Action, q.Resource)

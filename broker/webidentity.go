@@ -224,14 +224,7 @@ func (b *Broker) decideWebIdentity(g *Grant, s *session.Session, in WebIdentity)
 		Context: slices.Concat(identityContext(g),
 			(&Assumption{Context: in.Context, SourceIdentity: s.SourceIdentity}).conditions(g.Role, s, s.Issued)),
 	}
-	actions := []string{"sts:AssumeRoleWithWebIdentity"}
-	if len(s.Tags) > 0 {
-		actions = append(actions, "sts:TagSession")
-	}
-	if s.SourceIdentity != "" {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	for _, q.Action = range actions {
+	for _, q.Action = range actionsFor(s, "sts:AssumeRoleWithWebIdentity") {
 		if g.Decision = policy.Evaluate(q, []*policy.Document{g.Role.Trust}); g.Decision.Effect != policy.Allow {
 			return fault.New(fault.Denied, "Not authorized to perform %s", q.Action)
 		}
