@@ -29,6 +29,7 @@ type ConnectorChange struct {
 	Addons       []*Addon       // all of them, if HasAddons
 	HasAddons    bool
 	RecheckKeys  bool
+	Refused      []RefusedPod // the oldest first
 }
 
 // Follower is told of one cluster's changes. Close it when it is of no use any more.
@@ -47,6 +48,7 @@ type Follower struct {
 	removed         map[string]*Association // by key; nil with reset
 	reset, recheck  bool
 	settings, addon bool
+	refused         []RefusedPod
 }
 
 // followers hands what the store tells to those who follow clusters.
@@ -56,10 +58,13 @@ type followers struct {
 	clusters map[string][]*Follower // by cluster id, the oldest first
 	touched  map[*Follower]bool     // by the revision that is not complete
 	asked    map[string]time.Time   // when a cluster was last asked for its keys
+	refusals map[string]*refusals   // by cluster id, of those that are followed
 }
 
 func newFollowers(r *Registry) *followers {
-	f := &followers{clusters: map[string][]*Follower{}, touched: map[*Follower]bool{}, asked: map[string]time.Time{}}
+	f := &followers{
+		clusters: map[string][]*Follower{}, touched: map[*Follower]bool{}, asked: map[string]time.Time{}, refusals: map[string]*refusals{},
+	}
 	store.Subscribe(r.associations, func(c store.Change[*Association]) {
 		a := c.After
 		if !c.Is {
@@ -150,6 +155,7 @@ func (f *followers) cut(w *Follower) {
 	left := slices.DeleteFunc(f.clusters[w.cluster], func(other *Follower) bool { return other == w })
 	if f.clusters[w.cluster] = left; len(left) == 0 {
 		delete(f.clusters, w.cluster)
+		delete(f.refusals, w.cluster)
 	}
 }
 
@@ -190,8 +196,8 @@ func (w *Follower) Next() (*ConnectorChange, error) {
 	f := r.followers
 	f.mu.Lock()
 	removed, settings, addons := w.removed, w.settings, w.addon
-	out.Reset, out.RecheckKeys = w.reset, w.recheck
-	w.removed, w.reset, w.recheck, w.settings, w.addon = map[string]*Association{}, false, false, false, false
+	out.Reset, out.RecheckKeys, out.Refused = w.reset, w.recheck, w.refused
+	w.removed, w.reset, w.recheck, w.settings, w.addon, w.refused = map[string]*Association{}, false, false, false, false, nil
 	f.mu.Unlock()
 
 	after := w.after
