@@ -62,7 +62,21 @@ func (b *Broker) ForPod(ctx context.Context, caller *directory.Principal, cluste
 	if err != nil && g.Stale {
 		return g, notKnown(err)
 	}
+	if err != nil {
+		b.tellRefusal(g, err)
+	}
 	return g, err
+}
+
+// tellRefusal has the people of a pod see why it gets nothing: its cluster's connector makes an Event of it. What may pass is
+// no refusal.
+func (b *Broker) tellRefusal(g *Grant, err error) {
+	switch fault.Of(err) {
+	case fault.Unavailable, fault.Throttled, fault.Internal:
+		return
+	}
+	t := g.Token
+	b.Registry.TellRefusal(g.Cluster.ID, registry.RefusedPod{Namespace: t.Namespace, Name: t.Pod.Name, UID: t.Pod.UID, Reason: fault.Message(err)})
 }
 
 // joined returns the caller's cluster. That there is none, or that it has not joined, is said only by a copy that is up to

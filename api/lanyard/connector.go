@@ -29,6 +29,16 @@ type connectorLine struct {
 	Removed      []serviceAccount       `json:"removed,omitempty"`
 	Addons       *[]connectorAddon      `json:"addons,omitempty"` // all of them, where one has changed
 	RecheckKeys  bool                   `json:"recheckKeys,omitempty"`
+	Refused      []refusedPod           `json:"refused,omitempty"`
+}
+
+// refusedPod is one that showed its own token and got no credentials, with the reason as it was told.
+type refusedPod struct {
+	Namespace string    `json:"namespace"`
+	Name      string    `json:"name"`
+	UID       string    `json:"uid"`
+	Reason    string    `json:"reason"`
+	At        api.Epoch `json:"at"`
 }
 
 type connectorSettings struct {
@@ -98,6 +108,9 @@ func (d *door) fromChange(c *registry.ConnectorChange) (connectorLine, error) {
 			all[i] = connectorAddon{a.Name, d.Version, d.Values, d.Conflicts, d.Action, d.Generation, d.Restart}
 		}
 		line.Addons = &all
+	}
+	for _, p := range c.Refused {
+		line.Refused = append(line.Refused, refusedPod{p.Namespace, p.Name, p.UID, p.Reason, api.Epoch(p.At)})
 	}
 	return line, nil
 }
