@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -240,12 +241,15 @@ func read(response *http.Response, out any) error {
 }
 
 // oneLine cuts a text to what fits on a line. Nothing in it can forge a second log line.
-func oneLine(s string) string {
-	s = strings.ToValidUTF8(s[:min(len(s), maxMessage)], "")
+func oneLine(s string) string { return printable(s, maxMessage) }
+
+// printable cuts a text to a length in bytes, and makes spaces of what is no letter, mark, digit, sign or space: beside
+// control characters those that are not seen or turn the direction of what follows.
+func printable(s string, most int) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, s)
+	}, strings.ToValidUTF8(s[:min(len(s), most)], ""))
 }

@@ -129,6 +129,10 @@ func (k *kubeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		k.allow("create", at)
 		object := decodeObject(k.t, body)
 		path := r.URL.Path + "/" + object.GetName() + object.GetGenerateName()
+		if object.GetName() != "" && k.objects[path] != nil {
+			answerStatus(w, metav1.Status{Code: http.StatusConflict, Reason: metav1.StatusReasonAlreadyExists, Message: path + " already exists"})
+			return
+		}
 		k.put("POST", path, object.Object)
 		answerJSON(w, http.StatusCreated, k.objects[path])
 	case r.Method == http.MethodPut:

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -177,11 +178,19 @@ func (k signingKey) public() podtoken.Key {
 // token is one of a service account, as the API server makes it.
 func (k signingKey) token(t *testing.T, namespace, account, audience string) string {
 	t.Helper()
+	return k.tokenOf(t, namespace, account, audience, nil)
+}
+
+// tokenOf is one that is bound to something.
+func (k signingKey) tokenOf(t *testing.T, namespace, account, audience string, bound map[string]any) string {
+	t.Helper()
 	now := time.Now()
+	object := map[string]any{"namespace": namespace, "serviceaccount": map[string]any{"name": account, "uid": "sa-1"}}
+	maps.Copy(object, bound)
 	made := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
 		"iss": testIssuer, "aud": []string{audience}, "sub": "system:serviceaccount:" + namespace + ":" + account,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(), "jti": rand.Text(),
-		"kubernetes.io": map[string]any{"namespace": namespace, "serviceaccount": map[string]any{"name": account, "uid": "sa-1"}},
+		"kubernetes.io": object,
 	})
 	made.Header["kid"] = k.id
 	text, err := made.SignedString(k.private)

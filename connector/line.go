@@ -13,6 +13,16 @@ type Line struct {
 	// Addons are told apart where they are applied.
 	Addons      json.RawMessage `json:"addons,omitempty"`
 	RecheckKeys bool            `json:"recheckKeys,omitempty"`
+	Refused     []RefusedPod    `json:"refused,omitempty"`
+}
+
+// A RefusedPod is one that asked with its own token and got no credentials, as the server says.
+type RefusedPod struct {
+	Namespace string  `json:"namespace"`
+	Name      string  `json:"name"`
+	UID       string  `json:"uid"`
+	Reason    string  `json:"reason"`
+	At        float64 `json:"at"` // seconds since 1970; it tells refusals apart, no more
 }
 
 // Settings are what the server knows of this cluster. Empty endpoints are not injected.

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -46,7 +47,7 @@ func (e *events) all() []string {
 }
 
 // inBubble runs notes on a clock of its own.
-func inBubble(t *testing.T, test func(*notes, *events)) {
+func inBubble(t *testing.T, pace *rate.Limiter, test func(*notes, *events)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		made := &events{}
@@ -64,7 +65,7 @@ func inBubble(t *testing.T, test func(*notes, *events)) {
 			}
 			return types.UID("uid-" + name), true
 		}
-		n := newNotes(client.EventsV1(), "connector-0", uid, discardLog(), m)
+		n := newNotes(client.EventsV1(), "connector-0", uid, pace, discardLog(), m)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan bool)
 		go func() { n.run(ctx); close(ended) }()
@@ -80,7 +81,7 @@ func about(name string) note {
 
 // One reason about one pod is told once in five minutes, and another pod's at once.
 func TestANoteIsNotRepeated(t *testing.T) {
-	inBubble(t, func(n *notes, made *events) {
+	inBubble(t, notesPace(), func(n *notes, made *events) {
 		for range 100 {
 			n.put(about("app"))
 			time.Sleep(2 * time.Second)
@@ -104,7 +105,7 @@ func TestANoteIsNotRepeated(t *testing.T) {
 
 // Fifty at once, then five a second: pods that come and fail by the thousand do not fill etcd, and admissions do not wait.
 func TestNotesHaveAPace(t *testing.T) {
-	inBubble(t, func(n *notes, made *events) {
+	inBubble(t, notesPace(), func(n *notes, made *events) {
 		start := time.Now()
 		for i := range 1000 {
 			n.put(about(fmt.Sprintf("pod-%d", i)))
@@ -129,7 +130,7 @@ func TestNotesHaveAPace(t *testing.T) {
 
 // A pod that never comes gets its Event as well, later and without a uid.
 func TestAPodThatNeverComesIsToldOf(t *testing.T) {
-	inBubble(t, func(n *notes, made *events) {
+	inBubble(t, notesPace(), func(n *notes, made *events) {
 		n.put(about("never"))
 		n.put(about("app"))
 		time.Sleep(notePatience - time.Second)

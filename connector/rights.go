@@ -20,7 +20,7 @@ func RightsNeeded() Rights {
 		Cluster: []rbacv1.PolicyRule{
 			rule("", "pods", nil, "list", "watch"),            // which are deleted, and why the agent's are not ready
 			rule("", "serviceaccounts", nil, "list", "watch"), // their annotations for the webhook
-			rule("events.k8s.io", "events", nil, "create"),    // about pods that the webhook could not decide on
+			rule("events.k8s.io", "events", nil, "create"),    // about pods that the webhook could not decide on, or that are refused
 			rule("admissionregistration.k8s.io", "mutatingwebhookconfigurations", []string{RegistrationName}, "create", "patch", "watch"),
 			{NonResourceURLs: []string{discoveryPath, keysPath}, Verbs: []string{"get"}},
 		},

@@ -79,6 +79,7 @@ type Connector struct {
 	memory       *memory
 	accounts     *accounts
 	notes        *notes
+	refusals     *notes // apart, since the server says them
 	addons       *addons
 	elector      *leaderelection.LeaderElector
 
@@ -125,7 +126,8 @@ func New(cfg Config) (*Connector, error) {
 	c.pods = newDeletedPods(c.client, kube.set.CoreV1().RESTClient(), c.has, c.leading.Load, c.log, c.metrics)
 	c.memory = &memory{kube: kube.set, namespace: cfg.Namespace, pods: c.pods, log: c.log}
 	c.accounts = newAccounts(kube.metadata)
-	c.notes = newNotes(kube.set.EventsV1(), cfg.Instance, c.pods.uid, c.log, c.metrics)
+	c.notes = newNotes(kube.set.EventsV1(), cfg.Instance, c.pods.uid, notesPace(), c.log, c.metrics)
+	c.refusals = newNotes(kube.set.EventsV1(), cfg.Instance, c.pods.uid, refusedPace(), c.log, c.metrics)
 	c.addons = newAddons(kube.set, applier{kube.dynamic}, &agentSettings{c.client.Upstream, cfg.Images, cfg.CA, rights}, c.log)
 	c.certificates = &Certificates{Client: kube.set, Namespace: cfg.Namespace, Service: cfg.Service, Logger: c.log}
 	c.registrar = &Registrar{Client: kube.set, Certificates: c.certificates, Fail: cfg.Fail, Logger: c.log}
@@ -216,6 +218,9 @@ func (c *Connector) apply(line *Line) error {
 	if line.RecheckKeys {
 		c.keys.ask()
 	}
+	for i := range line.Refused[:min(len(line.Refused), maxRefused)] {
+		c.refusals.refused(&line.Refused[i])
+	}
 	return nil
 }
 
@@ -226,7 +231,7 @@ func (c *Connector) has(namespace, serviceAccount string) bool {
 
 // note tells the people of a pod what the webhook could not know.
 func (c *Connector) note(about Pod, message string) {
-	c.notes.put(note{Pod: about, reason: "PodIdentityUnknown", message: message})
+	c.notes.put(note{Pod: about, reason: "PodIdentityUnknown", action: "Inject", message: message})
 }
 
 // Run starts in this order: what pods are served with (certificates, service accounts) and what is noticed of them; the
@@ -242,6 +247,7 @@ func (c *Connector) Run(ctx context.Context) error {
 	running.Go(func() { c.accounts.run(ctx) })
 	running.Go(func() { c.pods.run(ctx) })
 	running.Go(func() { c.notes.run(ctx) })
+	running.Go(func() { c.refusals.run(ctx) })
 	running.Go(func() { c.client.identity.keep(ctx) })
 	electing.Go(func() { c.elect(leaving) })
 	err := c.keys.activate(ctx, c.Activation)
