@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -133,8 +134,25 @@ func TestTwoReplicas(t *testing.T) {
 		t.Error("the last answer with etcd: got it stale")
 	}
 
-	r.cut()
+	// The people of a pod are told of a refusal, and of nothing that may pass.
 	missing := r.first.token(t, c.signer, "default", "app2", "pods.eks.amazonaws.com", "node")
+	follower := r.second.Registry.Follow(c.Cluster)
+	defer follower.Close()
+	wantTold := func(when string, want ...string) {
+		t.Helper()
+		change, err := follower.Next()
+		must(t, err)
+		var got []string
+		for _, p := range change.Refused {
+			got = append(got, p.Namespace+"/"+p.Name+" "+p.UID+": "+p.Reason)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s, told (-want +got):\n%s", when, diff)
+		}
+	}
+	_, err := r.second.ForPod(t.Context(), agent, "prod", r.first.token(t, c.signer, "default", "app3", "pods.eks.amazonaws.com", "node"))
+	wantTold("no association", "default/app3-7c9f4d8b5-x2x pod-uid: "+fault.Message(err))
+	r.cut()
 	miss := func(when string) {
 		t.Helper()
 		g, err := r.second.ForPod(t.Context(), agent, "prod", missing)
@@ -156,4 +174,5 @@ func TestTwoReplicas(t *testing.T) {
 	ask("cut off for more", "prod", fault.Unavailable)
 	become("cut off for more", arnOf(c.AgentRole()), fault.Unavailable)
 	miss("cut off for more")
+	wantTold("cut off")
 }
