@@ -151,20 +151,28 @@ func (b *bench) profileIssue(ctx context.Context, c *cluster) error {
 		tokens []string
 		again  int
 	}{{"issue-fresh", fresh, 1}, {"issue-seen", fresh, 3}} {
-		requests, err := c.exchange(p.tokens)
-		if err != nil {
+		if err := b.profileLoad(ctx, c, p.name, p.again, p.tokens); err != nil {
 			return err
 		}
-		taken := make(chan error, 1)
-		go func() {
-			taken <- fetch(ctx, "http://"+c.debug+"/debug/pprof/profile?seconds=3", filepath.Join(b.profiles, p.name+".pprof"))
-		}()
-		for range p.again {
-			err = errors.Join(err, load(ctx, connections, c.address, nil, requests))
-		}
-		if err := errors.Join(err, <-taken); err != nil {
-			return fmt.Errorf("profiling %s: %w", p.name, err)
-		}
+	}
+	return nil
+}
+
+// profileLoad writes a CPU profile of the server while it answers tokens, again times.
+func (b *bench) profileLoad(ctx context.Context, c *cluster, name string, again int, tokens []string) error {
+	requests, err := c.exchange(tokens)
+	if err != nil {
+		return err
+	}
+	taken := make(chan error, 1)
+	go func() {
+		taken <- fetch(ctx, "http://"+c.debug+"/debug/pprof/profile?seconds=3", filepath.Join(b.profiles, name+".pprof"))
+	}()
+	for range again {
+		err = errors.Join(err, load(ctx, connections, c.address, nil, requests))
+	}
+	if err := errors.Join(err, <-taken); err != nil {
+		return fmt.Errorf("profiling %s: %w", name, err)
 	}
 	return nil
 }
