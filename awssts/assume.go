@@ -2,16 +2,11 @@ package awssts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
 	"github.com/openlanyard/lanyard/arn"
 )
@@ -51,24 +46,17 @@ const believed = 6 * time.Hour
 // region where STS is switched off, Throttled, Unavailable also where Lanyard's identity is not accepted; behind each that STS
 // answered is a *Refusal.
 func (s *STS) Assume(ctx context.Context, at Place, as *Session, in Assumption) (*Session, error) {
-	client, own, err := s.client(ctx, at)
+	door, holder, err := s.door(ctx, at, as)
 	if err != nil {
 		return nil, err
-	}
-	if as != nil {
-		own = credentials.NewStaticCredentialsProvider(as.AccessKeyID, as.SecretAccessKey, as.SessionToken)
-	}
-	holder, err := own.Retrieve(ctx)
-	if err != nil {
-		s.doubt()
-		return nil, noIdentity(err)
 	}
 	length := s.length(in, holder.SessionToken != "")
 	for {
 		asked := s.now()
-		out, err := client.AssumeRole(ctx, in.wire(length), func(o *sts.Options) { o.Credentials = own })
+		var out assumeRoleResponse
+		said, err := s.ask(ctx, door, holder, in.form(length), &out)
 		if err == nil {
-			return s.read(out, in, asked, length)
+			return s.read(&out, said, in, asked, length)
 		}
 		next := shorten(err, length)
 		if next == 0 {
@@ -106,13 +94,13 @@ func (s *STS) learn(role arn.ARN, longest time.Duration) {
 
 // shorten is what to try after STS found a session too long; 0: that was not what it said, or there is nothing shorter.
 func shorten(err error, length time.Duration) time.Duration {
-	code, message := codeOf(err)
+	var r *Refusal
 	switch {
-	case code != "ValidationError" || length <= chained:
+	case !errors.As(err, &r) || r.Code != "ValidationError" || length <= chained:
 		return 0
-	case strings.Contains(message, "role chaining"):
+	case strings.Contains(r.Message, "role chaining"):
 		return chained
-	case !strings.Contains(message, "MaxSessionDuration"):
+	case !strings.Contains(r.Message, "MaxSessionDuration"):
 		return 0
 	}
 	for _, l := range lengths {
@@ -121,24 +109,6 @@ func shorten(err error, length time.Duration) time.Duration {
 		}
 	}
 	return 0
-}
-
-func (in *Assumption) wire(length time.Duration) *sts.AssumeRoleInput {
-	out := &sts.AssumeRoleInput{
-		RoleArn: aws.String(in.Role.String()), RoleSessionName: aws.String(in.SessionName),
-		DurationSeconds: aws.Int32(int32(length / time.Second)),
-	}
-	if in.ExternalID != "" {
-		out.ExternalId = aws.String(in.ExternalID)
-	}
-	if in.Policy != "" {
-		out.Policy = aws.String(in.Policy)
-	}
-	for _, t := range in.Tags {
-		out.Tags = append(out.Tags, types.Tag{Key: aws.String(t.Key), Value: aws.String(t.Value)})
-		out.TransitiveTagKeys = append(out.TransitiveTagKeys, t.Key)
-	}
-	return out
 }
 
 var (
@@ -158,33 +128,26 @@ const (
 )
 
 // read holds STS's answer against the question.
-func (s *STS) read(out *sts.AssumeRoleOutput, in Assumption, asked time.Time, length time.Duration) (*Session, error) {
-	c, who := out.Credentials, out.AssumedRoleUser
-	if c == nil || who == nil || c.Expiration == nil {
-		return nil, unreadable("it lacks the credentials, their end or whose they are")
-	}
+func (s *STS) read(out *assumeRoleResponse, said told, in Assumption, asked time.Time, length time.Duration) (*Session, error) {
+	c, who := out.Result.Credentials, out.Result.User
 	made := &Session{
-		AccessKeyID: aws.ToString(c.AccessKeyId), SecretAccessKey: aws.ToString(c.SecretAccessKey), SessionToken: aws.ToString(c.SessionToken),
-		Issued: asked, Expires: *c.Expiration,
+		AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken,
+		Issued: asked, Expires: c.Expiration, Packed: out.Result.Packed, RequestID: said.requestID,
 	}
-	//lint:ignore SA1019 CloudTrail's records have this member, and every STS answers it
-	made.Packed = int(aws.ToInt32(out.PackedPolicySize))
-	made.RequestID, _ = middleware.GetRequestIDMetadata(out.ResultMetadata)
-	made.RequestID = clip(made.RequestID)
 	if !keyIDs.MatchString(made.AccessKeyID) || !isPlain(made.SecretAccessKey, maxSecret) || !isPlain(made.SessionToken, maxToken) {
 		return nil, unreadable("a part of the credentials is missing, too long or has characters that none has")
 	}
 	_, name, _ := in.Role.RoleName()
-	if want := arn.AssumedRole(in.Role.Account, name, in.SessionName).String(); aws.ToString(who.Arn) != want {
-		return nil, unreadable(fmt.Sprintf("the session is of %.200q and not of %q", aws.ToString(who.Arn), want))
+	if want := arn.AssumedRole(in.Role.Account, name, in.SessionName).String(); who.ARN != want {
+		return nil, unreadable(fmt.Sprintf("the session is of %.200q and not of %q", who.ARN, want))
 	}
-	id, session, _ := strings.Cut(aws.ToString(who.AssumedRoleId), ":")
+	id, session, _ := strings.Cut(who.ID, ":")
 	if made.RoleID = id; !roleIDs.MatchString(id) || session != in.SessionName {
-		return nil, unreadable(fmt.Sprintf("the session's id is %.200q", aws.ToString(who.AssumedRoleId)))
+		return nil, unreadable(fmt.Sprintf("the session's id is %.200q", who.ID))
 	}
-	there := s.now()
-	if said, ok := middleware.GetServerTime(out.ResultMetadata); ok {
-		there = said
+	there := said.date
+	if there.IsZero() {
+		there = s.now()
 	}
 	life := made.Expires.Sub(there)
 	if life <= 0 || life > length+slack {

@@ -12,10 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -29,7 +26,7 @@ type STS struct {
 	mu      sync.Mutex
 	own     *aws.Config // nil: not loaded
 	loaded  time.Time
-	clients map[Place]*sts.Client
+	doors   map[Place]*door
 	longest map[string]shorter // by role
 }
 
@@ -47,7 +44,7 @@ type Config struct {
 
 // New returns an STS that has asked nobody yet.
 func New(cfg Config) *STS {
-	s := &STS{load: cfg.Load, now: cfg.Now, clients: map[Place]*sts.Client{}, longest: map[string]shorter{}}
+	s := &STS{load: cfg.Load, now: cfg.Now, doors: map[Place]*door{}, longest: map[string]shorter{}}
 	if s.load == nil {
 		s.load = func(ctx context.Context) (aws.Config, error) {
 			return config.LoadDefaultConfig(ctx, config.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) {
@@ -61,48 +58,44 @@ func New(cfg Config) *STS {
 	return s
 }
 
-const (
-	attempts    = 2                      // of one call: for a connection that broke, an answer of 5xx, and a clock that is off
-	pause       = 250 * time.Millisecond // before the second at most: a pod waits
-	reloadAfter = 30 * time.Second
-)
+const reloadAfter = 30 * time.Second
 
-// client returns the client of a place with the identity's credentials.
-func (s *STS) client(ctx context.Context, at Place) (*sts.Client, aws.CredentialsProvider, error) {
+// door returns the place as it is asked, and as whom: a session, or Lanyard itself.
+func (s *STS) door(ctx context.Context, at Place, as *Session) (*door, aws.Credentials, error) {
+	d, own, err := s.find(ctx, at)
+	if err != nil {
+		return nil, aws.Credentials{}, noIdentity(err)
+	}
+	if as != nil {
+		return d, aws.Credentials{AccessKeyID: as.AccessKeyID, SecretAccessKey: as.SecretAccessKey, SessionToken: as.SessionToken}, nil
+	}
+	self, err := own.Retrieve(ctx)
+	if err != nil {
+		s.doubt()
+		return nil, aws.Credentials{}, noIdentity(err)
+	}
+	return d, self, nil
+}
+
+func (s *STS) find(ctx context.Context, at Place) (*door, aws.CredentialsProvider, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.own == nil {
 		cfg, err := s.load(ctx)
 		if err != nil {
-			return nil, nil, noIdentity(err)
+			return nil, nil, err
 		}
 		s.own, s.loaded = &cfg, s.now()
 	}
-	c := s.clients[at]
-	if c == nil {
-		c = sts.NewFromConfig(*s.own, func(o *sts.Options) {
-			o.Region, o.HTTPClient, o.Retryer = at.Region, newHTTP(s.own.HTTPClient), newRetryer()
-			if at.Endpoint != "" {
-				o.BaseEndpoint = aws.String(at.Endpoint)
-			}
-			o.ClientLogMode, o.Logger = 0, nil // what the environment says of logging would print tokens
-		})
-		s.clients[at] = c
+	d := s.doors[at]
+	if d == nil {
+		var err error
+		if d, err = newDoor(ctx, s.own, at); err != nil {
+			return nil, nil, err
+		}
+		s.doors[at] = d
 	}
-	return c, s.own.Credentials, nil
-}
-
-// newRetryer leaves throttling to whoever spares STS: to ask again at once is what it asks us not to do.
-func newRetryer() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts, o.MaxBackoff, o.RateLimiter = attempts, pause, ratelimit.None
-		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-			if throttles(err) {
-				return aws.FalseTernary
-			}
-			return aws.UnknownTernary
-		})}, o.Retryables...)
-	})
+	return d, s.own.Credentials, nil
 }
 
 // doubt has the chain asked anew after STS did not accept the identity: its files may have changed since.
@@ -111,7 +104,7 @@ func (s *STS) doubt() {
 	defer s.mu.Unlock()
 	if s.own != nil && s.now().Sub(s.loaded) > reloadAfter {
 		s.own = nil
-		clear(s.clients)
+		clear(s.doors)
 	}
 }
 
@@ -123,15 +116,15 @@ type Caller struct {
 
 // Caller asks STS who we are.
 func (s *STS) Caller(ctx context.Context, at Place) (Caller, error) {
-	c, _, err := s.client(ctx, at)
+	door, self, err := s.door(ctx, at, nil)
 	if err != nil {
 		return Caller{}, err
 	}
-	out, err := c.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err != nil {
+	var out getCallerIdentityResponse
+	if _, err := s.ask(ctx, door, self, newForm("GetCallerIdentity").String(), &out); err != nil {
 		return Caller{}, s.refusal(err, "")
 	}
-	found := Caller{aws.ToString(out.Arn), aws.ToString(out.Account)}
+	found := Caller{out.Result.ARN, out.Result.Account}
 	if !isPlain(found.ARN, 2048) || !isPlain(found.Account, 12) {
 		return Caller{}, unreadable("it does not say who Lanyard is")
 	}

@@ -264,7 +264,7 @@ func TestBucket(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if n := a.asked.Load(); n < 20 || n > 28 || served.Load() != n {
+		if n := a.asked.Load(); n < 20 || n > 28 || served.Load() != n && served.Load() != n-1 { // the last may come as its time is up
 			t.Errorf("%d questions in 0.8 s and %d served, want 20 and 8 at most", n, served.Load())
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 800*time.Millisecond)
@@ -273,10 +273,16 @@ func TestBucket(t *testing.T) {
 			t.Errorf("another account: %v", err)
 		}
 		time.Sleep(20 * time.Second)
-		for key := range byte(100) {
-			if _, fresh, err := get(k, key, a); err != nil || fresh {
-				t.Fatalf("what was waited for in vain: fresh %v, %v, want it kept", fresh, err)
+		kept := 0
+		for key := range byte(200) {
+			_, fresh, err := get(k, key, a)
+			must(t, err)
+			if !fresh {
+				kept++
 			}
+		}
+		if kept < 165 { // 20 at once and 10 in each of the 15 s that a call may take, whoever came first
+			t.Errorf("of what was waited for in vain %d were kept, want about 170", kept)
 		}
 	})
 }

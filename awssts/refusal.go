@@ -7,10 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/smithy-go"
 
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -21,6 +18,7 @@ type Refusal struct {
 	Code, Message string // as STS says them, cut to a few hundred bytes
 	RequestID     string
 	Action        string // what STS says was not allowed: sts:AssumeRole, sts:TagSession; "" is not said
+	status        int    // of HTTP
 }
 
 func (r *Refusal) Error() string {
@@ -42,20 +40,9 @@ func clip(s string) string {
 	return s
 }
 
-func codeOf(err error) (code, message string) {
-	var answered smithy.APIError
-	if errors.As(err, &answered) {
-		return answered.ErrorCode(), answered.ErrorMessage()
-	}
-	return "", ""
-}
-
-var throttling = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
-
-func throttles(err error) bool {
-	var answered *awshttp.ResponseError
-	return throttling.IsErrorThrottle(err) == aws.TrueTernary ||
-		errors.As(err, &answered) && answered.HTTPStatusCode() == http.StatusTooManyRequests
+func (r *Refusal) throttles() bool {
+	_, known := retry.DefaultThrottleErrorCodes[r.Code]
+	return known || r.status == http.StatusTooManyRequests
 }
 
 // ours are the codes by which STS refuses Lanyard's own credentials and not what they asked for. They may pass, and no pod
@@ -69,32 +56,25 @@ var ours = map[string]bool{
 
 // refusal gives an error of a call its kind, and the words that the node's side may show.
 func (s *STS) refusal(err error, role string) error {
-	code, message := codeOf(err)
-	r := &Refusal{Code: clip(code), Message: clip(message)}
-	var answered *awshttp.ResponseError
-	status := 0
-	if errors.As(err, &answered) {
-		status = answered.HTTPStatusCode()
-		r.RequestID = clip(answered.ServiceRequestID())
+	var r *Refusal
+	switch {
+	case errors.As(err, &r):
+	case errors.Is(err, context.Canceled):
+		return err
+	default:
+		r = &Refusal{}
 	}
-	for _, action := range []string{"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"} {
-		if strings.Contains(message, "perform: "+action+" ") {
-			r.Action = action
-		}
-	}
+	code := r.Code
 	request := ""
 	if r.RequestID != "" {
 		request = " (STS request " + r.RequestID + ")"
 	}
 	switch {
-	case throttles(err):
+	case r.throttles():
 		return fault.Hide(fault.Throttled, r, "AWS STS asks for fewer requests%s; try again.", request)
-	case code == "" && errors.Is(err, context.Canceled):
-		return err
-	case code == "" || status >= 500:
-		if code == "" {
-			return fault.Hide(fault.Unavailable, noSecret(err), "AWS STS cannot be reached or does not answer as STS does; try again.")
-		}
+	case code == "":
+		return fault.Hide(fault.Unavailable, err, "AWS STS cannot be reached or does not answer as STS does; try again.")
+	case r.status >= http.StatusInternalServerError:
 		return fault.Hide(fault.Unavailable, r, "AWS STS is in trouble%s; try again.", request)
 	case ours[code]:
 		s.doubt()
@@ -119,20 +99,6 @@ func (s *STS) refusal(err error, role string) error {
 		return fault.Hide(fault.Invalid, r, "AWS does not accept the request for %s: %s%s", role, r.Message, request)
 	}
 	return fault.Hide(fault.Unavailable, r, "AWS STS answers %s%s; try again.", r.Code, request)
-}
-
-// noSecret keeps of an error that the SDK made of an answer what is known to quote nothing of it.
-func noSecret(err error) error {
-	for _, known := range []error{errInsecure, errRedirect, errTooLong, context.DeadlineExceeded} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	var garbled *smithy.DeserializationError
-	if errors.As(err, &garbled) {
-		return errors.New("STS's answer cannot be read") // the cause could quote a secret
-	}
-	return err
 }
 
 func unreadable(why string) error {

@@ -26,6 +26,7 @@ func newHTTP(configured aws.HTTPClient) *http.Client {
 	}
 	t := from.GetTransport()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = connections, connections, connections
+	t.DisableCompression = true // the bound is for what is read here
 	t.ResponseHeaderTimeout, t.TLSHandshakeTimeout = answerTimeout, answerTimeout
 	return &http.Client{
 		Transport:     guard{t},
