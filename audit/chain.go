@@ -94,6 +94,52 @@ func Verify(dir string, known ...Head) (Head, error) {
 	return end.head, nil
 }
 
+// Report is what Check found.
+type Report struct {
+	First  int64 // the number of the first record that is there; 0: the log is empty
+	Last   Head  // the last whole record
+	Proven int64 // the last record that the known head vouches for; what follows belongs to the open second
+	Torn   int   // bytes after the last whole record
+}
+
+// Check proves that the log leads to a head that was kept elsewhere: that nothing up to it was changed, dropped or
+// reordered. A process may have the log open, and be writing behind that head: what is there is held against the chain too,
+// but whoever can write the folder could have made it. The error names the first record that is not as it was.
+func Check(dir string, known Head) (Report, error) {
+	names, err := files(dir)
+	if err != nil {
+		return Report{}, err
+	}
+	var r Report
+	if len(names) > 0 && names[0] != fileName(1) {
+		return r, fmt.Errorf("the audit log begins with %s: the files before it are missing", names[0])
+	}
+	var same bool
+	end, err := walk(dir, names, func(h Head) {
+		if r.First == 0 {
+			r.First = h.Seq
+		}
+		if h.Seq == known.Seq {
+			same = h.Hash == known.Hash
+		}
+	})
+	if err != nil {
+		return r, err
+	}
+	r.Last, r.Torn, r.Proven = end.head, end.torn, known.Seq
+	switch {
+	case known == Head{}:
+		return r, nil
+	case end.head.Seq < known.Seq:
+		return r, fmt.Errorf("records %d to %d of the audit log are missing: it ends at %s line %d",
+			end.head.Seq+1, known.Seq, end.file, end.line-1)
+	case !same:
+		return r, fmt.Errorf("record %d of the audit log is not the one with SHA-256 %x that was noted elsewhere: it was changed, or the chain up to it was computed anew",
+			known.Seq, known.Hash)
+	}
+	return r, nil
+}
+
 func files(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

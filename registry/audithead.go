@@ -33,6 +33,30 @@ func (r *Registry) AuditHead(of AuditWriter) (AuditHead, error) {
 	return head, err
 }
 
+// maxWriters bounds how many heads are told at once.
+const maxWriters = 10_000
+
+// WriterHead is a head with the writer whose chain it is of.
+type WriterHead struct {
+	Writer AuditWriter
+	AuditHead
+}
+
+// AuditHeads returns the heads that were kept of the server's log and of those of an account's gateways.
+func (r *Registry) AuditHeads(account string) ([]WriterHead, error) {
+	var heads []WriterHead
+	for _, prefix := range []AuditWriter{GatewayWriter(account, ""), Server} {
+		kept, err := r.auditHeads.List(string(prefix), "", maxWriters)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range kept {
+			heads = append(heads, WriterHead{AuditWriter(h.Key), h.Value})
+		}
+	}
+	return heads, nil
+}
+
 // PutAuditHead keeps a head.
 func (r *Registry) PutAuditHead(ctx context.Context, of AuditWriter, head AuditHead) error {
 	return r.store.Update(ctx, func(tx *store.Tx) error { return r.auditHeads.Put(tx, string(of), head) })
