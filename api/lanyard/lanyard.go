@@ -53,6 +53,7 @@ func (d *door) routes() []api.Route {
 		{Method: "POST", Path: "/lanyard/v1/feed", Operation: api.Operation{Name: "WatchFeed", ReadOnly: true, Serve: d.watchFeed}},
 		{Method: "GET", Path: "/lanyard/v1/gateways", Operation: api.Operation{Name: "ListGateways", ReadOnly: true, Serve: d.listGateways}},
 		{Method: "PUT", Path: "/lanyard/v1/gateways/{name}", Operation: api.Operation{Name: "ReportGateway", Routine: true, Serve: d.reportGateway}},
+		{Method: "GET", Path: "/lanyard/v1/audit/heads", Operation: api.Operation{Name: "DescribeAuditHeads", ReadOnly: true, Serve: d.describeAuditHeads}},
 		{Method: "POST", Path: "/lanyard/v1/signing-keys", Operation: api.Operation{Name: "GetSigningKey", ReadOnly: true, Serve: d.getSigningKey}},
 	}
 }

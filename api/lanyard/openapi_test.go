@@ -74,6 +74,8 @@ var wires = map[string]struct{ in, out any }{
 	"ReportGateway":   {reportRequest{}, reportResponse{}},
 	"GetSigningKey":   {signingKeyRequest{}, signingKeyResponse{}},
 
+	"DescribeAuditHeads": {struct{}{}, auditHeadsResponse{}},
+
 	"ReactivateCluster": {struct{}{}, reactivateResponse{}},
 	"ReportConnector":   {reportConnectorRequest{}, nothing{}},
 	"DescribeConnector": {struct{}{}, describeConnectorResponse{}},
