@@ -156,6 +156,7 @@ var managementCalls = []struct {
 	{"ListGateways", rest("lanyard", "GET", "/lanyard/v1/gateways", ""), []string{"lanyard:ListGateways"}},
 	{"ReportGateway", rest("lanyard", "PUT", "/lanyard/v1/gateways/gw-1", `{"instance":"none","revision":0}`), []string{"lanyard:WatchFeed"}},
 	{"GetSigningKey", rest("lanyard", "POST", "/lanyard/v1/signing-keys", `{"accessKeyId":"AKIANONENONENONENONE"}`), []string{"lanyard:GetSigningKey"}},
+	{"DescribeAuditHeads", rest("lanyard", "GET", "/lanyard/v1/audit/heads", ""), []string{"lanyard:DescribeAudit"}},
 	{"WatchInvalidations", rest("lanyard", "POST", "/lanyard/v1/clusters/dev/invalidations", `{"once":true}`), []string{"lanyard:WatchInvalidations"}},
 	{"ReactivateCluster", rest("lanyard", "POST", "/lanyard/v1/clusters/none/activation", ""), []string{"lanyard:ReactivateCluster"}},
 	{"WatchConnector", rest("lanyard", "POST", "/lanyard/v1/clusters/dev/connector", `{"instance":"c","once":true}`), []string{"lanyard:WatchConnector"}},
