@@ -163,7 +163,7 @@ func (w *world) config() api.Config {
 // doors are all doors of the server but S3's.
 func (w *world) doors() []*api.Door {
 	return []*api.Door{
-		cloudtrail.New(),
+		cloudtrail.New(w.audit),
 		eks.New(w.registry), eksauth.New(w.broker), iam.New(w.directory), sts.New(w.broker), lanyard.New(w.store, w.directory, w.keyring, w.registry, w.broker),
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -146,6 +147,10 @@ var managementCalls = []struct {
 	// A pod's session hands on its tags.
 	{"AssumeRole", assume(), []string{"sts:AssumeRole", "sts:TagSession"}},
 	{"AssumeRole", assume("SourceIdentity", "me"), []string{"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"}},
+
+	{"LookupEvents", request{service: "cloudtrail", method: "POST", path: "/", body: "{}", header: http.Header{
+		"X-Amz-Target": {"com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents"},
+	}}, []string{"cloudtrail:LookupEvents"}},
 
 	{"CreateAccount", rest("lanyard", "POST", "/lanyard/v1/accounts", `{"name":"new"}`), []string{"lanyard:CreateAccount"}},
 	{"DescribeAccount", rest("lanyard", "GET", "/lanyard/v1/account", ""), []string{"lanyard:DescribeAccount"}},
