@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/registry"
@@ -56,11 +57,11 @@ func TestAgainHasThePermissionsOfNow(t *testing.T) {
 	if got := may(); got == policy.Allow {
 		t.Error("allowed before there is a policy")
 	}
-	must(t, w.Directory.PutRolePolicy(t.Context(), one, "app", "p", document(allowAll)))
+	must(t, w.Directory.PutPolicy(t.Context(), directory.Roles.Named(one, "app"), "p", document(allowAll)))
 	if got := may(); got != policy.Allow {
 		t.Errorf("%v once there is a policy", got)
 	}
-	must(t, w.Directory.DeleteRolePolicy(t.Context(), one, "app", "p"))
+	must(t, w.Directory.DeletePolicy(t.Context(), directory.Roles.Named(one, "app"), "p"))
 	if got := may(); got == policy.Allow {
 		t.Error("allowed after the policy is gone")
 	}

@@ -342,6 +342,6 @@ func TestASessionOfALaterRevisionIsWaitedFor(t *testing.T) {
 		_, err := w.Authenticate(r, sig, emptyHash)
 		answer <- err
 	}()
-	must(t, w.Directory.TagRole(t.Context(), one, "app", []directory.Tag{{Key: "a", Value: "b"}}))
+	must(t, w.Directory.Tag(t.Context(), directory.Roles.Named(one, "app"), []directory.Tag{{Key: "a", Value: "b"}}))
 	wants(t, "it comes", <-answer, accepted)
 }

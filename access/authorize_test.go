@@ -27,7 +27,7 @@ const (
 func TestAuthorize(t *testing.T) {
 	w := fresh(t)
 	waiting := w.register(t, "waiting")
-	must(t, w.Directory.PutRolePolicy(t.Context(), one, "app", "p", document(allowGet, denySecrets, allowPass)))
+	must(t, w.Directory.PutPolicy(t.Context(), directory.Roles.Named(one, "app"), "p", document(allowGet, denySecrets, allowPass)))
 	principal := func(s signer) *directory.Principal {
 		p, err := w.authenticate(t, s)
 		must(t, err)
@@ -101,7 +101,7 @@ func TestAuthorize(t *testing.T) {
 // Every decision knows the time, by the server's own clock.
 func TestAPermissionEndsAtItsTime(t *testing.T) {
 	w := fresh(t)
-	must(t, w.Directory.PutRolePolicy(t.Context(), one, "app", "p", document(
+	must(t, w.Directory.PutPolicy(t.Context(), directory.Roles.Named(one, "app"), "p", document(
 		`{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"`+
 			w.clock.now().Add(time.Hour).UTC().Format(time.RFC3339)+`"},"NumericGreaterThan":{"aws:EpochTime":"0"}}}`)))
 	pod := w.mint(t, w.podSession(t))
@@ -130,10 +130,10 @@ func TestAPolicyTakenAwayIsGoneAtTheNextRequest(t *testing.T) {
 		wants(t, when, err, want)
 	}
 	ask("before", fault.Denied)
-	must(t, w.Directory.PutRolePolicy(t.Context(), one, "app", "p", document(allowListing)))
+	must(t, w.Directory.PutPolicy(t.Context(), directory.Roles.Named(one, "app"), "p", document(allowListing)))
 	ask("given", accepted)
-	must(t, w.Directory.DeleteRolePolicy(t.Context(), one, "app", "p"))
+	must(t, w.Directory.DeletePolicy(t.Context(), directory.Roles.Named(one, "app"), "p"))
 	ask("taken away", fault.Denied)
-	must(t, w.Directory.PutRolePolicy(t.Context(), one, "app", "p", document(allowListing)))
+	must(t, w.Directory.PutPolicy(t.Context(), directory.Roles.Named(one, "app"), "p", document(allowListing)))
 	ask("given back", accepted)
 }

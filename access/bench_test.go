@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/sigv4"
 )
@@ -16,7 +17,7 @@ func BenchmarkRequest(b *testing.B) {
 	for i := range 3 {
 		statements = append(statements, fmt.Sprintf(`{"Effect":"Allow","Action":"sqs:SendMessage","Resource":"arn:aws:sqs:us-west-2:111122223333:q%d"}`, i))
 	}
-	must(b, w.Directory.PutRolePolicy(b.Context(), one, "app", "p", document(statements...)))
+	must(b, w.Directory.PutPolicy(b.Context(), directory.Roles.Named(one, "app"), "p", document(statements...)))
 	s := w.podSession(b)
 	s.Tags = []session.Tag{{Key: "kubernetes-namespace", Value: "ns", Transitive: true}, {Key: "eks-cluster-name", Value: "prod", Transitive: true}}
 	for _, bench := range []struct {

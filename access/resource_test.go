@@ -13,7 +13,7 @@ func TestTagsOfTheResource(t *testing.T) {
 	w := fresh(t)
 	ctx := t.Context()
 	red, blue := []directory.Tag{{Key: "team", Value: "red"}}, []directory.Tag{{Key: "team", Value: "blue"}}
-	must(t, w.Directory.PutRolePolicy(ctx, one, "app", "p", document(
+	must(t, w.Directory.PutPolicy(ctx, directory.Roles.Named(one, "app"), "p", document(
 		`{"Effect":"Allow","Action":"iam:*","Resource":"*","Condition":{"StringEquals":{"iam:ResourceTag/team":"red"}}}`,
 		`{"Effect":"Allow","Action":"eks:*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/team":"red"}}}`)))
 	pod, err := w.authenticate(t, w.mint(t, w.podSession(t)))
@@ -24,7 +24,7 @@ func TestTagsOfTheResource(t *testing.T) {
 		action, resource string
 		tag              func([]directory.Tag) error
 	}{
-		{"iam:GetRole", w.role.ARN().String(), func(tags []directory.Tag) error { return w.Directory.TagRole(ctx, one, "app", tags) }},
+		{"iam:GetRole", w.role.ARN().String(), func(tags []directory.Tag) error { return w.Directory.Tag(ctx, directory.Roles.Named(one, "app"), tags) }},
 		{"iam:GetPolicy", made.ARN().String(), func(tags []directory.Tag) error { return w.Directory.TagPolicy(ctx, one, made.ARN().String(), tags) }},
 		{"eks:DescribeCluster", w.cluster.ARN().String(), func(tags []directory.Tag) error {
 			_, err := w.Registry.TagCluster(ctx, one, "prod", tags, nil)

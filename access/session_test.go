@@ -25,14 +25,14 @@ func TestSessionsFollowTheirRole(t *testing.T) {
 			t.Error("a role without policies may read")
 		}
 	}
-	must(t, w.Directory.PutRolePolicy(t.Context(), one, "app", "read",
+	must(t, w.Directory.PutPolicy(t.Context(), directory.Roles.Named(one, "app"), "read",
 		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}`))
 	for range 2 {
 		if !may() {
 			t.Error("a policy that was given is not in force")
 		}
 	}
-	must(t, w.Directory.DeleteRolePolicy(t.Context(), one, "app", "read"))
+	must(t, w.Directory.DeletePolicy(t.Context(), directory.Roles.Named(one, "app"), "read"))
 	if may() {
 		t.Error("a policy that was taken away is still in force")
 	}
@@ -64,25 +64,25 @@ func TestSessionsFollowManagedPolicies(t *testing.T) {
 		pod, admin string
 	}{
 		{"at first", func() error { return nil }, nobody, yes},
-		{"attached", func() error { return w.Directory.AttachRolePolicy(t.Context(), one, "app", read) }, yes, yes},
+		{"attached", func() error { return w.Directory.Attach(t.Context(), directory.Roles.Named(one, "app"), read) }, yes, yes},
 		{"a new default version", func() error {
 			_, _, err := w.Directory.CreatePolicyVersion(t.Context(), one, read, document(`{"Effect":"Deny","Action":"s3:Get*","Resource":"*"}`), true)
 			return err
 		}, refused, yes},
 		{"the former version again", func() error { return w.Directory.SetDefaultPolicyVersion(t.Context(), one, read, 1) }, yes, yes},
 		{"a Deny beside it, for both", func() error {
-			if err := w.Directory.Attach(t.Context(), directory.Who{Kind: directory.Users, Account: one, Name: directory.Administrator}, deny); err != nil {
+			if err := w.Directory.Attach(t.Context(), directory.Users.Named(one, directory.Administrator), deny); err != nil {
 				return err
 			}
-			return w.Directory.AttachRolePolicy(t.Context(), one, "app", deny)
+			return w.Directory.Attach(t.Context(), directory.Roles.Named(one, "app"), deny)
 		}, refused, refused},
 		{"the Deny detached", func() error {
-			if err := w.Directory.Detach(t.Context(), directory.Who{Kind: directory.Users, Account: one, Name: directory.Administrator}, deny); err != nil {
+			if err := w.Directory.Detach(t.Context(), directory.Users.Named(one, directory.Administrator), deny); err != nil {
 				return err
 			}
-			return w.Directory.DetachRolePolicy(t.Context(), one, "app", deny)
+			return w.Directory.Detach(t.Context(), directory.Roles.Named(one, "app"), deny)
 		}, yes, yes},
-		{"detached", func() error { return w.Directory.DetachRolePolicy(t.Context(), one, "app", read) }, nobody, yes},
+		{"detached", func() error { return w.Directory.Detach(t.Context(), directory.Roles.Named(one, "app"), read) }, nobody, yes},
 	} {
 		must(t, step.do())
 		for _, who := range []struct {
@@ -113,7 +113,7 @@ func TestAUserIsWhatItIsNow(t *testing.T) {
 	must(t, err)
 	_, err = w.Directory.CreateGroup(t.Context(), one, "", "readers")
 	must(t, err)
-	ann, readers := directory.Who{Kind: directory.Users, Account: one, Name: "ann"}, directory.Who{Kind: directory.Groups, Account: one, Name: "readers"}
+	ann, readers := directory.Users.Named(one, "ann"), directory.Groups.Named(one, "readers")
 	must(t, w.Directory.PutPolicy(t.Context(), readers, "read", document(`{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`)))
 	const (
 		yes     = "allowed"

@@ -78,7 +78,7 @@ func TestUserSessionsFollowTheirUser(t *testing.T) {
 	must(t, err)
 	_, err = w.Authorize(p, "s3:GetObject", "arn:aws:s3:::b/k", nil)
 	must(t, err)
-	administrator := directory.Who{Kind: directory.Users, Account: one, Name: directory.Administrator}
+	administrator := directory.Users.Named(one, directory.Administrator)
 	must(t, w.Directory.PutPolicy(t.Context(), administrator, "deny", document(`{"Effect":"Deny","Action":"s3:*","Resource":"*"}`)))
 	p, err = w.authenticate(t, s)
 	must(t, err)

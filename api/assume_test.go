@@ -37,7 +37,7 @@ func TestATargetRoleIsInTheRecordsOfBothAccounts(t *testing.T) {
 	if denied := w.event(t, refused.header.Get("X-Amzn-Requestid")); refused.status != 400 || member(denied, "additionalEventData.decision/identity") != "ImplicitDeny" {
 		t.Errorf("status %d, record %v, want a refusal by the first role's own policies", refused.status, denied)
 	}
-	if err := w.directory.PutRolePolicy(ctx, ours, "pod", "p", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:*","Resource":"*"}}`); err != nil {
+	if err := w.directory.PutPolicy(ctx, directory.Roles.Named(ours, "pod"), "p", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:*","Resource":"*"}}`); err != nil {
 		t.Fatal(err)
 	}
 	pod := podToken(w.clock())

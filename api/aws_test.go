@@ -343,7 +343,7 @@ func TestIAMOfAWS(t *testing.T) {
 func TestAChainOfAWS(t *testing.T) {
 	w, cloud, admin, server := backed(t)
 	role := cloud.customersRole(t, "first", externalID(t, w))
-	if err := cloud.directory.PutRolePolicy(t.Context(), customer, "first", "onward", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession"],"Resource":"*"}}`); err != nil {
+	if err := cloud.directory.PutPolicy(t.Context(), directory.Roles.Named(customer, "first"), "onward", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession"],"Resource":"*"}}`); err != nil {
 		t.Fatal(err)
 	}
 	const far = "777788889999"

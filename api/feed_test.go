@@ -159,7 +159,7 @@ func TestFeed(t *testing.T) {
 	wantKeys("server", 0)
 	wantKeys("", 1)
 
-	if err := w.directory.PutRolePolicy(t.Context(), ours, "pod", "p", trustEverything); err != nil {
+	if err := w.directory.PutPolicy(t.Context(), directory.Roles.Named(ours, "pod"), "p", trustEverything); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.keyring.Rotate(t.Context()); err != nil {
@@ -196,7 +196,7 @@ func TestFeedTellsWhatUsersMay(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := w.follow(t, server, admin, ours)
-	ann, group := directory.Who{Kind: directory.Users, Account: ours, Name: "ann"}, directory.Who{Kind: directory.Groups, Account: ours, Name: "readers"}
+	ann, group := directory.Users.Named(ours, "ann"), directory.Groups.Named(ours, "readers")
 	for _, step := range []struct {
 		name string
 		do   func() error
@@ -326,10 +326,10 @@ func TestFeedEndsWithTheRight(t *testing.T) {
 		lose func(*testing.T, *world, context.CancelFunc) error
 	}{
 		{"its policy", func(t *testing.T, w *world, _ context.CancelFunc) error {
-			return w.directory.DeleteRolePolicy(t.Context(), ours, "watcher", "watch")
+			return w.directory.DeletePolicy(t.Context(), directory.Roles.Named(ours, "watcher"), "watch")
 		}},
 		{"its policy for another gateway", func(t *testing.T, w *world, _ context.CancelFunc) error {
-			return w.directory.PutRolePolicy(t.Context(), ours, "watcher", "watch", mayWatch("gw-2"))
+			return w.directory.PutPolicy(t.Context(), directory.Roles.Named(ours, "watcher"), "watch", mayWatch("gw-2"))
 		}},
 		{"its sessions", func(t *testing.T, w *world, _ context.CancelFunc) error {
 			role, err := w.directory.Role(ours, "watcher")
@@ -354,7 +354,7 @@ func TestFeedEndsWithTheRight(t *testing.T) {
 			if _, err := w.directory.CreateRole(t.Context(), directory.NewRole{Account: ours, Name: "watcher", Trust: trust}); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.directory.PutRolePolicy(t.Context(), ours, "watcher", "watch", mayWatch("gw-1")); err != nil {
+			if err := w.directory.PutPolicy(t.Context(), directory.Roles.Named(ours, "watcher"), "watch", mayWatch("gw-1")); err != nil {
 				t.Fatal(err)
 			}
 			frame := api.New(w.config(), "eks", w.doors()...)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/registry"
 )
 
@@ -82,7 +83,7 @@ func TestPathsAndQueriesWithTwoMeanings(t *testing.T) {
 		t.Fatal(err)
 	}
 	arn := "arn:aws:eks:" + region + ":" + ours
-	if err := w.directory.PutRolePolicy(t.Context(), ours, "nobody", "one", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"eks:*","Resource":["`+
+	if err := w.directory.PutPolicy(t.Context(), directory.Roles.Named(ours, "nobody"), "one", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"eks:*","Resource":["`+
 		arn+`:cluster/dev","`+arn+`:podidentityassociation/dev/*"]}}`); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openlanyard/lanyard/api"
+	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/registry"
 )
@@ -143,7 +144,7 @@ func TestAStreamEndsWithTheRightToIt(t *testing.T) {
 		last []string
 	}{
 		{"the policy deleted", func(t *testing.T, w *world, _ *registry.Cluster) {
-			if err := w.directory.DeleteRolePolicy(t.Context(), watchAccount, "nobody", "watch"); err != nil {
+			if err := w.directory.DeletePolicy(t.Context(), directory.Roles.Named(watchAccount, "nobody"), "watch"); err != nil {
 				t.Fatal(err)
 			}
 		}, nil},
@@ -155,7 +156,7 @@ func TestAStreamEndsWithTheRightToIt(t *testing.T) {
 			w.revoke(t, registry.ByRole, role.ID)
 		}, nil},
 		{"the cluster deregistered", func(t *testing.T, w *world, _ *registry.Cluster) {
-			if err := w.directory.DeleteRolePolicy(t.Context(), watchAccount, "nobody", "watch"); err != nil {
+			if err := w.directory.DeletePolicy(t.Context(), directory.Roles.Named(watchAccount, "nobody"), "watch"); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := w.registry.DeregisterCluster(t.Context(), watchAccount, "dev"); err != nil {
@@ -170,7 +171,7 @@ func TestAStreamEndsWithTheRightToIt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := w.directory.PutRolePolicy(t.Context(), watchAccount, "nobody", "watch",
+			if err := w.directory.PutPolicy(t.Context(), directory.Roles.Named(watchAccount, "nobody"), "watch",
 				`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"lanyard:WatchInvalidations","Resource":"*"}}`); err != nil {
 				t.Fatal(err)
 			}

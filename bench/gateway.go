@@ -152,7 +152,7 @@ func (w *gatewayWorld) caller(ctx context.Context, people *directory.Directory, 
 	if err != nil {
 		return err
 	}
-	if err := people.PutRolePolicy(ctx, account, role.Name, "objects", objectPolicy); err != nil {
+	if err := people.PutPolicy(ctx, directory.Roles.Named(account, role.Name), "objects", objectPolicy); err != nil {
 		return err
 	}
 	sealing, mac, err := ring.Sealing(ctx, account)

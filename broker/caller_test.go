@@ -56,10 +56,10 @@ func (w *world) caller(t testing.TB, account, role string, edit func(*session.Se
 func (w *world) allow(t testing.TB, account, role, document string) {
 	t.Helper()
 	if document == "" {
-		must(t, w.Directory.DeleteRolePolicy(t.Context(), account, role, "p"))
+		must(t, w.Directory.DeletePolicy(t.Context(), directory.Roles.Named(account, role), "p"))
 		return
 	}
-	must(t, w.Directory.PutRolePolicy(t.Context(), account, role, "p", document))
+	must(t, w.Directory.PutPolicy(t.Context(), directory.Roles.Named(account, role), "p", document))
 }
 
 func (w *world) assumeRole(t testing.TB, caller *directory.Principal, role string, edit func(*Assumption)) (*Grant, error) {

@@ -31,16 +31,6 @@ func (d *Directory) Attach(ctx context.Context, who Who, name string) error {
 	})
 }
 
-// AttachRolePolicy is Attach of a role.
-func (d *Directory) AttachRolePolicy(ctx context.Context, account, role, name string) error {
-	return d.Attach(ctx, Who{Roles, account, role}, name)
-}
-
-// DetachRolePolicy is Detach of a role.
-func (d *Directory) DetachRolePolicy(ctx context.Context, account, role, name string) error {
-	return d.Detach(ctx, Who{Roles, account, role}, name)
-}
-
 // Detach takes an attachment away.
 func (d *Directory) Detach(ctx context.Context, who Who, name string) error {
 	return d.changeIdentity(ctx, who, func(tx *store.Tx, i *Identity) error {

@@ -17,7 +17,7 @@ func TestAttachmentsOfARole(t *testing.T) {
 	must(t, w.store.Update(t.Context(), func(tx *store.Tx) error {
 		return w.PutClusterRole(tx, ClusterRole{Account: one, Name: "agent", Cluster: "c1", Trust: podTrust, Permissions: listAll})
 	}))
-	attach := func(role, name string) error { return w.AttachRolePolicy(t.Context(), one, role, name) }
+	attach := func(role, name string) error { return w.Attach(t.Context(), Who{Roles, one, role}, name) }
 	detach := func(role, name string) error { return w.Detach(t.Context(), Who{Roles, one, role}, name) }
 	p := w.managed(t, "p", listAll)
 	for _, step := range []struct {
@@ -30,7 +30,7 @@ func TestAttachmentsOfARole(t *testing.T) {
 		{"to no such role", attach("apps", p), fault.NotFound},
 		{"to a cluster's role", attach("agent", p), fault.Unmodifiable},
 		{"no such policy", attach("app", policyARN("q")), fault.NotFound},
-		{"by another account", w.AttachRolePolicy(t.Context(), two, "app", p), fault.NotFound},
+		{"by another account", w.Attach(t.Context(), Who{Roles, two, "app"}, p), fault.NotFound},
 		{"the policy deleted", w.DeleteManagedPolicy(t.Context(), one, p), fault.InUse},
 		{"the role deleted", w.DeleteRole(t.Context(), one, "app"), fault.InUse},
 		{"detached from a cluster's role", detach("agent", p), fault.Unmodifiable},
@@ -93,7 +93,7 @@ func TestAttachingAndDeletingAtOnce(t *testing.T) {
 		p := w.managed(t, fmt.Sprintf("p%d", i), listAll)
 		var attached, deleted error
 		var both sync.WaitGroup
-		both.Go(func() { attached = w.AttachRolePolicy(t.Context(), one, role, p) })
+		both.Go(func() { attached = w.Attach(t.Context(), Who{Roles, one, role}, p) })
 		both.Go(func() { deleted = w.DeleteManagedPolicy(t.Context(), one, p) })
 		both.Wait()
 		r, err := w.Role(one, role)
@@ -132,20 +132,20 @@ func TestManagedPermissionsAreThoseOfNow(t *testing.T) {
 		stale bool // whether what was made before has to be made anew
 	}{
 		{"without a policy", func() error { return nil }, policy.ImplicitDeny, false},
-		{"attached", func() error { return w.AttachRolePolicy(t.Context(), one, "app", allow) }, policy.Allow, true},
+		{"attached", func() error { return w.Attach(t.Context(), Who{Roles, one, "app"}, allow) }, policy.Allow, true},
 		{"nothing happens", func() error { return nil }, policy.Allow, false},
-		{"a Deny attached", func() error { return w.AttachRolePolicy(t.Context(), one, "app", deny) }, policy.Deny, true},
-		{"an inline Allow beside it", func() error { return w.PutRolePolicy(t.Context(), one, "app", "list", listAll) }, policy.Deny, true},
+		{"a Deny attached", func() error { return w.Attach(t.Context(), Who{Roles, one, "app"}, deny) }, policy.Deny, true},
+		{"an inline Allow beside it", func() error { return w.PutPolicy(t.Context(), Who{Roles, one, "app"}, "list", listAll) }, policy.Deny, true},
 		{"the Deny detached", func() error { return w.Detach(t.Context(), Who{Roles, one, "app"}, deny) }, policy.Allow, true},
 		{"the Allow detached", func() error { return w.Detach(t.Context(), Who{Roles, one, "app"}, allow) }, policy.Allow, true},
-		{"attached again", func() error { return w.AttachRolePolicy(t.Context(), one, "app", allow) }, policy.Allow, true},
+		{"attached again", func() error { return w.Attach(t.Context(), Who{Roles, one, "app"}, allow) }, policy.Allow, true},
 		{"a version that is not in force", func() error {
 			_, _, err := w.CreatePolicyVersion(t.Context(), one, allow, denyAll, false)
 			return err
 		}, policy.Allow, true},
 		{"the version put in force", func() error { return w.SetDefaultPolicyVersion(t.Context(), one, allow, 2) }, policy.Deny, true},
 		{"the former put in force", func() error { return w.SetDefaultPolicyVersion(t.Context(), one, allow, 1) }, policy.Allow, true},
-		{"an inline Deny", func() error { return w.PutRolePolicy(t.Context(), one, "app", "no", denyAll) }, policy.Deny, true},
+		{"an inline Deny", func() error { return w.PutPolicy(t.Context(), Who{Roles, one, "app"}, "no", denyAll) }, policy.Deny, true},
 	} {
 		must(t, step.do())
 		role, err := w.Role(one, "app")
@@ -171,7 +171,7 @@ func TestManagedPermissionsAreThoseOfNow(t *testing.T) {
 func TestWithoutAttachmentsNothingIsAllocated(t *testing.T) {
 	w := fresh(t)
 	w.create(t, NewRole{Account: one, Name: "app"})
-	must(t, w.PutRolePolicy(t.Context(), one, "app", "list", listAll))
+	must(t, w.PutPolicy(t.Context(), Who{Roles, one, "app"}, "list", listAll))
 	role, err := w.Role(one, "app")
 	must(t, err)
 	p, err := w.SessionPrincipal(role, &session.Session{Account: one, Name: "s"})

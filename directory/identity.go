@@ -35,6 +35,9 @@ type Who struct {
 	Account, Name string
 }
 
+// Named names an identity of the kind.
+func (k Kind) Named(account, name string) Who { return Who{k, account, name} }
+
 // Identity is what a user, a group and a role have in common.
 type Identity struct {
 	Account, Path, Name string

@@ -215,7 +215,7 @@ func TestRecordsFromBeforeAttachments(t *testing.T) {
 		t.Errorf("got %+v and %+v, want no attachments", role, ann)
 	}
 	name := w.managed(t, "p", denyAll)
-	must(t, w.AttachRolePolicy(t.Context(), one, "app", name))
+	must(t, w.Attach(t.Context(), Who{Roles, one, "app"}, name))
 	must(t, w.Attach(t.Context(), Who{Users, one, "ann"}, name))
 	must(t, w.store.Ready())
 }

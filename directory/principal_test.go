@@ -115,7 +115,7 @@ func TestRateKeyIsWhoAsks(t *testing.T) {
 func TestASessionPolicyNarrowsAndOneThatDoesNotParseIsRefused(t *testing.T) {
 	w := fresh(t)
 	w.create(t, NewRole{Account: one, Name: "app"})
-	must(t, w.PutRolePolicy(t.Context(), one, "app", "list", listAll))
+	must(t, w.PutPolicy(t.Context(), Who{Roles, one, "app"}, "list", listAll))
 	role, err := w.Role(one, "app")
 	must(t, err)
 	const getAll = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`
@@ -156,7 +156,7 @@ func TestASessionPolicyNarrowsAndOneThatDoesNotParseIsRefused(t *testing.T) {
 func TestAManagedSessionPolicyIsReadAtEachUse(t *testing.T) {
 	w := fresh(t)
 	w.create(t, NewRole{Account: one, Name: "app"})
-	must(t, w.PutRolePolicy(t.Context(), one, "app", "list", listAll))
+	must(t, w.PutPolicy(t.Context(), Who{Roles, one, "app"}, "list", listAll))
 	_, err := w.CreateManagedPolicy(t.Context(), NewManagedPolicy{Account: one, Name: "narrow", Text: listAll})
 	must(t, err)
 	role, err := w.Role(one, "app")

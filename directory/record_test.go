@@ -23,13 +23,13 @@ func TestRecordsSurviveARestart(t *testing.T) {
 	w.create(t, NewRole{
 		Account: one, Path: "/team/", Name: "App", Description: "dé", MaxSession: 90 * time.Minute, Tags: []Tag{{"a", "b"}, {"c", ""}},
 	})
-	must(t, w.PutRolePolicy(t.Context(), one, "App", "list", listAll))
+	must(t, w.PutPolicy(t.Context(), Who{Roles, one, "App"}, "list", listAll))
 	name := w.managed(t, "deny", denyAll)
 	_, _, err = w.CreatePolicyVersion(t.Context(), one, name, listAll, true)
 	must(t, err)
 	must(t, w.DeletePolicyVersion(t.Context(), one, name, 1))
 	must(t, w.TagPolicy(t.Context(), one, name, []Tag{{"a", "b"}}))
-	must(t, w.AttachRolePolicy(t.Context(), one, "App", name))
+	must(t, w.Attach(t.Context(), Who{Roles, one, "App"}, name))
 	must(t, w.Attach(t.Context(), Who{Users, one, Administrator}, name))
 	must(t, w.store.Update(t.Context(), func(tx *store.Tx) error {
 		return w.PutClusterRole(tx, ClusterRole{Account: one, Name: "agent", Cluster: "c1", Trust: podTrust, Permissions: listAll})
@@ -102,7 +102,7 @@ func TestRecordsOfAnUnknownVersionAreRefused(t *testing.T) {
 		"UpdateTrust":         func() error { return w.UpdateTrust(t.Context(), one, "app", podTrust) },
 		"ManagedPolicy":       func() error { _, err := w.ManagedPolicy(one, policyARN("p")); return err },
 		"DeleteManagedPolicy": func() error { return w.DeleteManagedPolicy(t.Context(), one, policyARN("p")) },
-		"AttachRolePolicy":    func() error { return w.AttachRolePolicy(t.Context(), one, "app", policyARN("p")) },
+		"AttachRolePolicy":    func() error { return w.Attach(t.Context(), Who{Roles, one, "app"}, policyARN("p")) },
 		"DeleteRole":          func() error { return w.DeleteRole(t.Context(), one, "app") },
 		"CreateRole": func() error {
 			_, err := w.CreateRole(t.Context(), NewRole{Account: one, Name: "app", Trust: podTrust})

@@ -188,21 +188,6 @@ func (d *Directory) UpdateTrust(ctx context.Context, account, name, text string)
 	return err
 }
 
-// PutRolePolicy is PutPolicy of a role.
-func (d *Directory) PutRolePolicy(ctx context.Context, account, role, name, text string) error {
-	return d.PutPolicy(ctx, Who{Roles, account, role}, name, text)
-}
-
-// DeleteRolePolicy is DeletePolicy of a role.
-func (d *Directory) DeleteRolePolicy(ctx context.Context, account, role, name string) error {
-	return d.DeletePolicy(ctx, Who{Roles, account, role}, name)
-}
-
-// TagRole is Tag of a role.
-func (d *Directory) TagRole(ctx context.Context, account, role string, tags []Tag) error {
-	return d.Tag(ctx, Who{Roles, account, role}, tags)
-}
-
 // DeleteRole removes a role that has no policies left, inline or attached. Its sessions end with it.
 func (d *Directory) DeleteRole(ctx context.Context, account, name string) error {
 	return d.store.Update(ctx, func(tx *store.Tx) error {

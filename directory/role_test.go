@@ -130,7 +130,7 @@ func TestARoleMadeAgainHasAnotherID(t *testing.T) {
 func TestDeleteRoleWantsItsPoliciesGone(t *testing.T) {
 	w := fresh(t)
 	w.create(t, NewRole{Account: one, Name: "app"})
-	must(t, w.PutRolePolicy(t.Context(), one, "app", "list", listAll))
+	must(t, w.PutPolicy(t.Context(), Who{Roles, one, "app"}, "list", listAll))
 	wants(t, "with a policy", w.DeleteRole(t.Context(), one, "app"), fault.InUse)
 	must(t, w.DeletePolicy(t.Context(), Who{Roles, one, "app"}, "list"))
 	wants(t, "without", w.DeleteRole(t.Context(), one, "app"), accepted)
@@ -156,7 +156,7 @@ func TestRolePolicies(t *testing.T) {
 		{"with a principal", "app", "list", podTrust, fault.MalformedPolicy},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			wants(t, "PutRolePolicy", w.PutRolePolicy(t.Context(), one, test.role, test.policy, test.text), test.want)
+			wants(t, "PutRolePolicy", w.PutPolicy(t.Context(), Who{Roles, one, test.role}, test.policy, test.text), test.want)
 		})
 	}
 	role, err := w.Role(one, "app")
@@ -205,7 +205,7 @@ func TestUpdateRoleAndTrust(t *testing.T) {
 func TestRoleTags(t *testing.T) {
 	w := fresh(t)
 	w.create(t, NewRole{Account: one, Name: "app", Tags: []Tag{{"b", "1"}, {"Team", "x"}}})
-	must(t, w.TagRole(t.Context(), one, "app", []Tag{{"a", "2"}, {"team", "y"}}))
+	must(t, w.Tag(t.Context(), Who{Roles, one, "app"}, []Tag{{"a", "2"}, {"team", "y"}}))
 	check := func(want ...Tag) {
 		t.Helper()
 		role, err := w.Role(one, "app")
@@ -215,7 +215,7 @@ func TestRoleTags(t *testing.T) {
 		}
 	}
 	check(Tag{"a", "2"}, Tag{"b", "1"}, Tag{"team", "y"})
-	wants(t, "a reserved key", w.TagRole(t.Context(), one, "app", []Tag{{"aws:x", "2"}}), fault.Invalid)
+	wants(t, "a reserved key", w.Tag(t.Context(), Who{Roles, one, "app"}, []Tag{{"aws:x", "2"}}), fault.Invalid)
 	must(t, w.Untag(t.Context(), Who{Roles, one, "app"}, []string{"TEAM", "a", "absent"}))
 	check(Tag{"b", "1"})
 	wants(t, "untagging no role", w.Untag(t.Context(), Who{Roles, one, "apps"}, []string{"a"}), fault.NotFound)
@@ -238,9 +238,9 @@ func TestAClusterRoleChangesOnlyWithItsCluster(t *testing.T) {
 			return err
 		},
 		"UpdateTrust":      func() error { return w.UpdateTrust(t.Context(), one, in.Name, userTrust) },
-		"PutRolePolicy":    func() error { return w.PutRolePolicy(t.Context(), one, in.Name, "all", listAll) },
+		"PutRolePolicy":    func() error { return w.PutPolicy(t.Context(), Who{Roles, one, in.Name}, "all", listAll) },
 		"DeleteRolePolicy": func() error { return w.DeletePolicy(t.Context(), Who{Roles, one, in.Name}, in.Name) },
-		"TagRole":          func() error { return w.TagRole(t.Context(), one, in.Name, []Tag{{"a", "b"}}) },
+		"TagRole":          func() error { return w.Tag(t.Context(), Who{Roles, one, in.Name}, []Tag{{"a", "b"}}) },
 		"UntagRole":        func() error { return w.Untag(t.Context(), Who{Roles, one, in.Name}, []string{"a"}) },
 		"DeleteRole":       func() error { return w.DeleteRole(t.Context(), one, strings.ToUpper(in.Name)) },
 	} {
@@ -296,8 +296,8 @@ func TestPermissionsAreThoseOfNow(t *testing.T) {
 		want policy.Effect
 	}{
 		{"without a policy", func() error { return nil }, policy.ImplicitDeny},
-		{"given", func() error { return w.PutRolePolicy(t.Context(), one, "app", "list", listAll) }, policy.Allow},
-		{"denied", func() error { return w.PutRolePolicy(t.Context(), one, "app", "no", denyAll) }, policy.Deny},
+		{"given", func() error { return w.PutPolicy(t.Context(), Who{Roles, one, "app"}, "list", listAll) }, policy.Allow},
+		{"denied", func() error { return w.PutPolicy(t.Context(), Who{Roles, one, "app"}, "no", denyAll) }, policy.Deny},
 		{"given back", func() error { return w.DeletePolicy(t.Context(), Who{Roles, one, "app"}, "no") }, policy.Allow},
 		{"taken away", func() error { return w.DeletePolicy(t.Context(), Who{Roles, one, "app"}, "list") }, policy.ImplicitDeny},
 	} {

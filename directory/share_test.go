@@ -31,7 +31,7 @@ func TestATiedRoleIsKnownByNameAlone(t *testing.T) {
 		if _, err := d.CreateRole(t.Context(), NewRole{Account: one, Name: name, Description: "secret project", Trust: text}); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.PutRolePolicy(t.Context(), one, name, "p", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`); err != nil {
+		if err := d.PutPolicy(t.Context(), Who{Roles, one, name}, "p", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`); err != nil {
 			t.Fatal(err)
 		}
 	}

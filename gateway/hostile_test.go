@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/sigv4"
@@ -354,7 +355,7 @@ func TestExpiredAndRevokedRoleFallAtOnce(t *testing.T) {
 		t.Fatalf("status %d: %s", resp.StatusCode, text)
 	}
 	w.upstream.take()
-	if err := w.directory.DeleteRolePolicy(t.Context(), ours, "role-1", "s3"); err != nil {
+	if err := w.directory.DeletePolicy(t.Context(), directory.Roles.Named(ours, "role-1"), "s3"); err != nil {
 		t.Fatal(err)
 	}
 	if resp, text := w.send(t, reader, in); resp.StatusCode != http.StatusForbidden {

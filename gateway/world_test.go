@@ -118,7 +118,7 @@ func (w *world) session(tb testing.TB, account string, statements ...string) ses
 		tb.Fatal(err)
 	}
 	text := `{"Version":"2012-10-17","Statement":[` + strings.Join(statements, ",") + `]}`
-	if err := w.directory.PutRolePolicy(tb.Context(), account, name, "s3", text); err != nil {
+	if err := w.directory.PutPolicy(tb.Context(), directory.Roles.Named(account, name), "s3", text); err != nil {
 		tb.Fatal(err)
 	}
 	return w.mint(tb, role, "pod", 0)

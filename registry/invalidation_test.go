@@ -76,7 +76,7 @@ func endings() []ending {
 			return w.directory.DeleteRole(ctx, one, "app")
 		}, []Invalidation{{ByRole, "{role}"}}, nil},
 		{"a role's permissions changed", func(w *world, ctx context.Context, _ *Cluster, _ *Association) error {
-			return w.directory.PutRolePolicy(ctx, one, "app", "p", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`)
+			return w.directory.PutPolicy(ctx, directory.Roles.Named(one, "app"), "p", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`)
 		}, none, []Invalidation{{ByServiceAccount, "ns/sa"}}}, // as above
 		{"a role's trust policy changed", func(w *world, ctx context.Context, _ *Cluster, _ *Association) error {
 			return w.directory.UpdateTrust(ctx, one, "app", strings.Replace(podTrust, `"sts:TagSession"`, `"sts:SetSourceIdentity"`, 1))

@@ -54,7 +54,7 @@ func TestWhatEndsATargetRoleIsTold(t *testing.T) {
 		{"the first role trusts nobody", trust(one, "app", noTrust), far, far, nil},
 
 		{"its permissions changed", func(w *world, ctx context.Context) error {
-			return w.directory.PutRolePolicy(ctx, two, "lake", "p", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`)
+			return w.directory.PutPolicy(ctx, directory.Roles.Named(two, "lake"), "p", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`)
 		}, nil, far, nil}, // a revision does not tell what changed
 		{"the same trust again", trust(two, "lake", lakeTrust), nil, far, nil}, // nor whether
 		{"another role of its account revoked", revoke(two, "pond"), nil, nil, []Invalidation{{ByRole, "{pond}"}}},

@@ -198,7 +198,7 @@ func TestDigestFollowsTheRole(t *testing.T) {
 	if digest(a) != digest(b) || digest(a) == digest(other) {
 		t.Error("digests: want equal ones for one role, and another for another")
 	}
-	must(t, w.directory.TagRole(t.Context(), one, "app", []directory.Tag{{Key: "a", Value: "b"}}))
+	must(t, w.directory.Tag(t.Context(), directory.Roles.Named(one, "app"), []directory.Tag{{Key: "a", Value: "b"}}))
 	if digest(a) != digest(b) {
 		t.Error("a tag of the role changed the digest")
 	}

@@ -67,7 +67,7 @@ func (s subject) deleteBoundary(ctx context.Context, c *api.Call) (any, error) {
 // authorizeBounded is authorize for the actions of which a policy may say that they are for identities with some boundary
 // alone: so that nobody gives more than the boundary to one that has none.
 func (s subject) authorizeBounded(c *api.Call, extra ...policy.Entry) (directory.Who, error) {
-	who := directory.Who{Kind: s.kind, Account: c.Caller.Account, Name: c.Form.Get(s.parameter())}
+	who := s.kind.Named(c.Caller.Account, c.Form.Get(s.parameter()))
 	if found, err := s.directory.Identity(who); err == nil {
 		b, err := s.directory.BoundaryOf(found)
 		if err != nil {

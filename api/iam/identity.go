@@ -39,7 +39,7 @@ func fromName(i *directory.Identity, kind directory.Kind) (n named) {
 // not exist is named without a path: who may not ask does not learn whether it is there.
 func (s subject) authorize(c *api.Call, extra ...policy.Entry) (directory.Who, error) {
 	noteParameters(c)
-	who := directory.Who{Kind: s.kind, Account: c.Caller.Account, Name: c.Form.Get(s.parameter())}
+	who := s.kind.Named(c.Caller.Account, c.Form.Get(s.parameter()))
 	if err := c.Authorize("iam:"+c.Operation.Name, s.resource(who), append(s.about(who), extra...)...); err != nil {
 		return directory.Who{}, err
 	}

@@ -48,7 +48,7 @@ func TestRotationWithAGateway(t *testing.T) {
 	}
 	role, err := p.directory.CreateRole(ctx, directory.NewRole{Account: dev.Account, Name: "reader", Trust: trustsPods})
 	if err == nil {
-		err = p.directory.PutRolePolicy(ctx, dev.Account, "reader", "it", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`)
+		err = p.directory.PutPolicy(ctx, directory.Roles.Named(dev.Account, "reader"), "it", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`)
 	}
 	if err == nil {
 		_, _, err = p.keyring.Sealing(ctx, dev.Account) // the first keys, of which next ones are successors
