@@ -37,28 +37,6 @@ func newCluster() *cobra.Command {
 	return cmd
 }
 
-func newReactivate() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "reactivate NAME",
-		Short: "Print a new activation pair for a cluster; its associations, sessions and keys stay until the pair is used",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient(cmd)
-			if err != nil {
-				return err
-			}
-			pair, err := c.reactivate(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return printf(cmd, "activation id     %s\nactivation code   %s\nexpires           %s\n",
-				pair.ActivationID, pair.ActivationCode, moment(pair.ActivationExpiry))
-		},
-	}
-	dirFlag(cmd)
-	return cmd
-}
-
 // createPractice keeps the cluster's key first and joins it then, so that one that was cut short can be finished.
 func createPractice(cmd *cobra.Command, d dev.Dir, c *client, name string) error {
 	p, err := d.Practice(name)
