@@ -139,13 +139,9 @@ func (d *door) listPolicies(_ context.Context, c *api.Call) (any, error) {
 	if err := c.Authorize("iam:ListPolicies", "*"); err != nil {
 		return nil, err
 	}
-	prefix := c.Form.Get("PathPrefix")
-	scope := c.Form.Get("Scope")
-	usage := c.Form.Get("PolicyUsageFilter")
-	attached := isTrue(c, "OnlyAttached")
-	n := c.MaxItems()
-	account := c.Caller.Account
-	found, err := d.policies(account, scope, c.Form.Get("Marker"), n+1, func(p *directory.ManagedPolicy) bool {
+	prefix, usage, attached := c.Form.Get("PathPrefix"), c.Form.Get("PolicyUsageFilter"), isTrue(c, "OnlyAttached")
+	account, n := c.Caller.Account, c.MaxItems()
+	found, err := d.policies(account, c.Form.Get("Scope"), c.Form.Get("Marker"), n+1, func(p *directory.ManagedPolicy) bool {
 		permits, bounds := d.directory.UseCount(account, p, directory.Permissions), d.directory.UseCount(account, p, directory.Boundary)
 		return strings.HasPrefix(p.Path, prefix) && (!attached || permits+bounds > 0) && (usage != boundaries || bounds > 0)
 	})

@@ -47,15 +47,6 @@ func noteProvider(c *api.Call) {
 // maxTexts bounds what one call may bring of client ids: more than a provider may have.
 const maxTexts = 200
 
-// texts reads a list of strings.
-func texts(c *api.Call, name string) []string {
-	var all []string
-	for _, m := range c.Members(name) {
-		all = append(all, m[""])
-	}
-	return all
-}
-
 // authorizeProvider asks for an action on the provider that the call names, and returns the provider's issuer.
 func (d *door) authorizeProvider(c *api.Call, action string, extra ...policy.Entry) (issuer string, err error) {
 	noteProvider(c)

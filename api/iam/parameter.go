@@ -9,10 +9,9 @@ import (
 
 // paged returns the page of a list that the call asks for. The list is in the order of the markers.
 func paged[T any](c *api.Call, all []T, marker func(T) string) ([]T, api.Page) {
-	n := c.MaxItems()
 	last := c.Form.Get("Marker")
 	all = slices.DeleteFunc(slices.Clone(all), func(v T) bool { return last != "" && marker(v) <= last })
-	return cut(all, n, marker)
+	return cut(all, c.MaxItems(), marker)
 }
 
 // cut is the page of a list of which one more than n was looked for.
@@ -42,7 +41,18 @@ func listed[T anIdentity](c *api.Call, s subject, find func(account, pathPrefix,
 	return shown, page, nil
 }
 
+// What follows reads parameters whose rows have held them already: nothing is refused here.
+
 func isTrue(c *api.Call, name string) bool { return c.Form.Get(name) == "true" }
+
+// texts reads a list of strings.
+func texts(c *api.Call, name string) []string {
+	var all []string
+	for _, m := range c.Members(name) {
+		all = append(all, m[""])
+	}
+	return all
+}
 
 // The uses of a managed policy.
 const (
