@@ -78,6 +78,7 @@ print(s3.list_objects_v2(Bucket=os.sys.argv[1])["KeyCount"])`
 	if got := ns.in("stranger", list...); got.status == 0 || !strings.Contains(got.errors, "Unable to locate credentials") {
 		t.Errorf("no association: status %d, %s%s, want no credentials", got.status, got.out, got.errors)
 	}
+	tellsWhy(t, ns, "stranger", "one")
 
 	// A right that is taken away is gone at the next request, and back at the one after it is given again.
 	w.permit(ns.name, "s3:PutObject", "arn:aws:s3:::"+ns.name+"/*")
@@ -115,6 +116,25 @@ print(s3.list_objects_v2(Bucket=os.sys.argv[1])["KeyCount"])`
 	}
 	if got := ns.in("one", list...); got.status != 0 {
 		t.Errorf("another pod of the association: status %d, %s%s", got.status, got.out, got.errors)
+	}
+}
+
+// tellsWhy has a pod without an association ask with a token of its own, and wants an Event that gives the reason, and none about
+// a pod that was served.
+func tellsWhy(t *testing.T, ns namespace, refused, served string) {
+	t.Helper()
+	token := ns.kubectl("create", "token", refused, "--bound-object-kind=Pod", "--bound-object-name="+refused, "--audience=pods.eks.amazonaws.com")
+	if status, body := ask(t, "2", strings.TrimSpace(token)); status == "200" {
+		t.Fatalf("no association: the agent answers %s", body)
+	}
+	uidOf := func(pod string) string { return ns.kubectl("get", "pod", pod, "--output=jsonpath={.metadata.uid}") }
+	about := func(pod string) string {
+		return ns.kubectl("get", "events", "--field-selector=reason=PodIdentityDenied,type=Warning,involvedObject.uid="+uidOf(pod), "--output=jsonpath={.items[*].message}")
+	}
+	want := fmt.Sprintf("Lanyard refused this pod's request for credentials: No pod identity association found for service account %s/%s.", ns.name, refused)
+	eventually(t, "an Event tells why the pod is refused", func() (bool, string) { got := about(refused); return got == want, got })
+	if got := about(served); got != "" {
+		t.Errorf("about the pod that was served there is an Event: %s", got)
 	}
 }
 
