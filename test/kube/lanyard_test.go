@@ -14,6 +14,8 @@ type lanyard struct {
 	endpoint string // https://10.99.0.100:PORT
 	ca       string // file
 	account  string
+	who      keys     // of another account's administrator; none: of the server's own
+	env      []string // what its process finds beside
 	server   *process // nil: stopped
 }
 
@@ -22,7 +24,7 @@ func newLanyard(t testing.TB) *lanyard {
 	t.Helper()
 	l := openLanyard(t, t.TempDir())
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() && l.server != nil {
 			t.Logf("lanyard server\n%s", l.server.log)
 		}
 		l.stop()
@@ -30,10 +32,10 @@ func newLanyard(t testing.TB) *lanyard {
 	return l
 }
 
-// openLanyard starts a server in a folder, which whoever asks for it stops.
-func openLanyard(t testing.TB, folder string) *lanyard {
+// openLanyard starts a server in a folder, with more in its environment, which whoever asks for it stops.
+func openLanyard(t testing.TB, folder string, env ...string) *lanyard {
 	t.Helper()
-	l := &lanyard{t: t, dir: filepath.Join(folder, "server")}
+	l := &lanyard{t: t, dir: filepath.Join(folder, "server"), env: env}
 	l.ca = filepath.Join(l.dir, "ca.pem")
 	output(t, "lanyard", "init", "--dir", l.dir, "--address", serverIPv4.String(), "--address", serverIPv6.String())
 	l.start(serverIPv4.String() + ":0")
@@ -45,7 +47,7 @@ func openLanyard(t testing.TB, folder string) *lanyard {
 // start starts the server on an address.
 func (l *lanyard) start(listen string) {
 	l.t.Helper()
-	l.server = serving(l.t, []string{"lanyard", "server", "--dir", l.dir, "--listen", listen})
+	l.server = servingIn(l.t, environment(l.env...), []string{"lanyard", "server", "--dir", l.dir, "--listen", listen})
 }
 
 // restart starts a server that was stopped, where it was.
@@ -63,6 +65,31 @@ func (l *lanyard) stop() {
 	l.server = nil
 }
 
+// create makes an account, by `lanyard account create`, and is the key of its administrator.
+func (l *lanyard) create(name string, more ...string) (k keys) {
+	l.t.Helper()
+	text := l.as(append([]string{"lanyard", "account", "create", name}, more...)...)
+	for word := range strings.FieldsSeq(text) {
+		switch variable, value, _ := strings.Cut(word, "="); variable {
+		case "AWS_ACCESS_KEY_ID":
+			k.id = value
+		case "AWS_SECRET_ACCESS_KEY":
+			k.secret = value
+		}
+	}
+	if k.id == "" || k.secret == "" {
+		l.t.Fatal("account create prints no access key")
+	}
+	return k
+}
+
+// of is the same server to the administrator of another of its accounts.
+func (l *lanyard) of(account string, k keys) *lanyard {
+	other := *l
+	other.account, other.who = account, k
+	return &other
+}
+
 // administrator is the environment of the account's administrator, who reaches the server by TLS.
 func (l *lanyard) administrator(more ...string) []string {
 	l.t.Helper()
@@ -72,6 +99,9 @@ func (l *lanyard) administrator(more ...string) []string {
 		if strings.HasPrefix(line, "AWS_") && !strings.HasPrefix(line, "AWS_ENDPOINT") {
 			env = append(env, strings.TrimSpace(line))
 		}
+	}
+	if l.who.id != "" {
+		env = append(env, "AWS_ACCESS_KEY_ID="+l.who.id, "AWS_SECRET_ACCESS_KEY="+l.who.secret)
 	}
 	return append(env, more...)
 }

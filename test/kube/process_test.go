@@ -24,8 +24,14 @@ type process struct {
 // other.
 func serving(t testing.TB, argv []string, until ...string) *process {
 	t.Helper()
+	return servingIn(t, environment(), argv, until...)
+}
+
+// servingIn is serving with an environment of its own.
+func servingIn(t testing.TB, env, argv []string, until ...string) *process {
+	t.Helper()
 	p := &process{argv: argv, cmd: exec.Command(argv[0], argv[1:]...), log: &lines{}, logged: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env = cluster.home, environment()
+	p.cmd.Dir, p.cmd.Env = cluster.home, env
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := p.cmd.StderrPipe()
 	if err == nil {

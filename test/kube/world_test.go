@@ -13,9 +13,9 @@ import (
 // server, all over TLS, and the connector in the cluster, which has joined by the name below.
 type world struct {
 	*lanyard
-	objects, gateway *process
-	upstream         string // file with the keys of the object store
-	s3               string // https://10.99.0.100:PORT, the gateway
+	objects, gateway *process // nil: none
+	upstream         string   // file with the keys of the object store
+	s3               string   // https://10.99.0.100:PORT, the gateway
 }
 
 const clusterName = "test"
@@ -88,14 +88,20 @@ func join(t testing.TB) *world {
 	w.objects = serving(t, []string{store, objects, filepath.Join(w.dir, "tls.pem"), filepath.Join(w.dir, "tls.key"), w.upstream, any})
 	w.open(any)
 	w.s3 = "https://" + w.gateway.address
+	w.enter()
+	return w
+}
+
+// enter has the cluster join.
+func (w *world) enter() {
+	w.t.Helper()
 	for _, program := range []string{"lanyard-connector", "demo", "probe"} {
-		image(t, program)
+		image(w.t, program)
 	}
 	// The add-on runs the agent of the connector's own build.
-	build := strings.TrimPrefix(strings.TrimSpace(output(t, "lanyard-connector", "version")), "lanyard-connector ")
-	manage(t, "import", filepath.Join(cluster.root, ".tools", "kube", "images", "lanyard-agent.tar"), "lanyard.local/lanyard-agent:"+build)
+	build := strings.TrimPrefix(strings.TrimSpace(output(w.t, "lanyard-connector", "version")), "lanyard-connector ")
+	manage(w.t, "import", filepath.Join(cluster.root, ".tools", "kube", "images", "lanyard-agent.tar"), "lanyard.local/lanyard-agent:"+build)
 	w.as(w.joining()...)
-	return w
 }
 
 // open starts a gateway on an address, which follows the server where that is now.
@@ -111,10 +117,14 @@ func (w *world) open(listen string) {
 
 // joining is the command that joins the cluster.
 func (w *world) joining() []string {
-	return []string{
-		"lanyard", "join", "--name", clusterName, "--s3-endpoint", w.s3,
+	argv := []string{
+		"lanyard", "join", "--name", clusterName,
 		"--image-repository", "lanyard.local", "--image-tag", "test", "--image-pull-policy", "Never", "--timeout", "2m",
 	}
+	if w.s3 != "" {
+		argv = append(argv, "--s3-endpoint", w.s3)
+	}
+	return argv
 }
 
 // end takes the add-on and the connector away again, and stops the programs.
@@ -122,8 +132,11 @@ func (w *world) end() {
 	w.t.Helper()
 	shared = nil
 	w.as("lanyard", "leave", "--name", clusterName, "--deregister")
-	w.gateway.stop(w.t)
-	w.objects.stop(w.t)
+	for _, p := range []*process{w.gateway, w.objects} {
+		if p != nil {
+			p.stop(w.t)
+		}
+	}
 	w.stop()
 	clear(w.t)
 }
