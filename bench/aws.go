@@ -75,7 +75,7 @@ func (b *bench) aws(ctx context.Context) (err error) {
 			what: "AWS account: a pod's first credentials, CPU", ours: ours.cost(), than: "STS's part is in another process", unit: "µs", how: times(awsRounds, awsRequests),
 		}),
 		atMost(quantile(bare, 0.5)+1, row{
-			what: "AWS account: token to credentials, p50", ours: quantile(took, 0.5), floor: quantile(bare, 0.5), than: "the SDK asking the same STS; 1 ms more is allowed",
+			what: "AWS account: token to credentials, p50", ours: quantile(took, 0.5), floor: quantile(bare, 0.5), than: "the same question, asked of the same STS; 1 ms more is allowed",
 			unit: "ms", how: fmt.Sprintf("%d", awsLatency),
 		}))
 	if b.profiles == "" {
