@@ -144,9 +144,12 @@ func (c *client) query(ctx context.Context, service string, form url.Values, out
 // answer reads an error in any of the shapes that the doors speak: JSON, the query protocol's XML, S3's XML.
 func answer(status int, body []byte) error {
 	a := &dev.Answer{Status: status, Code: http.StatusText(status), Message: strings.TrimSpace(string(body))}
-	var asJSON struct{ Code, Message string }
-	if json.Unmarshal(body, &asJSON) == nil && asJSON.Code != "" {
-		a.Code, a.Message = asJSON.Code, asJSON.Message
+	var asJSON struct {
+		Code, Message string
+		Type          string `json:"__type"` // alone where the protocol is JSON's RPC
+	}
+	if json.Unmarshal(body, &asJSON) == nil && asJSON.Code+asJSON.Type != "" {
+		a.Code, a.Message = firstOf(asJSON.Code, asJSON.Type), asJSON.Message
 		return a
 	}
 	var asXML struct {

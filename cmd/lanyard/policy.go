@@ -100,7 +100,7 @@ func vocabulary() *policy.Vocabulary {
 		}
 	}
 	// What is asked besides an operation's own name.
-	for _, also := range []string{"iam:PassRole", "sts:TagSession", "sts:SetSourceIdentity"} {
+	for _, also := range []string{"iam:PassRole", "sts:TagSession", "sts:SetSourceIdentity", "lanyard:DescribeAudit"} {
 		service, name, _ := strings.Cut(also, ":")
 		v.Actions[service] = append(v.Actions[service], name)
 	}
