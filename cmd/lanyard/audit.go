@@ -23,7 +23,7 @@ import (
 
 func newAudit() *cobra.Command {
 	cmd := group("audit", "The record of every decision")
-	cmd.AddCommand(newAuditVerify(), newAuditHeads())
+	cmd.AddCommand(newAuditVerify(), newAuditHeads(), newAuditQuery())
 	return cmd
 }
 
