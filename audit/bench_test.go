@@ -3,6 +3,8 @@ package audit_test
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -77,4 +79,42 @@ func processorTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkFind looks for what is not there, which reads the whole log: the rate is that of one lookup.
+func BenchmarkFind(b *testing.B) {
+	dir := b.TempDir() + "/a"
+	log := start(b, dir, audit.Config{})
+	for range 200 {
+		place := reserve(b, log.Log)
+		for range 100 {
+			place.Record(asked(), issued())
+		}
+		if err := place.Commit(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		place.Release()
+	}
+	q := audit.Query{Contains: [][]byte{[]byte(`"managementEvent":true`), []byte(`"eventName":"None"`)}}
+	b.SetBytes(bytesOf(b, dir))
+	for b.Loop() {
+		if _, err := log.Find(b.Context(), q, audit.Mark{}, func(audit.Found) bool { return true }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func bytesOf(b *testing.B, dir string) (size int64) {
+	files, err := filepath.Glob(dir + "/audit-*.jsonl")
+	if err != nil || len(files) == 0 {
+		b.Fatalf("no audit files: %v", err)
+	}
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		size += info.Size()
+	}
+	return size
 }
