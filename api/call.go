@@ -209,6 +209,12 @@ func Identity(p *directory.Principal) audit.UserIdentity {
 			},
 			Attributes: audit.SessionAttributes{CreationDate: p.Session.Issued},
 		}
+		if o := p.Session.Origin; o != nil && o.Association != "" {
+			id.SessionContext.Pod = &audit.Pod{
+				Cluster: o.Cluster, Namespace: o.Namespace, Name: o.PodName, UID: o.PodUID, Node: o.NodeName, NodeUID: o.NodeUID,
+				ServiceAccount: o.ServiceAccount, Association: o.Association,
+			}
+		}
 	default:
 		id.Type = "Cluster"
 	}

@@ -135,6 +135,18 @@ func appendIdentity(b []byte, u *UserIdentity) []byte {
 		b = appendMember(b, "mfaAuthenticated", mfa)
 		b = append(b, '}')
 		b = appendOptional(b, "sourceIdentity", s.SourceIdentity)
+		if p := s.Pod; p != nil {
+			b = append(b, `,"pod":{`...)
+			b = appendOptional(b, "cluster", p.Cluster)
+			b = appendOptional(b, "namespace", p.Namespace)
+			b = appendOptional(b, "name", p.Name)
+			b = appendOptional(b, "uid", p.UID)
+			b = appendOptional(b, "node", p.Node)
+			b = appendOptional(b, "nodeUid", p.NodeUID)
+			b = appendOptional(b, "serviceAccount", p.ServiceAccount)
+			b = appendOptional(b, "association", p.Association)
+			b = append(b, '}')
+		}
 		b = append(b, '}')
 	}
 	return append(b, '}')

@@ -50,6 +50,9 @@ func asked() *audit.Event {
 			Type: "AssumedRole", PrincipalID: "AROAEXAMPLEEXAMPLE123:n1", AccountID: "111122223333", AccessKeyID: "ASIAEXAMPLEEXAMPLE11",
 			ARN: "arn:aws:sts::111122223333:assumed-role/lanyard-agent/n1",
 			SessionContext: &audit.SessionContext{
+				Pod: &audit.Pod{
+					Cluster: "c-1", Namespace: "pay", Name: "api-1", UID: "u-1", Node: "n-1", NodeUID: "nu-1", ServiceAccount: "api", Association: "a-1",
+				},
 				Issuer: audit.SessionIssuer{
 					Type: "Role", PrincipalID: "AROAEXAMPLEEXAMPLE123", ARN: "arn:aws:iam::111122223333:role/lanyard-agent",
 					AccountID: "111122223333", UserName: "lanyard-agent",

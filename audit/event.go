@@ -100,6 +100,19 @@ type SessionContext struct {
 	Issuer         SessionIssuer     `json:"sessionIssuer"`
 	Attributes     SessionAttributes `json:"attributes"`
 	SourceIdentity string            `json:"sourceIdentity,omitempty"`
+	Pod            *Pod              `json:"pod,omitempty"` // which the session was given to, or a session before it; not in CloudTrail
+}
+
+// Pod is where a session came from, as it was then.
+type Pod struct {
+	Cluster        string `json:"cluster,omitempty"` // the immutable id
+	Namespace      string `json:"namespace,omitempty"`
+	Name           string `json:"name,omitempty"`
+	UID            string `json:"uid,omitempty"`
+	Node           string `json:"node,omitempty"`
+	NodeUID        string `json:"nodeUid,omitempty"`
+	ServiceAccount string `json:"serviceAccount,omitempty"`
+	Association    string `json:"association,omitempty"` // id
 }
 
 // SessionIssuer is the role that a session is of.

@@ -118,8 +118,17 @@ func (r *auditRecord) issuer() string {
 	return r.UserIdentity.SessionContext.Issuer.ARN
 }
 
+// pod is the pod that got credentials, or whose session called; zero where there is none.
+func (r *auditRecord) pod() audit.Pod {
+	if s := r.UserIdentity.SessionContext; s != nil && s.Pod != nil {
+		return *s.Pod
+	}
+	got := r.AdditionalEventData.Pod
+	return audit.Pod{Namespace: got.Namespace, Name: got.Name, ServiceAccount: got.ServiceAccount}
+}
+
 func (v *auditQuery) match(r *auditRecord) bool {
-	pod := r.AdditionalEventData.Pod
+	pod := r.pod()
 	for _, has := range [][2]string{
 		{v.account, r.RecipientAccountID},
 		{v.namespace, pod.Namespace},
@@ -167,7 +176,7 @@ func (r *auditRecord) line(f audit.Found) string {
 	outcome := firstOf(r.ErrorCode, "allowed")
 	who := firstOf(r.UserIdentity.ARN, r.UserIdentity.InvokedBy, "-")
 	text := fmt.Sprintf("%s  %-26s %-22s %s", f.Time.UTC().Format(time.RFC3339), r.EventName, outcome, who)
-	if pod := r.AdditionalEventData.Pod; pod.Name != "" {
+	if pod := r.pod(); pod.Name != "" {
 		text += fmt.Sprintf("  pod %s/%s (%s)", pod.Namespace, pod.Name, pod.ServiceAccount)
 	}
 	for _, touched := range r.Resources {
