@@ -149,7 +149,7 @@ var cliIAM = []cliCase{
 		c.equal("document", c.ok("iam get-policy-version --version-id v2 --output text --query PolicyVersion.Document.Statement[0].Effect"+named), "Deny")
 		c.refused("DeleteConflict", "attached", "iam delete-policy"+named)
 		c.refused("DeleteConflict", "detach", "iam delete-role --role-name "+cliRole)
-		c.refused("NoSuchEntity", "no AWS managed policies", "iam attach-role-policy --policy-arn arn:aws:iam::aws:policy/ReadOnlyAccess --role-name "+cliRole)
+		c.refused("NoSuchEntity", "AmazonEC2FullAccess", "iam attach-role-policy --policy-arn arn:aws:iam::aws:policy/AmazonEC2FullAccess --role-name "+cliRole)
 		c.ok("iam detach-role-policy" + attached)
 		c.refused("NoSuchEntity", cliRole, "iam detach-role-policy"+attached)
 		c.refused("DeleteConflict", "version", "iam delete-policy"+named)
@@ -180,7 +180,7 @@ var cliIAM = []cliCase{
 		c.equal("name", c.ok("iam get-user --output text --query User.UserName"), "administrator")
 		c.refused("NoSuchEntity", "absent", "iam get-user --user-name absent")
 	}},
-	{"operations not served", func(c cli) { c.refused("InvalidAction", "ListGroups", "iam list-groups") }},
+	{"operations not served", func(c cli) { c.refused("InvalidAction", "ListSAMLProviders", "iam list-saml-providers") }},
 }
 
 var cliSigning = []cliCase{

@@ -336,8 +336,8 @@ var goIAM = []goCase{
 		typed[*iamtypes.NoSuchEntityException](c, "an absent one", err)
 	}},
 	{"operations not served", func(c *goClient) {
-		_, err := c.iam().ListGroups(c, nil)
-		c.refused("ListGroups", err, "InvalidAction", "ListGroups")
+		_, err := c.iam().ListSAMLProviders(c, nil)
+		c.refused("ListSAMLProviders", err, "InvalidAction", "ListSAMLProviders")
 	}},
 }
 

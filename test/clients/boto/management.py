@@ -170,7 +170,7 @@ def managed():
     equal((got["Document"], got["IsDefaultVersion"]), (POLICY, True))
     equal(iam.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"], 1)
     refused("DeleteConflict", "attached", iam.delete_policy, PolicyArn=arn)
-    refused("NoSuchEntity", "no AWS managed policies", iam.attach_role_policy, RoleName=NAME, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+    refused("NoSuchEntity", "AmazonEC2FullAccess", iam.attach_role_policy, RoleName=NAME, PolicyArn="arn:aws:iam::aws:policy/AmazonEC2FullAccess")
     iam.detach_role_policy(RoleName=NAME, PolicyArn=arn)
     refused("NoSuchEntity", NAME, iam.detach_role_policy, RoleName=NAME, PolicyArn=arn)
     iam.delete_policy_version(PolicyArn=arn, VersionId="v1")
@@ -210,7 +210,7 @@ def get_user():
 
 
 def iam_unknown():
-    refused("InvalidAction", "ListGroups", client("iam").list_groups)
+    refused("InvalidAction", "ListSAMLProviders", client("iam").list_saml_providers)
 
 
 EKS = [
