@@ -87,7 +87,7 @@ func withTLS(handler http.Handler) (*http.Server, string, error) {
 func webhookServer() (http.Handler, error) {
 	associations := connector.NewAssociations(func(context.Context) (connector.Position, error) {
 		return connector.Position{}, errors.New("the bench has no server to ask")
-	})
+	}, nil)
 	err := associations.Apply(&connector.Line{
 		Epoch: "bench", Reset: true,
 		Settings: &connector.Settings{

@@ -11,8 +11,17 @@ import (
 	"github.com/openlanyard/lanyard/fault"
 )
 
-// settleBudget is how long a pod waits at most for certainty that it has no association.
-const settleBudget = 2 * time.Second
+const (
+	// settleBudget is how long a pod waits at most for certainty that it has no association.
+	settleBudget = 2 * time.Second
+
+	// mendBudget is how long it waits at most for a broken stream to come about. A server that is down refuses at once; one
+	// that is out of reach costs the first pod this long, and the next ones nothing.
+	mendBudget = 250 * time.Millisecond
+
+	// mendPause is how long a failed attempt counts as the answer for whoever comes next.
+	mendPause = 50 * time.Millisecond
+)
 
 // errBroken says that certainty cannot be had just now: waiting for it would stop the cluster's pods.
 var errBroken = fault.New(fault.Unavailable, "the stream of associations is broken")
@@ -22,16 +31,22 @@ var errBroken = fault.New(fault.Unavailable, "the stream of associations is brok
 // A miss proves nothing: the association may have been answered to its author and not have come here yet. Settle asks
 // the server how far it is and waits until the copy is there too. Questions share that: one is asked at a time, and who
 // comes while it is asked waits for the next, because the one on its way may have been answered too early for them.
+//
+// A server that is back is not known to be until the stream has been opened again, whose pauses grow to many seconds. Its
+// first associations would be missed in that time: a miss therefore has the stream opened at once.
 type Associations struct {
 	position func(context.Context) (Position, error)
+	reopen   func()
 
 	ids      atomic.Pointer[sync.Map] // Identity to the association's id; nil: no list has come
 	settings atomic.Pointer[Settings]
 
 	mu      sync.Mutex
 	at      Position
-	changed chan struct{} // closed when at or down changes
+	changed chan struct{} // closed when at, down or failed changes
 	down    bool
+	failed  time.Time // when the stream broke or could not be opened, the last time
+	deaf    bool      // an attempt to open it outlasted mendBudget: none is waited for until one succeeds
 	asking  *barrier
 	next    *barrier // begins when asking ends
 }
@@ -44,9 +59,9 @@ type barrier struct {
 
 // NewAssociations makes an empty copy. The function asks the server how far it is: an answer must cover whatever was
 // created before the question, and the stream must bring a line that goes as far, if an empty one. It is never called
-// twice at a time.
-func NewAssociations(position func(context.Context) (Position, error)) *Associations {
-	return &Associations{position: position, changed: make(chan struct{})}
+// twice at a time. Reopen has a broken stream opened without a further pause, and does not wait for it.
+func NewAssociations(position func(context.Context) (Position, error), reopen func()) *Associations {
+	return &Associations{position: position, reopen: reopen, changed: make(chan struct{})}
 }
 
 // Apply takes a line. An error says that the line does not continue what is held: the stream must be asked from its
@@ -75,17 +90,17 @@ func (a *Associations) Apply(line *Line) error {
 		ids.Store(there.Identity, there.ID)
 	}
 	a.ids.Store(ids)
-	a.at, a.down = Position{line.Epoch, line.Revision}, false
+	a.at, a.down, a.deaf = Position{line.Epoch, line.Revision}, false, false
 	a.wake()
 	return nil
 }
 
-// Broken says that the stream has ended or could not be begun. The next line ends that state; until then who misses is
-// not kept waiting.
+// Broken says that the stream has ended or could not be begun. The next line ends that state; until then who misses waits
+// for one attempt to open it, and not for a server that is away.
 func (a *Associations) Broken() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.down = true
+	a.down, a.failed = true, time.Now()
 	a.wake()
 }
 
@@ -139,10 +154,13 @@ func (a *Associations) ID(who Identity) (string, bool) {
 }
 
 // Settle waits until the copy holds whatever was created before the call, for two seconds at most. After an error the
-// copy may lack something; it comes at once where the stream is broken.
+// copy may lack something; where the stream is broken it comes as soon as that cannot be mended just now.
 func (a *Associations) Settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleBudget)
 	defer cancel()
+	if err := a.mend(ctx); err != nil {
+		return err
+	}
 	b, err := a.join(ctx)
 	if err != nil {
 		return err
@@ -162,6 +180,39 @@ func (a *Associations) Settle(ctx context.Context) error {
 			return fmt.Errorf("waiting for associations: %w", ctx.Err())
 		}
 	}
+}
+
+// mend returns once the stream runs. Where it does not, it has it opened and waits for what becomes of that.
+func (a *Associations) mend(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	failed := a.failed
+	switch {
+	case !a.down:
+		return nil
+	case a.deaf, time.Since(failed) < mendPause:
+		return errBroken
+	}
+	a.reopen()
+	budget := time.After(mendBudget)
+	for a.down {
+		if a.deaf || !a.failed.Equal(failed) {
+			return errBroken
+		}
+		changed := a.changed
+		a.mu.Unlock()
+		select {
+		case <-changed:
+			a.mu.Lock()
+		case <-budget:
+			a.mu.Lock()
+			a.deaf = a.down
+		case <-ctx.Done():
+			a.mu.Lock()
+			return errBroken
+		}
+	}
+	return nil
 }
 
 // join returns a barrier whose question is asked after the call.

@@ -46,7 +46,7 @@ func (s *source) tell(t *testing.T, a *Associations) {
 // TestReadyMeansReady asks about a pod as soon as its association has been answered, a thousand times at once.
 func TestReadyMeansReady(t *testing.T) {
 	s := &source{lines: make(chan *Line, 1000)}
-	a := NewAssociations(s.position)
+	a := NewAssociations(s.position, nil)
 	if err := a.Apply(&Line{Epoch: "e", Reset: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestSharedBarrier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked int
 		answers := make(chan Position)
-		a := NewAssociations(func(context.Context) (Position, error) { asked++; return <-answers, nil })
+		a := NewAssociations(func(context.Context) (Position, error) { asked++; return <-answers, nil }, nil)
 		if err := a.Apply(&Line{Epoch: "e", Reset: true}); err != nil {
 			t.Fatal(err)
 		}
@@ -122,34 +122,86 @@ func TestSharedBarrier(t *testing.T) {
 	})
 }
 
-// TestBroken holds that nobody waits for a stream that is known to be broken, and what a silent one costs.
+// TestBroken holds how long a pod waits where the server is silent, away or out of reach.
 func TestBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		forever := func(ctx context.Context) (Position, error) { <-ctx.Done(); return Position{}, ctx.Err() }
-		a := NewAssociations(forever)
+		opened, refused := 0, true
+		var a *Associations
+		a = NewAssociations(forever, func() {
+			if opened++; refused {
+				go a.Broken()
+			}
+		})
 		start := time.Now()
 		if err := a.Settle(t.Context()); !errors.Is(err, context.DeadlineExceeded) || IsBroken(err) || time.Since(start) != settleBudget {
 			t.Errorf("a silent server: %v after %v, want a deadline after %v", err, time.Since(start), settleBudget)
 		}
-		start = time.Now()
+		wantBroken := func(name string, after time.Duration, attempts int) {
+			t.Helper()
+			start := time.Now()
+			if err := a.Settle(t.Context()); !IsBroken(err) || fault.Of(err) != fault.Unavailable || time.Since(start) != after || opened != attempts {
+				t.Errorf("%s: %v after %v and %d attempts, want broken after %v and %d", name, err, time.Since(start), opened, after, attempts)
+			}
+		}
 		ended := make(chan error)
+		start = time.Now()
 		go func() { ended <- a.Settle(t.Context()) }()
 		synctest.Wait()
 		a.Broken()
 		if err := <-ended; !IsBroken(err) || time.Since(start) != 0 {
 			t.Errorf("broken while waiting: %v after %v, want broken at once", err, time.Since(start))
 		}
-		if err := a.Settle(t.Context()); !IsBroken(err) || fault.Of(err) != fault.Unavailable || time.Since(start) != 0 {
-			t.Errorf("broken before: %v after %v, want broken at once", err, time.Since(start))
+		wantBroken("broken just now", 0, 0)
+		time.Sleep(mendPause)
+		wantBroken("refused once more", 0, 1)
+		wantBroken("refused just now", 0, 1)
+		time.Sleep(mendPause)
+		refused = false
+		gone, leave := context.WithCancel(t.Context())
+		go func() { synctest.Wait(); leave() }()
+		if err := a.Settle(gone); !IsBroken(err) {
+			t.Errorf("who asked has left: %v", err)
 		}
+		time.Sleep(mendPause)
+		wantBroken("out of reach", mendBudget, 3)
+		wantBroken("known to be out of reach", 0, 3)
 		if err := a.Apply(&Line{Epoch: "e", Reset: true}); err != nil {
 			t.Fatal(err)
 		}
 		a.position = func(context.Context) (Position, error) { return Position{"e", 0}, nil }
 		synctest.Wait()
 		time.Sleep(settleBudget) // until the question of before has ended
+		if err := a.Settle(t.Context()); err != nil || opened != 3 {
+			t.Errorf("mended: %v after %d attempts", err, opened)
+		}
+	})
+}
+
+// TestServerIsBack: the server is back and an association is created before the stream has been opened again. The pod that
+// follows is what opens it.
+func TestServerIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var a *Associations
+		who := Identity{"ns", "app"}
+		a = NewAssociations(func(context.Context) (Position, error) { return Position{"e", 7}, nil }, func() {
+			go func() {
+				time.Sleep(mendBudget / 2)
+				if err := a.Apply(&Line{Epoch: "e", Revision: 7, Associations: []Association{{"a-1", who}}}); err != nil {
+					t.Error(err)
+				}
+			}()
+		})
+		if err := a.Apply(&Line{Epoch: "e", Reset: true}); err != nil {
+			t.Fatal(err)
+		}
+		a.Broken()
+		time.Sleep(time.Hour)
 		if err := a.Settle(t.Context()); err != nil {
-			t.Errorf("mended: %v", err)
+			t.Errorf("the server is back: %v", err)
+		}
+		if id, _ := a.ID(who); id != "a-1" {
+			t.Errorf("the association is %q", id)
 		}
 	})
 }
@@ -176,7 +228,7 @@ func TestApply(t *testing.T) {
 		{"backwards", []Line{begin, {Epoch: "e", Revision: 2, Associations: []Association{{"a-2", two}}}}, "a-1", "", true, Position{"e", 3}},
 	}
 	for _, tt := range tests {
-		a := NewAssociations(nil)
+		a := NewAssociations(nil, nil)
 		var err error
 		for i := range tt.lines {
 			err = a.Apply(&tt.lines[i])

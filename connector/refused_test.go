@@ -239,7 +239,7 @@ func TestRefusedPodsHaveEvents(t *testing.T) {
 // A server that says what it likes, and too much of it, makes Events of pods that are there, at the connector's pace.
 func TestAHostileServerCannotFloodWithEvents(t *testing.T) {
 	inBubble(t, refusedPace(), func(n *notes, made *events) {
-		c := &Connector{associations: NewAssociations(nil), addons: &addons{}, refusals: n}
+		c := &Connector{associations: NewAssociations(nil, nil), addons: &addons{}, refusals: n}
 		for second := range int64(600) {
 			line := &Line{Epoch: "e", Revision: second, Reset: second == 0}
 			for i := range 1000 {

@@ -117,7 +117,8 @@ func New(cfg Config) (*Connector, error) {
 	if c.client, err = NewClient(cfg.Upstream, spare.token); err != nil {
 		return nil, err
 	}
-	c.associations = NewAssociations(func(ctx context.Context) (Position, error) { return c.stream.Barrier(ctx) })
+	c.associations = NewAssociations(func(ctx context.Context) (Position, error) { return c.stream.Barrier(ctx) },
+		func() { c.stream.Reopen() })
 	c.stream = newStream(c.client, cfg.Build, c.log, c.metrics, c.apply)
 	c.keys = &keys{
 		client: c.client, api: kube.set.CoreV1().RESTClient(), issuers: cfg.Issuers, leads: c.leading.Load, spare: spare,

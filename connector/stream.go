@@ -36,6 +36,7 @@ type Stream struct {
 	log     *slog.Logger
 	metrics *metrics
 	apply   func(*Line) error // called with one line at a time, in the order of the server's history
+	hurry   chan struct{}     // holds one where somebody waits for the stream to be opened
 
 	mu sync.Mutex // held while a line is applied
 	at Position
@@ -51,7 +52,7 @@ var errAnother = errors.New("the server's history is another one")
 var errNotYet = fault.New(fault.Unavailable, "the server has not told this cluster's associations yet")
 
 func newStream(c *Client, version string, log *slog.Logger, m *metrics, apply func(*Line) error) *Stream {
-	s := &Stream{client: c, version: version, log: log, metrics: m, apply: apply}
+	s := &Stream{client: c, version: version, log: log, metrics: m, apply: apply, hurry: make(chan struct{}, 1)}
 	s.state.err = errNotYet
 	return s
 }
@@ -113,6 +114,14 @@ func (s *Stream) Barrier(ctx context.Context) (Position, error) {
 	return s.at, s.apply(&Line{Epoch: s.at.Epoch, Revision: s.at.Revision, Associations: line.Associations})
 }
 
+// Reopen ends the pause of a broken stream.
+func (s *Stream) Reopen() {
+	select {
+	case s.hurry <- struct{}{}:
+	default: // it is about to be opened
+	}
+}
+
 // Run follows the stream until ctx is done, and opens it again whenever it ends; broken is called then.
 func (s *Stream) Run(ctx context.Context, broken func()) {
 	pause, told := shortestPause, ""
@@ -134,6 +143,7 @@ func (s *Stream) Run(ctx context.Context, broken func()) {
 		pause = min(2*pause, longestPause)
 		select {
 		case <-time.After(wait):
+		case <-s.hurry:
 		case <-ctx.Done():
 			return
 		}

@@ -91,6 +91,13 @@ func TestASilentStreamIsGivenUp(t *testing.T) {
 		if s.Broken() != nil {
 			t.Errorf("opened anew the stream is broken: %v", s.Broken())
 		}
+		_ = second.Close()
+		synctest.Wait()
+		closed := time.Now()
+		s.Reopen()
+		if <-opened; !time.Now().Equal(closed) {
+			t.Errorf("it is opened %v after somebody asked for that, want at once", time.Since(closed))
+		}
 		stop()
 		<-ended
 	})

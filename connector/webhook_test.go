@@ -132,7 +132,7 @@ func question(serviceAccount string, edits ...string) string {
 // settled holds associations of pay/api and pay/hour; its server has nothing new.
 func settled(t *testing.T) *Associations {
 	t.Helper()
-	a := NewAssociations((&source{}).position)
+	a := NewAssociations((&source{}).position, func() {})
 	err := a.Apply(&Line{
 		Epoch: "e", Reset: true, Settings: &Settings{Region: "eu-west-1", S3Endpoint: "https://10.0.0.7", STSEndpoint: "https://10.0.0.8", CABundle: "PEM\n"},
 		Associations: []Association{{"a-1", Identity{"pay", "api"}}, {"a-2", Identity{"pay", "hour"}}},
@@ -244,7 +244,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %d %.200s, want %d", tt.name, status, text, tt.want)
 		}
 	}
-	unready := open(t, NewAssociations(nil))
+	unready := open(t, NewAssociations(nil, nil))
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503} {
 		if status, _ := unready.do(t, "GET", path, "", ""); status != want {
 			t.Errorf("without a list, %s: %d, want %d", path, status, want)
@@ -271,7 +271,7 @@ func TestOnlyOurName(t *testing.T) {
 // TestThousandPods creates an association and at once its pod, a thousand times over TLS.
 func TestThousandPods(t *testing.T) {
 	s := &source{lines: make(chan *Line, 1000)}
-	a := NewAssociations(s.position)
+	a := NewAssociations(s.position, nil)
 	if err := a.Apply(&Line{Epoch: "e", Reset: true}); err != nil {
 		t.Fatal(err)
 	}

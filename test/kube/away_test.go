@@ -49,6 +49,14 @@ func TestServerAway(t *testing.T) {
 	now = ns.fetchOn("while the server is away", now)
 	w.restart()
 	gone := time.Since(stopped)
+	w.associate(ns, "next", w.role(ns.name+"-next", "s3:ListAllMyBuckets", "*")) // the connectors may not have noticed yet
+	ns.apply(idle(t, "next", "node1", "next"))
+	ns.wait("condition=Ready", "pod/next")
+	if next := ns.tokenOf("next"); next == "" {
+		t.Error("a pod that follows its association as soon as the server is back is given nothing")
+	} else {
+		gets(t, "its token gets credentials", "1", next)
+	}
 	gets(t, "the new token gets credentials", "1", late)
 	ns.fetchOn("the server is back", now)
 	t.Logf("the server was away for %v. Admission of a pod, p50 and p99 of %d before: %v, %v; of %d meanwhile: %v, %v: %v more at p99, of at most 10ms wanted",
