@@ -99,7 +99,12 @@ var hostileRequests = []struct {
 	{"method nobody knows", request{method: "PATCH", path: "/pay"}, 405, "MethodNotAllowed", `"PATCH"`},
 	{"upstream's administration", request{method: "PATCH", path: "/create-user"}, 405, "MethodNotAllowed", `"PATCH"`},
 	{"put on the service", request{method: "PUT", path: "/"}, 405, "MethodNotAllowed", `"PUT"`},
-	{"selection", request{method: "POST", path: "/pay/a?select&select-type=2", body: "<x/>"}, 501, "NotImplemented", `"select"`},
+	{"selection of an unknown type", request{method: "POST", path: "/pay/a?select&select-type=3", body: "<x/>"}, 405, "MethodNotAllowed", `"POST"`},
+	{"selection that is none", request{method: "POST", path: "/pay/a?select&select-type=2", body: "<x/>"}, 400, "MalformedXML", `SelectObjectContentRequest`},
+	{
+		"selection that stores its answer", request{method: "POST", path: "/pay/a?select&select-type=2", body: `<SelectObjectContentRequest><OutputLocation/></SelectObjectContentRequest>`},
+		501, "NotImplemented", `"OutputLocation"`,
+	},
 
 	// Where a copy comes from.
 	{"copy of nothing", copyOf(""), 400, "InvalidArgument", "is empty"},

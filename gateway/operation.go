@@ -97,7 +97,6 @@ var never = []struct{ parameter, reason string }{
 	{"accelerate", itsOwn},
 	{"requestPayment", itsOwn},
 	{"intelligent-tiering", itsOwn},
-	{"select", "get the object and select in it"},
 }
 
 const (

@@ -74,6 +74,10 @@ var objectOperations = []operation{
 		name: "RestoreObject", method: http.MethodPost, level: object, selector: "restore", action: "s3:RestoreObject", versioned: "s3:RestoreObject",
 		body: document, document: restore,
 	},
+	{
+		name: "SelectObjectContent", method: http.MethodPost, level: object, selector: "select&select-type=2", action: "s3:GetObject",
+		body: document, document: selection, tagged: true,
+	},
 
 	{
 		name: "CreateMultipartUpload", method: http.MethodPost, level: object, selector: "uploads", action: "s3:PutObject",
@@ -133,6 +137,20 @@ var objectOperations = []operation{
 // The documents of objects.
 var (
 	restore   = &schema{root: "RestoreRequest", paths: []string{"Days", "GlacierJobParameters", "GlacierJobParameters/Tier", "Tier"}}
+	selection = &schema{
+		root: "SelectObjectContentRequest", bytes: 512 << 10, // S3 takes an expression of 256 KiB, which XML may make longer
+		paths: []string{
+			"Expression", "ExpressionType", "RequestProgress", "RequestProgress/Enabled", "ScanRange", "ScanRange/Start", "ScanRange/End",
+			"InputSerialization", "InputSerialization/CompressionType", "InputSerialization/CSV", "InputSerialization/CSV/AllowQuotedRecordDelimiter",
+			"InputSerialization/CSV/Comments", "InputSerialization/CSV/FieldDelimiter", "InputSerialization/CSV/FileHeaderInfo",
+			"InputSerialization/CSV/QuoteCharacter", "InputSerialization/CSV/QuoteEscapeCharacter", "InputSerialization/CSV/RecordDelimiter",
+			"InputSerialization/JSON", "InputSerialization/JSON/Type", "InputSerialization/Parquet",
+			"OutputSerialization", "OutputSerialization/CSV", "OutputSerialization/CSV/FieldDelimiter", "OutputSerialization/CSV/QuoteCharacter",
+			"OutputSerialization/CSV/QuoteEscapeCharacter", "OutputSerialization/CSV/QuoteFields", "OutputSerialization/CSV/RecordDelimiter",
+			"OutputSerialization/JSON", "OutputSerialization/JSON/RecordDelimiter",
+		},
+		only: map[string]string{"ExpressionType": "SQL"},
+	}
 	retention = &schema{root: "Retention", paths: []string{"Mode", "RetainUntilDate"}}
 	legalHold = &schema{root: "LegalHold", paths: []string{"Status"}}
 	parts     = &schema{

@@ -148,6 +148,11 @@ var moreCases = []operationCase{
 		besides:   [][2]string{{"s3:BypassGovernanceRetention", "arn:aws:s3:::pay/a"}},
 	},
 	{
+		name: "selected rows", operation: "SelectObjectContent", in: request{method: "POST", path: "/pay/a?select&select-type=2&x-id=SelectObjectContent", body: `<SelectObjectContentRequest xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Expression>SELECT * FROM S3Object s WHERE s.n &lt; 3</Expression><ExpressionType>SQL</ExpressionType><InputSerialization><CompressionType>GZIP</CompressionType><CSV><FileHeaderInfo>USE</FileHeaderInfo></CSV></InputSerialization><OutputSerialization><JSON><RecordDelimiter>&#xA;</RecordDelimiter></JSON></OutputSerialization></SelectObjectContentRequest>`},
+		action: "s3:GetObject", resource: "arn:aws:s3:::pay/a", elsewhere: "arn:aws:s3:::pay/b", uri: "/pay/a?select=&select-type=2",
+		body: `<SelectObjectContentRequest xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Expression>SELECT * FROM S3Object s WHERE s.n &lt; 3</Expression><ExpressionType>SQL</ExpressionType><InputSerialization><CompressionType>GZIP</CompressionType><CSV><FileHeaderInfo>USE</FileHeaderInfo></CSV></InputSerialization><OutputSerialization><JSON><RecordDelimiter>&#xA;</RecordDelimiter></JSON></OutputSerialization></SelectObjectContentRequest>`,
+	},
+	{
 		name: "back from the archive", operation: "RestoreObject", in: request{method: "POST", path: "/pay/a?restore", body: `<RestoreRequest><Days>1</Days></RestoreRequest>`},
 		action: "s3:RestoreObject", resource: "arn:aws:s3:::pay/a", elsewhere: "arn:aws:s3:::pay/b", uri: "/pay/a?restore=",
 		body: `<RestoreRequest xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Days>1</Days></RestoreRequest>`,
