@@ -2,6 +2,9 @@ module github.com/openlanyard/lanyard
 
 go 1.26.0
 
+// What npm installs is no Go, whatever its packages bring along.
+ignore ./console/app/node_modules
+
 require (
 	filippo.io/bigmod v0.1.0
 	github.com/aws/aws-sdk-go-v2 v1.47.7

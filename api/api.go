@@ -27,6 +27,7 @@ type Config struct {
 	Ready      func() error // nil, or why this replica cannot serve
 	Log        *slog.Logger
 
+	Console     http.Handler          // of GET /console/, which needs no signature; nil: none
 	BodyTimeout time.Duration         // in which a body that is held in memory has to arrive; 0: 10 s
 	Metrics     prometheus.Registerer // nil: none
 	Now         func() time.Time      // nil: time.Now

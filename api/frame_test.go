@@ -87,7 +87,9 @@ func TestScopePicksTheDoor(t *testing.T) {
 func TestUnsignedSetIsClosed(t *testing.T) {
 	w := newWorld(t)
 	w.account(t, ours)
-	server := w.serve(t, w.config())
+	config := w.config()
+	config.Console = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) })
+	server := w.serve(t, config)
 	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	web := url.Values{
 		"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"}, "RoleSessionName": {"agent"},
@@ -120,6 +122,15 @@ func TestUnsignedSetIsClosed(t *testing.T) {
 		{"a list of clusters", "GET", "/clusters", "", nil, 403},
 		{"credentials of a pod", "POST", "/clusters/dev/assume-role-for-pod-identity", "{}", nil, 403},
 		{"an account", "POST", "/lanyard/v1/accounts", "{}", nil, 403},
+		{"the console", "GET", "/console/", "", nil, 418},
+		{"the console without its slash", "HEAD", "/console", "", nil, 418},
+		{"what is below the console", "GET", "/console/..%2fhealthz", "", nil, 418},
+		{"the console with POST", "POST", "/console/", "", nil, 403},
+		{"the console with a query", "GET", "/console/?x", "", nil, 403},
+		{"the console with a header of a signature", "GET", "/console/", "", http.Header{"Authorization": {"AWS4-HMAC-SHA256"}}, 400},
+		{"what begins like the console", "GET", "/consoles/", "", nil, 403},
+		{"another spelling of the console", "GET", "/%63onsole/", "", nil, 403},
+		{"a way out of a bucket", "GET", "/bucket/../console/", "", nil, 403},
 	} {
 		got := w.send(t, server, request{service: "eks", method: tt.method, path: tt.path, body: tt.body, header: tt.header})
 		if got.status != tt.status {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -323,10 +324,13 @@ func (f *Frame) own(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	var err error
-	switch r.URL.EscapedPath() {
-	case "/healthz":
-	case "/readyz":
+	switch p := r.URL.EscapedPath(); {
+	case p == "/healthz":
+	case p == "/readyz":
 		err = f.Ready()
+	case f.Console != nil && (p == "/console" || strings.HasPrefix(p, "/console/")):
+		f.Console.ServeHTTP(w, r)
+		return true
 	default:
 		return false
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/awssts"
 	"github.com/openlanyard/lanyard/broker"
+	"github.com/openlanyard/lanyard/console"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/keyring"
 	"github.com/openlanyard/lanyard/limit"
@@ -177,6 +178,7 @@ func (p *plane) frame(fallback string, beside ...*api.Door) http.Handler {
 		Addresses:  p.addresses,
 		Principals: p.rates,
 		Gate:       limit.NewGate(atOnce, keptForPods),
+		Console:    console.New(),
 	}, fallback, doors...))
 }
 

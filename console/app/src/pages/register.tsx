@@ -1,0 +1,128 @@
+import { type Cluster, RegisterClusterCommand } from "@aws-sdk/client-eks";
+import Alert from "@cloudscape-design/components/alert";
+import Box from "@cloudscape-design/components/box";
+import Button from "@cloudscape-design/components/button";
+import ExpandableSection from "@cloudscape-design/components/expandable-section";
+import FormField from "@cloudscape-design/components/form-field";
+import Input from "@cloudscape-design/components/input";
+import Modal from "@cloudscape-design/components/modal";
+import SpaceBetween from "@cloudscape-design/components/space-between";
+import { useState } from "react";
+import { roleArn } from "../access";
+import { Command } from "../parts/command";
+import { sentence, type Session, useSession } from "../session";
+import { join } from "./health";
+
+/** Registers a cluster, and then shows how it joins, with what is shown this once. */
+export function Register({ onClose }: { onClose: () => void }) {
+  const session = useSession();
+  const [name, setName] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<string>();
+  const [made, setMade] = useState<Cluster>();
+  const valid = /^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$/.test(name);
+  const register = async () => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      const connectorConfig = { provider: "OTHER" as const, roleArn: roleArn(session, "lanyard-join") };
+      setMade((await session.eks.send(new RegisterClusterCommand({ name, connectorConfig }))).cluster);
+    } catch (refused) {
+      setError(sentence(refused));
+    }
+    setBusy(false);
+  };
+  if (made) return <Joining cluster={made} session={session} onClose={onClose} />;
+  return (
+    <Modal
+      visible
+      onDismiss={onClose}
+      header="Register a cluster"
+      closeAriaLabel="Close"
+      footer={
+        <Box float="right">
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button variant="link" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button variant="primary" disabled={!valid} disabledReason="Give it a name first." loading={busy} loadingText="Registering" onClick={register}>
+              Register
+            </Button>
+          </SpaceBetween>
+        </Box>
+      }
+    >
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (valid && !busy) void register();
+        }}
+      >
+        <SpaceBetween size="m">
+          {error && <Alert type="error" header="The cluster was not registered">{error}</Alert>}
+          <FormField
+            label="Name"
+            description="By which it is called in associations, policies and the audit."
+            errorText={name !== "" && !valid && "1 to 100 letters, digits, dashes and underscores; a letter or digit first."}
+          >
+            <Input value={name} onChange={({ detail }) => setName(detail.value)} spellcheck={false} autoComplete={false} autoFocus />
+          </FormField>
+        </SpaceBetween>
+      </form>
+    </Modal>
+  );
+}
+
+function Joining({ cluster, session, onClose }: { cluster: Cluster; session: Session; onClose: () => void }) {
+  const expiry = cluster.connectorConfig?.activationExpiry;
+  return (
+    <Modal
+      visible
+      size="large"
+      onDismiss={onClose}
+      closeAriaLabel="Close"
+      header={`${cluster.name} is registered: now it joins`}
+      footer={
+        <Box float="right">
+          <Button variant="primary" onClick={onClose}>
+            Done
+          </Button>
+        </Box>
+      }
+    >
+      <SpaceBetween size="m">
+        <Box variant="p">
+          Where <Box variant="code">kubectl</Box> reaches the cluster, and <Box variant="code">AWS_ENDPOINT_URL</Box> names this server:
+        </Box>
+        <Command label="Join command" text={join(cluster.name!)} />
+        <Box variant="p">It activates the cluster, installs the connector and waits until that has reported.</Box>
+        <ExpandableSection headerText="By hand, with the Helm chart" variant="footer">
+          <SpaceBetween size="s">
+            <Alert type="warning">
+              The activation code is shown this once{expiry && ` and is good until ${expiry.toLocaleString()}`}. It is used up by the first who shows it.
+            </Alert>
+            <Command label="Activation pair" text={secret(cluster)} />
+            <Command label="Helm command" text={helm(cluster, session)} />
+          </SpaceBetween>
+        </ExpandableSection>
+      </SpaceBetween>
+    </Modal>
+  );
+}
+
+// By standard input: what stands on a command line, every process of the machine can read.
+const secret = (c: Cluster) => `kubectl create namespace lanyard-system
+kubectl apply -f - <<'EOF'
+apiVersion: v1
+kind: Secret
+metadata: {namespace: lanyard-system, name: lanyard-activation}
+stringData:
+  id: "${c.connectorConfig?.activationId}"
+  code: "${c.connectorConfig?.activationCode}"
+EOF`;
+
+const helm = (c: Cluster, session: Session) => `helm install lanyard deploy/helm/lanyard --namespace lanyard-system \\
+  --set server.enabled=false --set connector.enabled=true \\
+  --set connector.cluster=${c.name} --set connector.roleArn=${roleArn(session, `lanyard-connector-${c.id}`)} \\
+  --set connector.server=${window.location.origin} --set-file connector.ca=ca.pem \\
+  --set connector.activationSecret=lanyard-activation`;

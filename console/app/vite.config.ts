@@ -1,0 +1,16 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  base: "/console/",
+  plugins: [react()],
+  logLevel: "warn",
+  build: {
+    assetsDir: "hashed", // the server lets these be kept for ever: their names change with what they hold
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 2000,
+    modulePreload: { polyfill: false },
+    target: "es2022",
+    write: false, // build.mjs does, gzipped
+  },
+});
