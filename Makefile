@@ -11,22 +11,26 @@ export GOFLAGS     := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -t
 TOOL := go tool -modfile=tools/go.mod
 LINK := -ldflags '-s -w'
 
-.PHONY: help run build test check bench proof fuzz unit stories clients compat packages release image kube-up kube-down kubectl test-kube
+.PHONY: help run build console browser test check bench proof fuzz unit stories clients compat packages release image kube-up kube-down kubectl test-kube
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## build lanyard and start the walk-through (needs Go alone)
+run: console ## build lanyard and start the walk-through (needs Go alone; with Node.js it has the console)
 	@echo 'building lanyard; the first time compiles every dependency, which takes one to three minutes'
 	@go build -v $(LINK) -o bin/lanyard ./cmd/lanyard
 	@exec bin/lanyard dev
 
-build: ## bin/lanyard, bin/lanyard-agent and bin/lanyard-connector, static
+build: console ## bin/lanyard, bin/lanyard-agent and bin/lanyard-connector, static
 	go build $(LINK) -o bin/lanyard ./cmd/lanyard
 	go build $(LINK) -o bin/lanyard-agent ./cmd/lanyard-agent
 	go build $(LINK) -o bin/lanyard-connector ./cmd/lanyard-connector
 
-test: unit stories clients packages chart ## unit tests, the stories of the CLI, other people's clients, what a release holds, the chart
+# What lanyard embeds. Without Node.js it says how to get it, and the programs are without it.
+console:
+	@console/build
+
+test: unit stories clients browser packages chart ## unit tests, the stories of the CLI, other people's clients, the console in a browser, what a release holds, the chart
 
 # The race detector is spent on the rooms, which are what runs concurrently. The embedded S3 server and the programs
 # around the rooms are compiled without it: they would add minutes, and the rooms inside them have had it.
@@ -52,6 +56,15 @@ clients: build
 	test/setup
 	PATH="$(CLIENTS):$$PATH" $(DRIVE) -skip '^TestCompat'
 	go test -count=1 -exec '$(CURDIR)/test/netns' ./test/policies
+
+# Each file has a server and a browser of its own. UPDATE=1 makes the pictures of the README anew.
+browser: export UPDATE := $(UPDATE)
+browser: ## the console, in a browser
+	test/system-packages browser
+	console/build required
+	$(MAKE) build
+	test/setup browser
+	test/netns node --test --test-concurrency=2 test/console/*.test.mjs
 
 # The second `aws` gets a run of its own, in which it is the one in PATH.
 compat: export TRIED_RESULTS := $(CURDIR)/.tools/results
@@ -90,9 +103,11 @@ chart:
 	go -C deploy/helm/test test -count=1 -shuffle=on .
 
 release: ## archives, checksums and bills of materials, into dist/
+	console/build required
 	go -C tools run ./pack archives .. ../dist
 
 image: ## OCI images of the three programs, into dist/: no container engine is needed
+	console/build required
 	go -C tools run ./pack images .. ../dist
 
 check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for macOS
