@@ -12,6 +12,8 @@ import { State } from "../parts/state";
 import { go, href } from "../router";
 import { useSession } from "../session";
 import type { PageProps } from ".";
+import { Addons } from "./addons";
+import { Associations } from "./associations";
 import { type ClusterState, clusterState, type Step, words } from "./health";
 
 export default function ClusterPage({ params }: PageProps) {
@@ -35,6 +37,8 @@ export default function ClusterPage({ params }: PageProps) {
         onChange={({ detail }) => go("clusters", name, detail.activeTabId)}
         tabs={[
           { id: "overview", label: "Overview", href: href("clusters", name, "overview"), content: <Overview state={loaded.data} /> },
+          { id: "access", label: "Access", href: href("clusters", name, "access"), content: <Associations cluster={name} /> },
+          { id: "addons", label: "Add-ons", href: href("clusters", name, "addons"), content: <Addons cluster={name} /> },
         ]}
       />
     </SpaceBetween>

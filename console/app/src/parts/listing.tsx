@@ -27,6 +27,8 @@ export interface ListingProps<T> {
   loaded: Loaded<readonly T[]>;
   columns: Column<T>[];
   keyOf: (item: T) => string;
+  /** What one is called aloud; without it, its key. */
+  labelOf?: (item: T) => string;
   /** What is searched of an item; the text of none is lower case. */
   textOf: (item: T) => string;
   /** Where there are none: what they are for, and the next step. */
@@ -95,7 +97,7 @@ export function Listing<T>(p: ListingProps<T>) {
           tableLabel: p.title,
           selectionGroupLabel: `Choose ${p.title.toLowerCase()}`,
           allItemsSelectionLabel: () => "Choose all",
-          itemSelectionLabel: (_, item) => `Choose ${p.keyOf(item)}`,
+          itemSelectionLabel: (_, item) => `Choose ${(p.labelOf ?? p.keyOf)(item)}`,
         }}
         header={
           <Header

@@ -1,0 +1,145 @@
+import {
+  type Addon,
+  type AddonInfo,
+  CreateAddonCommand,
+  DescribeAddonConfigurationCommand,
+  DescribeAddonVersionsCommand,
+  type ResolveConflicts,
+  UpdateAddonCommand,
+} from "@aws-sdk/client-eks";
+import Alert from "@cloudscape-design/components/alert";
+import Box from "@cloudscape-design/components/box";
+import Button from "@cloudscape-design/components/button";
+import ExpandableSection from "@cloudscape-design/components/expandable-section";
+import FormField from "@cloudscape-design/components/form-field";
+import Modal from "@cloudscape-design/components/modal";
+import Select, { type SelectProps } from "@cloudscape-design/components/select";
+import SpaceBetween from "@cloudscape-design/components/space-between";
+import Textarea from "@cloudscape-design/components/textarea";
+import Tiles from "@cloudscape-design/components/tiles";
+import { useState } from "react";
+import { useFlash } from "../parts/flash";
+import { useLoad } from "../parts/load";
+import { sentence, useSession } from "../session";
+import { problemOf, Schema, type Shape } from "./schema";
+
+interface FormProps {
+  cluster: string;
+  /** The one that is changed; without it one is got. */
+  edited?: Addon;
+  installed: string[];
+  onClose: (changed: boolean) => void;
+}
+
+const conflicts: SelectProps.Option[] = [
+  { value: "NONE", label: "None", description: "A field that somebody else has set in the cluster stops it." },
+  { value: "OVERWRITE", label: "Overwrite", description: "Such fields become what the add-on has." },
+  { value: "PRESERVE", label: "Preserve", description: "Such fields stay as they are." },
+];
+
+const defaultVersion = (of: AddonInfo | undefined) =>
+  (of?.addonVersions?.find((v) => v.compatibilities?.some((c) => c.defaultVersion)) ?? of?.addonVersions?.[0])?.addonVersion;
+
+export function AddonForm({ cluster, edited, installed, onClose }: FormProps) {
+  const session = useSession();
+  const flash = useFlash();
+  const offered = useLoad(async () => (await session.eks.send(new DescribeAddonVersionsCommand({}))).addons ?? [], []);
+  const left = (offered.data ?? []).filter((a) => edited || !installed.includes(a.addonName!));
+  const [picked, setPicked] = useState(edited?.addonName);
+  const name = picked ?? (left.length === 1 ? left[0]!.addonName : undefined);
+  const kind = offered.data?.find((a) => a.addonName === name);
+  const [version, setVersion] = useState(edited?.addonVersion);
+  const wanted = version ?? defaultVersion(kind);
+  const [values, setValues] = useState(edited?.configurationValues ?? "");
+  const [conflict, setConflict] = useState(conflicts[0]!);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<string>();
+  const schema = useLoad(async () => {
+    if (!name || !wanted) return undefined;
+    const answer = await session.eks.send(new DescribeAddonConfigurationCommand({ addonName: name, addonVersion: wanted }));
+    return JSON.parse(answer.configurationSchema!) as Shape;
+  }, [name, wanted]);
+  const problem = problemOf(values, schema.data);
+
+  const save = async () => {
+    setBusy(true);
+    setError(undefined);
+    const request = { clusterName: cluster, addonName: name, addonVersion: wanted, resolveConflicts: conflict.value as ResolveConflicts, configurationValues: values.trim() };
+    try {
+      await session.eks.send(edited ? new UpdateAddonCommand(request) : new CreateAddonCommand({ ...request, configurationValues: values.trim() || undefined }));
+      flash.success(edited ? `${name} is being updated.` : `${name} is being created; the connector installs it.`);
+      onClose(true);
+    } catch (refused) {
+      setError(sentence(refused));
+      setBusy(false);
+    }
+  };
+
+  return (
+    <Modal
+      visible
+      size="large"
+      onDismiss={() => onClose(false)}
+      closeAriaLabel="Close"
+      header={edited ? `Edit ${edited.addonName}` : "Get more add-ons"}
+      footer={
+        <Box float="right">
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button variant="link" onClick={() => onClose(false)}>
+              Cancel
+            </Button>
+            <Button variant="primary" disabled={!name || !wanted || !!problem} disabledReason={problem ?? "Choose an add-on."} loading={busy} loadingText="Saving" onClick={save}>
+              {edited ? "Save" : "Create"}
+            </Button>
+          </SpaceBetween>
+        </Box>
+      }
+    >
+      <SpaceBetween size="m">
+        {(error ?? offered.error) && (
+          <Alert type="error" header={error ? "The add-on was not saved" : "The add-ons could not be listed"}>
+            {error ?? offered.error}
+          </Alert>
+        )}
+        {!edited && offered.data && left.length === 0 && <Alert type="info">This cluster has every add-on that there is.</Alert>}
+        {!edited && left.length > 0 && (
+          <FormField label="Add-on">
+            <Tiles
+              ariaLabel="Add-on"
+              value={name ?? null}
+              onChange={({ detail }) => {
+                setPicked(detail.value);
+                setVersion(undefined);
+              }}
+              items={left.map((a) => ({ value: a.addonName!, label: a.addonName, description: about(a) }))}
+            />
+          </FormField>
+        )}
+        {kind && (
+          <>
+            <FormField label="Version">
+              <Select
+                selectedOption={wanted ? { value: wanted, label: wanted } : null}
+                onChange={({ detail }) => setVersion(detail.selectedOption.value)}
+                options={kind.addonVersions?.map((v) => ({
+                  value: v.addonVersion, label: v.addonVersion,
+                  description: v.addonVersion === defaultVersion(kind) ? "Default" : undefined,
+                }))}
+                ariaLabel="Version"
+              />
+            </FormField>
+            <FormField label="Configuration values" description="JSON by the schema below; empty: as the add-on comes." errorText={problem}>
+              <Textarea value={values} onChange={({ detail }) => setValues(detail.value)} rows={6} spellcheck={false} placeholder="{}" ariaLabel="Configuration values" />
+            </FormField>
+            <ExpandableSection headerText="What may be configured">{schema.data ? <Schema of={schema.data} /> : (schema.error ?? "Loading")}</ExpandableSection>
+            <FormField label="Conflicts">
+              <Select selectedOption={conflict} onChange={({ detail }) => setConflict(detail.selectedOption)} options={conflicts} ariaLabel="Conflicts" />
+            </FormField>
+          </>
+        )}
+      </SpaceBetween>
+    </Modal>
+  );
+}
+
+const about = (a: AddonInfo) => `By ${a.publisher}, of type ${a.type}, in namespace ${a.defaultNamespace}`;

@@ -1,0 +1,190 @@
+import {
+  CreatePodIdentityAssociationCommand,
+  type PodIdentityAssociation,
+  type PodIdentityAssociationSummary,
+  UpdatePodIdentityAssociationCommand,
+} from "@aws-sdk/client-eks";
+import Alert from "@cloudscape-design/components/alert";
+import Autosuggest from "@cloudscape-design/components/autosuggest";
+import Box from "@cloudscape-design/components/box";
+import Button from "@cloudscape-design/components/button";
+import Checkbox from "@cloudscape-design/components/checkbox";
+import ExpandableSection from "@cloudscape-design/components/expandable-section";
+import FormField from "@cloudscape-design/components/form-field";
+import Modal from "@cloudscape-design/components/modal";
+import SpaceBetween from "@cloudscape-design/components/space-between";
+import Textarea from "@cloudscape-design/components/textarea";
+import { useState } from "react";
+import { useFlash } from "../parts/flash";
+import { useLoad } from "../parts/load";
+import { sentence, useSession } from "../session";
+import { roles, type ServiceAccount, trustsPods } from "./choices";
+
+interface FormProps {
+  cluster: string;
+  /** The one that is changed; without it a new one is created. */
+  edited?: PodIdentityAssociation;
+  known: readonly PodIdentityAssociationSummary[];
+  onClose: (changed: boolean) => void;
+}
+
+export function AssociationForm({ cluster, edited, known, onClose }: FormProps) {
+  const session = useSession();
+  const flash = useFlash();
+  const [role, setRole] = useState(edited?.roleArn ?? "");
+  const [namespace, setNamespace] = useState(edited?.namespace ?? "");
+  const [serviceAccount, setServiceAccount] = useState(edited?.serviceAccount ?? "");
+  const [target, setTarget] = useState(edited?.targetRoleArn ?? "");
+  const [policy, setPolicy] = useState(edited?.policy ?? "");
+  const [noTags, setNoTags] = useState(edited?.disableSessionTags ?? false);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<string>();
+  const offered = useLoad(() => roles(session), []);
+  const accounts = known.map((a): ServiceAccount => ({ namespace: a.namespace!, name: a.serviceAccount! }));
+  const ready = role !== "" && namespace !== "" && serviceAccount !== "";
+
+  const save = async () => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      const common = { clusterName: cluster, roleArn: role, disableSessionTags: noTags };
+      if (edited) {
+        const changed = { targetRoleArn: target, policy: policy || undefined };
+        await session.eks.send(new UpdatePodIdentityAssociationCommand({ ...common, ...changed, associationId: edited.associationId }));
+      } else {
+        const rest = { targetRoleArn: target || undefined, policy: policy || undefined };
+        await session.eks.send(new CreatePodIdentityAssociationCommand({ ...common, ...rest, namespace, serviceAccount }));
+      }
+      flash.success(
+        edited
+          ? `The association of ${namespace}/${serviceAccount} is changed. Sessions that run keep their role until they are renewed, within the hour.`
+          : `Pods of ${namespace}/${serviceAccount} get credentials of ${role.split("/").pop()}.`,
+      );
+      onClose(true);
+    } catch (refused) {
+      setError(sentence(refused));
+      setBusy(false);
+    }
+  };
+
+  return (
+    <Modal
+      visible
+      size="medium"
+      onDismiss={() => onClose(false)}
+      closeAriaLabel="Close"
+      header={edited ? "Edit the association" : "Create a pod identity association"}
+      footer={
+        <Box float="right">
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button variant="link" onClick={() => onClose(false)}>
+              Cancel
+            </Button>
+            <Button variant="primary" disabled={!ready} disabledReason="Role, namespace and service account are needed." loading={busy} loadingText="Saving" onClick={save}>
+              {edited ? "Save" : "Create"}
+            </Button>
+          </SpaceBetween>
+        </Box>
+      }
+    >
+      <SpaceBetween size="m">
+        {error && (
+          <Alert type="error" header={edited ? "The association was not changed" : "The association was not created"}>
+            {error}
+          </Alert>
+        )}
+        <RoleField label="IAM role" value={role} onChange={setRole} offered={offered.data} loading={offered.loading} problem={offered.error} />
+        <FormField label="Namespace" description={edited && "An association keeps its service account. Another one needs an association of its own."}>
+          <Suggest value={namespace} onChange={setNamespace} options={accounts.map((a) => a.namespace)} disabled={!!edited} label="Namespace" />
+        </FormField>
+        <FormField label="Service account">
+          <Suggest
+            value={serviceAccount}
+            onChange={setServiceAccount}
+            options={accounts.filter((a) => !namespace || a.namespace === namespace).map((a) => a.name)}
+            disabled={!!edited}
+            label="Service account"
+          />
+        </FormField>
+        <ExpandableSection headerText="Optional settings" defaultExpanded={!!(target || policy || noTags)}>
+          <SpaceBetween size="m">
+            <RoleField
+              label="Target role"
+              description="The role above becomes this one, of another account perhaps, and pods get its credentials."
+              value={target}
+              onChange={setTarget}
+              offered={offered.data}
+              loading={offered.loading}
+            />
+            <FormField label="Session policy" description="Narrows what these pods may do, to less than the role may. JSON.">
+              <Textarea value={policy} onChange={({ detail }) => setPolicy(detail.value)} rows={6} spellcheck={false} />
+            </FormField>
+            <Checkbox checked={noTags} onChange={({ detail }) => setNoTags(detail.checked)} description="Policies then cannot tell the role's pods apart.">
+              Leave out the session tags
+            </Checkbox>
+          </SpaceBetween>
+        </ExpandableSection>
+      </SpaceBetween>
+    </Modal>
+  );
+}
+
+interface RoleFieldProps {
+  label: string;
+  description?: string;
+  value: string;
+  onChange: (arn: string) => void;
+  offered?: Awaited<ReturnType<typeof roles>>;
+  loading: boolean;
+  problem?: string;
+}
+
+function RoleField({ label, description, value, onChange, offered, loading, problem }: RoleFieldProps) {
+  const options = (offered ?? []).map((r) => ({ value: r.Arn!, label: r.RoleName, description: r.Arn, trusted: trustsPods(r) }));
+  const group = (text: string, trusted: boolean) => ({ label: text, options: options.filter((o) => o.trusted === trusted) });
+  const chosen = options.find((o) => o.value === value);
+  const groups = [group("Trust pods.eks.amazonaws.com", true), group("Do not trust it yet", false)];
+  return (
+    <FormField
+      label={label}
+      description={description}
+      constraintText={problem ? `The roles could not be listed, so type the ARN. ${problem}` : "Choose one, or type an ARN."}
+      warningText={chosen && !chosen.trusted && label === "IAM role" && "Its trust policy does not name pods.eks.amazonaws.com: pods will be refused until it does."}
+    >
+      <Autosuggest
+        value={value}
+        onChange={({ detail }) => onChange(detail.value)}
+        options={groups.filter((g) => g.options.length > 0)}
+        statusType={loading ? "loading" : "finished"}
+        loadingText="Loading the roles"
+        enteredTextLabel={(text) => `Use: ${text}`}
+        placeholder="arn:aws:iam::111122223333:role/name"
+        ariaLabel={label}
+        empty="No role yet"
+        clearAriaLabel={`Clear ${label.toLowerCase()}`}
+        virtualScroll={options.length > 500}
+      />
+    </FormField>
+  );
+}
+
+interface SuggestProps {
+  label: string;
+  value: string;
+  options: string[];
+  disabled: boolean;
+  onChange: (text: string) => void;
+}
+
+const Suggest = ({ label, value, options, disabled, onChange }: SuggestProps) => (
+  <Autosuggest
+    value={value}
+    disabled={disabled}
+    onChange={({ detail }) => onChange(detail.value)}
+    options={[...new Set(options)].sort().map((o) => ({ value: o }))}
+    enteredTextLabel={(text) => `Use: ${text}`}
+    ariaLabel={label}
+    clearAriaLabel={`Clear ${label.toLowerCase()}`}
+    virtualScroll={options.length > 500}
+  />
+);

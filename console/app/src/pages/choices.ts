@@ -1,0 +1,24 @@
+// What the pickers offer. Who may not list a thing still types it.
+
+import { ListRolesCommand, type Role } from "@aws-sdk/client-iam";
+import type { Session } from "../session";
+
+/** The roles of the account. */
+export async function roles(session: Session): Promise<Role[]> {
+  const all: Role[] = [];
+  let Marker: string | undefined;
+  do {
+    const page = await session.iam.send(new ListRolesCommand({ Marker, MaxItems: 1000 }));
+    all.push(...(page.Roles ?? []));
+    Marker = page.IsTruncated ? page.Marker : undefined;
+  } while (Marker);
+  return all;
+}
+
+/** Whether a role's trust policy names Pod Identity. What it says exactly, the server judges. */
+export const trustsPods = (role: Role) => decodeURIComponent(role.AssumeRolePolicyDocument ?? "").includes("pods.eks.amazonaws.com");
+
+export interface ServiceAccount {
+  namespace: string;
+  name: string;
+}
