@@ -84,6 +84,11 @@ func (c *Call) Authorize(action, resource string, extra ...policy.Entry) error {
 	return err
 }
 
+// May answers what Authorize would, about something that the caller does not do now: it is no decision on this call.
+func (c *Call) May(action, resource string) (policy.Decision, error) {
+	return c.frame.Access.Authorize(c.Caller, action, resource, RequestContext(c.Request, c.frame.Region))
+}
+
 // RequestContext returns the condition keys that every request sets, whatever it asks for, with room for a few more; the time
 // is with every decision anyway. A door that left one out would never match a Deny that asks for it.
 func RequestContext(r *http.Request, region string) policy.Context {

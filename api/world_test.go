@@ -34,6 +34,7 @@ import (
 	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/oidc"
 	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/sigv4"
@@ -164,8 +165,15 @@ func (w *world) config() api.Config {
 func (w *world) doors() []*api.Door {
 	return []*api.Door{
 		cloudtrail.New(w.audit),
-		eks.New(w.registry), eksauth.New(w.broker), iam.New(w.directory), sts.New(w.broker), lanyard.New(w.store, w.directory, w.keyring, w.registry, w.broker),
+		eks.New(w.registry), eksauth.New(w.broker), iam.New(w.directory), sts.New(w.broker),
+		lanyard.New(w.store, w.directory, w.keyring, w.registry, w.broker, words),
 	}
+}
+
+// words are some that the doors' policies may speak of.
+var words = &policy.Vocabulary{
+	Actions: map[string][]string{"s3": {"GetObject", "ListBucket"}, "sts": {"AssumeRole", "TagSession"}},
+	Keys:    []string{"aws:PrincipalTag/*", "aws:SourceArn"},
 }
 
 // serve starts a frame with every door, and with more.

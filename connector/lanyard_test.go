@@ -81,7 +81,7 @@ func newServer(t *testing.T) *server {
 		Audit:     openAudit(t),
 		Addresses: limit.NewRates(1e6, 1e6, 64), Principals: limit.NewRates(1e6, 1e6, 64), Gate: limit.NewGate(64, 16),
 		Ready: st.Ready, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-	}, "lanyard", lanyard.New(st, dir, ring, reg, s.broker), sts.New(s.broker))
+	}, "lanyard", lanyard.New(st, dir, ring, reg, s.broker, nil), sts.New(s.broker))
 	s.Server = httptest.NewServer(s.frame)
 	t.Cleanup(func() {
 		s.frame.EndStreams()

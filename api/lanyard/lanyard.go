@@ -15,6 +15,7 @@ import (
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/keyring"
 	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/store"
 )
@@ -28,11 +29,15 @@ type door struct {
 	keyring   *keyring.Keyring
 	registry  *registry.Registry
 	broker    *broker.Broker
+
+	vocabulary *policy.Vocabulary // of all doors: what a policy may sensibly speak of
 }
 
 // New returns the door.
-func New(st *store.Store, dir *directory.Directory, ring *keyring.Keyring, reg *registry.Registry, b *broker.Broker) *api.Door {
-	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg, b}).routes())
+func New(
+	st *store.Store, dir *directory.Directory, ring *keyring.Keyring, reg *registry.Registry, b *broker.Broker, words *policy.Vocabulary,
+) *api.Door {
+	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg, b, words}).routes())
 }
 
 func (d *door) routes() []api.Route {
@@ -55,6 +60,8 @@ func (d *door) routes() []api.Route {
 		{Method: "PUT", Path: "/lanyard/v1/gateways/{name}", Operation: api.Operation{Name: "ReportGateway", Routine: true, Serve: d.reportGateway}},
 		{Method: "GET", Path: "/lanyard/v1/audit/heads", Operation: api.Operation{Name: "DescribeAuditHeads", ReadOnly: true, Serve: d.describeAuditHeads}},
 		{Method: "POST", Path: "/lanyard/v1/signing-keys", Operation: api.Operation{Name: "GetSigningKey", ReadOnly: true, Serve: d.getSigningKey}},
+		{Method: "POST", Path: "/lanyard/v1/my-access", Operation: api.Operation{Name: "CheckMyAccess", ReadOnly: true, Serve: d.checkMyAccess}},
+		{Method: "POST", Path: "/lanyard/v1/policy-checks", Operation: api.Operation{Name: "CheckPolicy", ReadOnly: true, Routine: true, Serve: d.checkPolicy}},
 	}
 }
 

@@ -74,6 +74,9 @@ var wires = map[string]struct{ in, out any }{
 	"ReportGateway":   {reportRequest{}, reportResponse{}},
 	"GetSigningKey":   {signingKeyRequest{}, signingKeyResponse{}},
 
+	"CheckMyAccess": {myAccessRequest{}, myAccessResponse{}},
+	"CheckPolicy":   {checkPolicyRequest{}, checkPolicyResponse{}},
+
 	"DescribeAuditHeads": {struct{}{}, auditHeadsResponse{}},
 
 	"ReactivateCluster": {struct{}{}, reactivateResponse{}},
@@ -249,7 +252,7 @@ func TestOpenAPIHasEveryError(t *testing.T) {
 
 func TestOpenAPINamesTheService(t *testing.T) {
 	d := readDocument(t)
-	service := New(nil, nil, nil, nil, nil).Service
+	service := New(nil, nil, nil, nil, nil, nil).Service
 	if got := d.Components.SecuritySchemes["sigv4"].Service; got != service {
 		t.Errorf("openapi.json signs for the service %q, the door is %q", got, service)
 	}

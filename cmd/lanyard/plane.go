@@ -170,8 +170,8 @@ func (p *plane) close() error {
 // frame hangs the doors of the server, and those beside them.
 func (p *plane) frame(fallback string, beside ...*api.Door) http.Handler {
 	doors := append([]*api.Door{
-		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), lanyard.New(p.store, p.directory, p.keyring, p.registry, p.broker),
-		cloudtrail.New(p.audit),
+		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), cloudtrail.New(p.audit),
+		lanyard.New(p.store, p.directory, p.keyring, p.registry, p.broker, vocabulary()),
 	}, beside...)
 	return p.traces.wrap(api.New(api.Config{
 		Region: p.region, Access: p.access, Audit: p.audit, Log: p.log, Metrics: p.metrics, Ready: p.store.Ready,

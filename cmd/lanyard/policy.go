@@ -94,7 +94,7 @@ func readPolicy(cmd *cobra.Command, file string) (string, error) {
 // vocabulary is what this program's own doors ask policies about.
 func vocabulary() *policy.Vocabulary {
 	v := &policy.Vocabulary{Actions: map[string][]string{"s3": gateway.Actions()}}
-	for _, d := range []*api.Door{cloudtrail.New(nil), eks.New(nil), eksauth.New(nil), iam.New(nil), sts.New(nil), lanyard.New(nil, nil, nil, nil, nil)} {
+	for _, d := range []*api.Door{cloudtrail.New(nil), eks.New(nil), eksauth.New(nil), iam.New(nil), sts.New(nil), lanyard.New(nil, nil, nil, nil, nil, nil)} {
 		for _, op := range d.Operations {
 			v.Actions[d.Service] = append(v.Actions[d.Service], op.Name)
 		}

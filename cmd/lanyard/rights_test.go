@@ -225,7 +225,7 @@ func TestEveryCallIsInTheTable(t *testing.T) {
 	for _, c := range slices.Concat(managementCalls, identityCalls, providerCalls) {
 		listed[c.request.service+" "+c.operation] = true
 	}
-	for _, door := range []*api.Door{eks.New(nil), iam.New(nil), lanyard.New(nil, nil, nil, nil, nil), sts.New(nil)} {
+	for _, door := range []*api.Door{eks.New(nil), iam.New(nil), lanyard.New(nil, nil, nil, nil, nil, nil), sts.New(nil)} {
 		if len(door.Operations) == 0 {
 			t.Errorf("%s has no operations", door.Service)
 		}
