@@ -288,28 +288,33 @@ func (p *parser) readResource(s string) (pattern, error) {
 
 // eachKey yields the context keys that conditions and variables name, in the document's order.
 func eachKey(statements []Statement, yield func(key)) {
-	variables := func(p *pattern) {
-		for _, run := range p.runs {
-			for i := range run {
-				if run[i].kind == atomVariable {
-					yield(run[i].key)
-				}
-			}
-		}
-	}
 	for i := range statements {
 		s := &statements[i]
 		for j := range s.resources {
-			variables(&s.resources[j])
+			s.resources[j].eachVariable(yield)
 		}
 		for j := range s.conditions {
 			c := &s.conditions[j]
 			yield(c.key)
 			for k := range c.values {
-				variables(&c.values[k].text)
+				c.values[k].text.eachVariable(yield)
 				for l := 0; c.values[k].arn != nil && l < len(c.values[k].arn); l++ {
-					variables(&c.values[k].arn[l])
+					c.values[k].arn[l].eachVariable(yield)
 				}
+			}
+		}
+	}
+}
+
+// eachVariable yields the keys of the pattern's variables.
+func (p *pattern) eachVariable(yield func(key)) {
+	if p.slots == 0 {
+		return
+	}
+	for _, run := range p.runs {
+		for i := range run {
+			if run[i].kind == atomVariable {
+				yield(run[i].key)
 			}
 		}
 	}
