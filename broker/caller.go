@@ -175,11 +175,7 @@ func actionsFor(s *session.Session, called string) []string {
 
 // decide asks for each action that the session needs: the trust policy always, the caller's own policies as STS's rule is.
 func decide(g *Grant, caller *directory.Principal, role *directory.Role, s *session.Session, conditions policy.Context) error {
-	q := &policy.Question{
-		Resource:  role.ARN().String(),
-		Principal: policy.Principal{Kind: policy.AWS, Account: caller.Account, Names: caller.Names(), Bounded: len(caller.Layers.Boundary) > 0},
-		Context:   append(conditions, caller.Context()...),
-	}
+	q := asking(caller, role, append(conditions, caller.Context()...))
 	for _, q.Action = range actionsFor(s, "sts:AssumeRole") {
 		g.Decision, g.Own = policy.Evaluate(q, []*policy.Document{role.Trust}), nil
 		if g.Decision.Effect != policy.Allow {
@@ -195,6 +191,15 @@ func decide(g *Grant, caller *directory.Principal, role *directory.Role, s *sess
 		}
 	}
 	return nil
+}
+
+// asking is the question whether the caller may become the role, for an action that is still to be set.
+func asking(caller *directory.Principal, role *directory.Role, ctx policy.Context) *policy.Question {
+	return &policy.Question{
+		Resource:  role.ARN().String(),
+		Principal: policy.Principal{Kind: policy.AWS, Account: caller.Account, Names: caller.Names(), Bounded: len(caller.Layers.Boundary) > 0},
+		Context:   ctx,
+	}
 }
 
 // conditions are the condition keys of the request, beside those that speak of the caller.

@@ -212,13 +212,7 @@ func (b *Broker) passOn(ctx context.Context, g *Grant) error {
 		return err
 	}
 	g.Session, g.Credentials = nil, session.Credentials{}
-	made, err := b.assume(g, g.First, g.Target, &Assumption{
-		SessionName: name, ExternalID: g.Association.ExternalID(), Policies: Narrowing{Policy: g.Association.Policy},
-		Context: policy.Context{
-			{Key: "aws:RequestedRegion", Values: []string{b.Registry.Region()}},
-			{Key: "aws:SecureTransport", Values: []string{"true"}}, // it never leaves the process
-		},
-	})
+	made, err := b.assume(g, g.First, g.Target, b.passing(g.Association, name))
 	if fault.Is(err, fault.Denied) {
 		return unauthorized()
 	}
@@ -228,6 +222,17 @@ func (b *Broker) passOn(ctx context.Context, g *Grant) error {
 	g.Session = made
 	g.Credentials, err = b.mint(ctx, g.Session)
 	return err
+}
+
+// passing is what the association's role asks for the target role.
+func (b *Broker) passing(a *registry.Association, name string) *Assumption {
+	return &Assumption{
+		SessionName: name, ExternalID: a.ExternalID(), Policies: Narrowing{Policy: a.Policy},
+		Context: policy.Context{
+			{Key: "aws:RequestedRegion", Values: []string{b.Registry.Region()}},
+			{Key: "aws:SecureTransport", Values: []string{"true"}}, // it never leaves the process
+		},
+	}
 }
 
 func unauthorized() error {
