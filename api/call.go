@@ -112,6 +112,11 @@ var direct = [...]policy.Entry{
 	{Key: "aws:ViaAWSService", Values: []string{"false"}}, {Key: "aws:PrincipalIsAWSService", Values: []string{"false"}},
 }
 
+// Foreseen is what RequestContext will have of every request that somebody may make.
+func Foreseen(region string) policy.Context {
+	return append(policy.Context{{Key: "aws:RequestedRegion", Values: []string{region}}}, direct[:]...)
+}
+
 // RequestTags are the condition keys of tags that a call brings.
 func RequestTags(tags []directory.Tag) []policy.Entry {
 	if len(tags) == 0 {

@@ -118,6 +118,11 @@ func revokedRole(value string) roleEvent {
 // AccountAssociations returns the associations of an account's clusters, or of one of them, in the order of cluster, namespace
 // and service account, at most limit, and where to go on from when there are more.
 func (r *Registry) AccountAssociations(account, cluster, after string, limit int) (found []*Association, next string, err error) {
+	return r.FindAssociations(account, cluster, after, AssociationQuery{Limit: limit})
+}
+
+// FindAssociations is AccountAssociations of what the query leaves; its After is not looked at.
+func (r *Registry) FindAssociations(account, cluster, after string, in AssociationQuery) (found []*Association, next string, err error) {
 	place, within, _ := strings.Cut(after, "/")
 	clusters, err := r.Clusters(account, "", 0)
 	if err != nil {
@@ -129,7 +134,7 @@ func (r *Registry) AccountAssociations(account, cluster, after string, limit int
 			continue
 		}
 		seen = true
-		q := AssociationQuery{Limit: limit - len(found)}
+		q := AssociationQuery{Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Limit: in.Limit - len(found)}
 		if c.Name == place {
 			q.After = within
 		}

@@ -62,6 +62,8 @@ func (d *door) routes() []api.Route {
 		{Method: "POST", Path: "/lanyard/v1/signing-keys", Operation: api.Operation{Name: "GetSigningKey", ReadOnly: true, Serve: d.getSigningKey}},
 		{Method: "POST", Path: "/lanyard/v1/my-access", Operation: api.Operation{Name: "CheckMyAccess", ReadOnly: true, Serve: d.checkMyAccess}},
 		{Method: "POST", Path: "/lanyard/v1/policy-checks", Operation: api.Operation{Name: "CheckPolicy", ReadOnly: true, Routine: true, Serve: d.checkPolicy}},
+		{Method: "POST", Path: "/lanyard/v1/who-can", Operation: api.Operation{Name: "WhoCan", ReadOnly: true, Serve: d.whoCan}},
+		{Method: "POST", Path: "/lanyard/v1/can-reach", Operation: api.Operation{Name: "CanReach", ReadOnly: true, Serve: d.canReach}},
 	}
 }
 

@@ -75,6 +75,8 @@ var wires = map[string]struct{ in, out any }{
 	"GetSigningKey":   {signingKeyRequest{}, signingKeyResponse{}},
 
 	"CheckMyAccess": {myAccessRequest{}, myAccessResponse{}},
+	"WhoCan":        {whoCanRequest{}, whoCanResponse{}},
+	"CanReach":      {canReachRequest{}, canReachResponse{}},
 	"CheckPolicy":   {checkPolicyRequest{}, checkPolicyResponse{}},
 
 	"DescribeAuditHeads": {struct{}{}, auditHeadsResponse{}},
