@@ -60,6 +60,7 @@ type Door struct {
 
 	Find  func(c *Call) (*Operation, error)                                         // which operation a request is
 	Reply func(w http.ResponseWriter, c *Call, out any) error                       // the answer in the door's shape
+	Code  func(c *Call, err error) string                                           // what the door calls an error, for the audit as for the caller
 	Fail  func(w http.ResponseWriter, c *Call, err error) (code string, status int) // an error in the door's shape
 
 	// Stream is for S3, where bodies are not held in memory. What it returns are labels of a metric: names from the door's

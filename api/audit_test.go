@@ -3,6 +3,7 @@ package api_test
 import (
 	"crypto/tls"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/audit"
-	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/registry"
 )
@@ -273,8 +273,44 @@ func TestRefusedTokensAreRecordedOnceAMinute(t *testing.T) {
 	if n != 1 {
 		t.Errorf("five refusals of one token made %d records, want 1", n)
 	}
-	if e := w.event(t, ids[0]); e["errorCode"] != fault.NotFound.String() || member(e, "additionalEventData.pod.name") != "app-1" {
-		t.Errorf("the record is %v, want NotFound for app-1", e)
+	if e := w.event(t, ids[0]); e["errorCode"] != "ResourceNotFoundException" || member(e, "additionalEventData.pod.name") != "app-1" {
+		t.Errorf("the record is %v, want ResourceNotFoundException for app-1", e)
+	}
+}
+
+// TestARecordHasTheCallersCode holds that a record names an error as its service does: who greps for what a client printed
+// finds it.
+func TestARecordHasTheCallersCode(t *testing.T) {
+	w := newWorld(t)
+	admin, nobody := w.account(t, ours), w.role(t, ours, "nobody")
+	server := w.serve(t, w.config())
+	form := func(service, body string) request {
+		return request{service: service, method: "POST", path: "/", body: body}
+	}
+	trail := form("cloudtrail", "{}")
+	trail.header = http.Header{"X-Amz-Target": {"CloudTrail_20131101.LookupEvents"}}
+	for _, tt := range []struct {
+		want string
+		as   signer
+		in   request
+	}{
+		{"ResourceNotFoundException", admin, request{service: "eks", method: "GET", path: "/clusters/none"}},
+		{"AccessDeniedException", nobody, request{service: "eks", method: "GET", path: "/clusters/dev"}},
+		{"ResourceNotFoundException", w.agent(t, ours), w.pod(signer{}, w.token(t, podToken(w.clock())))},
+		{"NoSuchEntity", admin, form("iam", "Action=GetRole&Version=2010-05-08&RoleName=none")},
+		{"AccessDenied", nobody, form("iam", "Action=GetRole&Version=2010-05-08&RoleName=pod")},
+		{"MalformedPolicyDocument", admin, form("iam", "Action=CreateRole&Version=2010-05-08&RoleName=r&AssumeRolePolicyDocument=x")},
+		{"AccessDenied", nobody, form("sts", "Action=AssumeRole&Version=2011-06-15&RoleSessionName=me&RoleArn=arn:aws:iam::"+ours+":role/pod")},
+		{"AccessDeniedException", nobody, trail},
+		{"AccessDeniedException", nobody, request{service: "lanyard", method: "POST", path: "/lanyard/v1/accounts", body: `{"name":"x"}`}},
+	} {
+		in := tt.in
+		in.as = tt.as
+		got := w.send(t, server, in)
+		e := w.event(t, got.header.Get("X-Amzn-Requestid"))
+		if got.code() != tt.want || e["errorCode"] != tt.want {
+			t.Errorf("%s %s %s: answered %s, recorded %v, want %s", in.service, in.path, in.body, got.code(), e["errorCode"], tt.want)
+		}
 	}
 }
 

@@ -113,12 +113,12 @@ func TestDoorErrorsAreNoted(t *testing.T) {
 		name, code string
 		onWire     func(r *http.Request)
 	}{
-		{"a service that is none of ours", "Unsupported", func(r *http.Request) {
+		{"a service that is none of ours", "InvalidRequestException", func(r *http.Request) {
 			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "/eks/", "/ec2/", 1))
 		}},
-		{"signature version 2", "Unsupported", func(r *http.Request) { r.Header.Set("Authorization", "AWS AKIA:x") }},
-		{"a header of another scheme", "IncompleteAuth", func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }},
-		{"no signature", "MissingAuth", func(r *http.Request) { r.Header.Del("Authorization") }},
+		{"signature version 2", "InvalidRequestException", func(r *http.Request) { r.Header.Set("Authorization", "AWS AKIA:x") }},
+		{"a header of another scheme", "IncompleteSignatureException", func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }},
+		{"no signature", "MissingAuthenticationTokenException", func(r *http.Request) { r.Header.Del("Authorization") }},
 	}
 	ids := make([]string, len(cases))
 	w.auditDir = t.TempDir() + "/strangers"
@@ -207,7 +207,7 @@ func TestNoDoorTakesAForgedSession(t *testing.T) {
 func TestTheCallersMistakeIsNoErrorOfOurs(t *testing.T) {
 	w := newWorld(t)
 	server := httptest.NewServer(api.New(w.config(), "s3", &api.Door{
-		Service: "s3", Fail: func(w http.ResponseWriter, c *api.Call, err error) (string, int) {
+		Service: "s3", Code: kindOf, Fail: func(w http.ResponseWriter, c *api.Call, err error) (string, int) {
 			status := http.StatusServiceUnavailable
 			if fault.Is(err, fault.Unsupported) {
 				status = http.StatusNotImplemented

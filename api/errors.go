@@ -113,6 +113,11 @@ func clip(text string, size int) string {
 	return strings.ToValidUTF8(text[:size], "") + "…"
 }
 
+func (t Errors) name(c *Call, err error) string {
+	code, _ := t.of(c, err)
+	return code.Name
+}
+
 func (t Errors) internal() Code {
 	if code, ok := t[fault.Internal]; ok {
 		return code

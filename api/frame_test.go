@@ -30,13 +30,16 @@ func (a answer) code() string {
 	return name
 }
 
+// kindOf is what a door of a test calls its errors.
+func kindOf(_ *api.Call, err error) string { return fault.Of(err).String() }
+
 func TestScopePicksTheDoor(t *testing.T) {
 	w := newWorld(t)
 	admin := w.account(t, ours)
 	var streamed int
 	var mu sync.Mutex
 	server := w.serve(t, w.config(), &api.Door{
-		Service: "s3", Source: "s3.amazonaws.com",
+		Service: "s3", Source: "s3.amazonaws.com", Code: kindOf,
 		Stream: func(w http.ResponseWriter, _ *http.Request) (operation, code string) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -280,8 +283,8 @@ func TestDefectsStayInside(t *testing.T) {
 			t.Errorf("%s: the log has %q, want an error with %q", tt.operation, line, tt.logged)
 		}
 		event := w.event(t, id)
-		if tt.operation != "unspeakable" && (event["errorCode"] != "Internal" || event["errorMessage"] != nil) {
-			t.Errorf("%s: the audit has %v %v, want Internal without a text", tt.operation, event["errorCode"], event["errorMessage"])
+		if tt.operation != "unspeakable" && (event["errorCode"] != "InternalFailure" || event["errorMessage"] != nil) {
+			t.Errorf("%s: the audit has %v %v, want InternalFailure without a text", tt.operation, event["errorCode"], event["errorMessage"])
 		}
 	}
 	if got := w.send(t, server, request{as: admin, service: "broken", method: "POST", path: "/open", body: "{}"}); got.status != 200 {

@@ -27,7 +27,7 @@ func JSONErrors(own Errors) Errors {
 // (https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html).
 func JSON(service, source, target string, errs Errors, operations []Operation) *Door {
 	byName := map[string]*Operation{}
-	d := &Door{Service: service, Source: source, word: wordQuery, Reply: replyJSONRPC}
+	d := &Door{Service: service, Source: source, word: wordQuery, Reply: replyJSONRPC, Code: errs.name}
 	d.read = func(c *Call, rows []Member) (map[string]any, error) { return readBody(c, rows) }
 	for i := range operations {
 		byName[operations[i].Name] = &operations[i]

@@ -22,7 +22,7 @@ import (
 func Query(service, source, version string, errs Errors, operations []Operation) *Door {
 	namespace := "https://" + service + ".amazonaws.com/doc/" + version + "/"
 	byName := map[string]*Operation{}
-	d := &Door{Service: service, Source: source, word: wordQuery}
+	d := &Door{Service: service, Source: source, word: wordQuery, Code: errs.name}
 	d.read = func(c *Call, rows []Member) (map[string]any, error) { return readForm(c.Form, rows) }
 	for i := range operations {
 		byName[operations[i].Name] = &operations[i]

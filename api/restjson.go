@@ -30,6 +30,7 @@ func RESTJSON(service, source string, errs Errors, routes []Route) *Door {
 		Service: service, Source: source, Operations: operations, Routes: routes, read: readREST, word: wordREST,
 		Find:  func(c *Call) (*Operation, error) { return findRoute(table, c) },
 		Reply: replyJSON,
+		Code:  errs.name,
 		Fail: func(w http.ResponseWriter, c *Call, err error) (string, int) {
 			code, message := errs.of(c, err)
 			body, _ := json.Marshal(map[string]string{"__type": code.Name, "code": code.Name, "message": message}) // strings: always JSON

@@ -175,7 +175,7 @@ func serve(c *Call) (out any, err error) {
 // went away does not take the record with it.
 func (f *Frame) record(c *Call, place *audit.Place, err error) error {
 	if err != nil {
-		c.Event.Fail(fault.Of(err).String(), fault.Message(err))
+		c.Event.Fail(c.Door.Code(c, err), fault.Message(err))
 	}
 	if c.notes != nil {
 		c.Event.AdditionalEventData = c.notes
@@ -199,7 +199,7 @@ func (f *Frame) record(c *Call, place *audit.Place, err error) error {
 // unauthenticated notes a caller that could not be verified, in the stream that never blocks, and passes the error on.
 func (f *Frame) unauthenticated(c *Call, err error) error {
 	e := c.newEvent()
-	e.Fail(fault.Of(err).String(), fault.Message(err))
+	e.Fail(c.Door.Code(c, err), fault.Message(err))
 	f.Audit.Unauthenticated(e)
 	return err
 }

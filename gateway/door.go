@@ -11,6 +11,10 @@ import (
 func (g *Gateway) Door() *api.Door {
 	return &api.Door{
 		Service: "s3", Source: "s3.amazonaws.com", Stream: g.answer,
+		Code: func(_ *api.Call, err error) string {
+			known, _ := codeOf(err)
+			return known.name
+		},
 		Fail: func(w http.ResponseWriter, c *api.Call, err error) (string, int) {
 			return WriteError(w, c.Request, c.ID, err)
 		},
