@@ -30,7 +30,7 @@ var awsPolicies = []*ManagedPolicy{
 	awsPolicy("IAMFullAccess", "Everything in IAM.", `"Action":"iam:*","Resource":"*"`),
 	awsPolicy("IAMReadOnlyAccess", "Reading, listing and simulating in IAM.", `"Action":["iam:Get*","iam:List*","iam:Simulate*"],"Resource":"*"`),
 	awsPolicy("ReadOnlyAccess", "Reading and listing in every service.",
-		`"Action":["eks:Describe*","eks:List*","iam:Get*","iam:List*","iam:Simulate*","lanyard:Describe*","lanyard:List*",`+
+		`"Action":["cloudtrail:LookupEvents","eks:Describe*","eks:List*","iam:Get*","iam:List*","iam:Simulate*","lanyard:Describe*","lanyard:List*",`+
 			`"s3:Describe*","s3:Get*","s3:List*","sts:GetAccessKeyInfo","sts:GetCallerIdentity"],"Resource":"*"`),
 }
 
