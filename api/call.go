@@ -209,8 +209,15 @@ func Identity(p *directory.Principal) audit.UserIdentity {
 	switch {
 	case p.IsGuest():
 		id.Type = "FederatedUser"
+		id.SessionContext = userSession(p)
+		id.SessionContext.Issuer = audit.SessionIssuer{
+			Type: "IAMUser", PrincipalID: p.User.ID, ARN: p.User.ARN().String(), AccountID: p.User.Account, UserName: p.User.Name,
+		}
 	case p.User != nil:
 		id.Type, id.UserName = "IAMUser", p.User.Name
+		if p.Session != nil {
+			id.SessionContext = userSession(p)
+		}
 	case p.Session != nil:
 		id.Type = "AssumedRole"
 		id.SessionContext = &audit.SessionContext{
@@ -229,6 +236,11 @@ func Identity(p *directory.Principal) audit.UserIdentity {
 		id.Type = "Cluster"
 	}
 	return id
+}
+
+// userSession describes a session of a user: nobody's role issued it, so it has no more than when it began.
+func userSession(p *directory.Principal) *audit.SessionContext {
+	return &audit.SessionContext{Attributes: audit.SessionAttributes{CreationDate: p.Session.Issued}}
 }
 
 func joinSorted(names []string) string {
