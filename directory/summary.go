@@ -7,8 +7,13 @@ type Count struct {
 }
 
 // Summary counts what an account has, beside the quotas. What there is none of here is told as none.
-func (d *Directory) Summary(account string) []Count {
+func (d *Directory) Summary(account string) ([]Count, error) {
 	of := account + "/"
+	own, err := d.ManagedPolicies(account, "", 0, func(p *ManagedPolicy) bool { return d.isUsed(account, p) })
+	if err != nil {
+		return nil, err
+	}
+	everybodys := d.AWSManagedPolicies("", 0, func(p *ManagedPolicy) bool { return d.isUsed(account, p) })
 	return []Count{
 		{"Users", d.users.Count(of)},
 		{"UsersQuota", maxIdentities[Users]},
@@ -19,6 +24,9 @@ func (d *Directory) Summary(account string) []Count {
 		{"Policies", d.policies.Count(of)},
 		{"PoliciesQuota", maxPolicies},
 		{"PolicySizeQuota", maxPolicy},
+		{"PolicyVersionsInUse", len(own) + len(everybodys)}, // of each policy that somebody has, one is in force
+		{"PolicyVersionsInUseQuota", maxPolicies + len(awsPolicies)},
+		{"Providers", d.issuers.Count(of)},
 		{"VersionsPerPolicyQuota", maxVersions},
 		{"AttachedPoliciesPerUserQuota", maxAttached},
 		{"AttachedPoliciesPerGroupQuota", maxAttached},
@@ -41,5 +49,10 @@ func (d *Directory) Summary(account string) []Count {
 		{"ServerCertificatesQuota", 0},
 		{"SigningCertificatesPerUserQuota", 0},
 		{"GlobalEndpointTokenVersion", 2},
-	}
+	}, nil
+}
+
+// isUsed reports whether anybody in the account has the policy, as permissions or as a boundary.
+func (d *Directory) isUsed(account string, p *ManagedPolicy) bool {
+	return d.UseCount(account, p, Permissions) > 0 || d.UseCount(account, p, Boundary) > 0
 }

@@ -22,8 +22,12 @@ func (d *door) getAccountSummary(_ context.Context, c *api.Call) (any, error) {
 	if err := c.Authorize("iam:GetAccountSummary", "*"); err != nil {
 		return nil, err
 	}
+	counts, err := d.directory.Summary(c.Caller.Account)
+	if err != nil {
+		return nil, err
+	}
 	var out summaryResult
-	for _, e := range d.directory.Summary(c.Caller.Account) {
+	for _, e := range counts {
 		out.SummaryMap.Entries = append(out.SummaryMap.Entries, summaryEntry{e.Name, e.Value})
 	}
 	return out, nil
