@@ -255,7 +255,7 @@ func TestAWSDecidesAboutItsRoles(t *testing.T) {
 	good := cloud.customersRole(t, "good", external)
 	foreign := cloud.customersRole(t, "foreign", "lanyard-of-somebody-else") // trusts the same identity, for another account of it
 	cluster := cloud.customersRole(t, "cluster", external, "cluster/dev", "cluster/other", "/dev/default", "/other/default")
-	untaggable := cloud.customersRole(t, "untaggable", external, "sts:TagSession", "sts:GetCallerIdentity")
+	untaggable := cloud.customersRole(t, "untaggable", external, "sts:TagSession", "sts:SetContext")
 	const denied = "Role provided in the request does not exist."
 	for _, tt := range []struct {
 		name, serviceAccount, role string
@@ -276,7 +276,7 @@ func TestAWSDecidesAboutItsRoles(t *testing.T) {
 		}
 	}
 	// TagSession alone is missing: EKS's words for that.
-	other := cloud.customersRole(t, "untaggable2", external, "sts:TagSession", "sts:GetCallerIdentity", "/dev/default/app", "/dev/default/tag")
+	other := cloud.customersRole(t, "untaggable2", external, "sts:TagSession", "sts:SetContext", "/dev/default/app", "/dev/default/tag")
 	if got := w.send(t, server, associating(admin, "tag", other)); got.status != 400 || !strings.Contains(got.body, `"message":"Trust policy of the role provided is invalid.`) {
 		t.Errorf("without sts:TagSession: %d %s", got.status, got.body)
 	}

@@ -164,7 +164,7 @@ var roleCodec = store.Codec[*Role]{
 		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, err
 		}
-		trust, err := policy.Parse(policy.Trust, r.Trust)
+		trust, err := policy.Stored(policy.Trust, r.Trust)
 		if err != nil {
 			return nil, err
 		}

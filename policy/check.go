@@ -45,7 +45,7 @@ func UseOf(text string) Use {
 
 // Check returns all that is wrong with a document, or, where nothing is, what is probably not meant, in the document's order.
 func Check(use Use, text string, v *Vocabulary) []Finding {
-	doc, root, problems := parse(use, text)
+	doc, root, problems := parse(parser{use: use}, text)
 	c := checker{text: text, vocabulary: v}
 	for _, m := range problems {
 		said := m.said
@@ -88,7 +88,7 @@ func (c *checker) document(d *Document, nodes []node) {
 	parts := make([]parts, len(nodes))
 	for i := range nodes {
 		parts[i] = partsOf(&nodes[i])
-		c.statement(d, &d.statements[i], &parts[i])
+		c.statement(&d.statements[i], &parts[i])
 	}
 	for i := range parts {
 		c.reach(d, parts, i)
@@ -147,15 +147,12 @@ func leaves(n *node) []scalar {
 }
 
 // statement looks for words that nothing here knows.
-func (c *checker) statement(d *Document, s *Statement, p *parts) {
+func (c *checker) statement(s *Statement, p *parts) {
 	for i, a := range p.actions {
 		service, _, _ := strings.Cut(a.text, ":")
 		names, enforced := c.vocabulary.Actions[lower(service)]
 		if enforced && !slices.ContainsFunc(names, func(n string) bool { return s.actions[i].match(service+":"+n, nil) == yes }) {
 			c.warn(a.at, "%q: no operation here asks for such an action", a.text)
-		}
-		if d.use == Trust && !enforced && lower(service) != "sts" && a.text != "*" || d.use == Trust && enforced && lower(service) != "sts" {
-			c.warn(a.at, "%q: a trust policy is asked about actions of sts alone", a.text)
 		}
 	}
 	for _, k := range p.keys {

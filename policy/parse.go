@@ -21,8 +21,15 @@ const (
 
 // Parse compiles a document. It refuses everything that Evaluate would not enforce as written, with an error of kind
 // MalformedPolicy that begins with IAM's sentence and names the element and what is accepted there.
-func Parse(use Use, text string) (*Document, error) {
-	d, _, problems := parse(use, text)
+func Parse(use Use, text string) (*Document, error) { return first(parse(parser{use: use}, text)) }
+
+// Stored compiles a document that was taken once. What would be enforced as written and is refused only to tell its writer,
+// as Parse does, must not make a record unreadable that is older than the refusal.
+func Stored(use Use, text string) (*Document, error) {
+	return first(parse(parser{use: use, stored: true}, text))
+}
+
+func first(d *Document, _ *node, problems []*malformed) (*Document, error) {
 	if len(problems) > 0 {
 		return nil, problems[0].fault()
 	}
@@ -30,7 +37,7 @@ func Parse(use Use, text string) (*Document, error) {
 }
 
 // parse returns all that is wrong with a document, or the document and what it was read from.
-func parse(use Use, text string) (*Document, *node, []*malformed) {
+func parse(p parser, text string) (*Document, *node, []*malformed) {
 	refused := func(err error) (*Document, *node, []*malformed) {
 		return nil, nil, []*malformed{at(0, err).(*malformed)}
 	}
@@ -44,7 +51,6 @@ func parse(use Use, text string) (*Document, *node, []*malformed) {
 	if err != nil {
 		return refused(err)
 	}
-	p := parser{use: use}
 	d := p.document(text, &root)
 	return d, &root, p.problems
 }
@@ -52,6 +58,7 @@ func parse(use Use, text string) (*Document, *node, []*malformed) {
 // parser reads the statements of one document. It goes on after a problem, so that one reading tells of all.
 type parser struct {
 	use       Use
+	stored    bool // see Stored
 	variables bool
 	problems  []*malformed
 }
@@ -178,7 +185,7 @@ func (p *parser) element(s *Statement, name string, n *node) (err error) {
 		s.effect, err = readEffect(n)
 	case "Action", "NotAction":
 		s.notAction = name == "NotAction"
-		s.actions, err = readAll(n, readAction)
+		s.actions, err = readAll(n, p.readAction)
 	case "Resource", "NotResource":
 		if p.use == Trust {
 			return saying("Has prohibited field "+name+".", "not accepted in a trust policy: the role is the resource")
@@ -244,6 +251,20 @@ func readAll(n *node, read func(string) (pattern, error)) ([]pattern, error) {
 	}
 	return all, nil
 }
+
+// readAction compiles an action of the document's use.
+func (p *parser) readAction(s string) (pattern, error) {
+	action, err := readAction(s)
+	if err == nil && p.use == Trust && !p.stored && !slices.ContainsFunc(trustActions[:], func(n string) bool { return action.match("sts:"+n, nil) == yes }) {
+		err = saying("AssumeRole policy may only specify STS AssumeRole actions.", "%q: actions of sts are accepted, which are %s, with * and ? in the name",
+			s, strings.Join(trustActions[:], ", "))
+	}
+	return action, err
+}
+
+// trustActions are what a trust policy can be asked about
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-custom.html).
+var trustActions = [...]string{"AssumeRole", "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "AssumeRoot", "SetContext", "SetSourceIdentity", "TagSession"}
 
 // readAction compiles an action. The service has no wildcards, as at IAM: with that the index may rely on it.
 func readAction(s string) (pattern, error) {

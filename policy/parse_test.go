@@ -154,6 +154,18 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestATakenDocumentStaysReadable holds that records of before trust policies were refused for their actions are read, and
+// that nothing else is let through with them.
+func TestATakenDocumentStaysReadable(t *testing.T) {
+	old := statement(`"Effect": "Allow", "Action": ["sts:AssumeRole", "s3:Get*"], "Principal": "*"`)
+	if d, err := policy.Stored(policy.Trust, old); err != nil || d.Text() != old {
+		t.Errorf("Stored(%s): %v, want the document", old, err)
+	}
+	if _, err := policy.Stored(policy.Trust, statement(`"Effect": "Allow", "Action": "get", "Principal": "*"`)); !fault.Is(err, fault.MalformedPolicy) {
+		t.Errorf("an action without a service: %v, want MalformedPolicy", err)
+	}
+}
+
 // TestParseSaysWhatIAMSays holds the sentences that a refusal begins with, which tools look for.
 func TestParseSaysWhatIAMSays(t *testing.T) {
 	for _, tt := range []struct {
@@ -173,6 +185,8 @@ func TestParseSaysWhatIAMSays(t *testing.T) {
 		{policy.Identity, `{"Statement": [{"Sid": "A", ` + always + `}, {"Sid": "A", ` + always + `}]}`, "Statement IDs (SID) in a single policy must be unique. "},
 		{policy.Trust, statement(`"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "x"}`), `Invalid principal in policy: "AWS":"x" `},
 		{policy.Trust, statement(`"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": "*", "Resource": "*"`), "Has prohibited field Resource. "},
+		{policy.Trust, statement(`"Effect": "Allow", "Action": ["sts:AssumeRole", "s3:Get*"], "Principal": "*"`), "AssumeRole policy may only specify STS AssumeRole actions. "},
+		{policy.Trust, statement(`"Effect": "Allow", "Action": "sts:TagSessions", "Principal": "*"`), "AssumeRole policy may only specify STS AssumeRole actions. "},
 		{policy.Trust, statement(`"Effect": "Allow", "Action": "sts:AssumeRole"`), "Missing required field Principal. "},
 	} {
 		_, err := policy.Parse(tt.use, tt.text)
