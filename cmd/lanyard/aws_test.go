@@ -184,7 +184,7 @@ func TestAWSAccount(t *testing.T) {
 	}
 
 	// What is taken away at AWS is named with the statement that is missing.
-	cloud.must(t, "customer", form("iam", "UpdateAssumeRolePolicy", url.Values{"RoleName": {"app"}, "PolicyDocument": {strings.ReplaceAll(policy, "sts:TagSession", "sts:GetCallerIdentity")}}))
+	cloud.must(t, "customer", form("iam", "UpdateAssumeRolePolicy", url.Values{"RoleName": {"app"}, "PolicyDocument": {strings.ReplaceAll(policy, "sts:TagSession", "sts:SetContext")}}))
 	text, err := ours.try(prod, "account", "verify")
 	if err == nil || !strings.Contains(text, "REFUSED  prod-1/shop/app") || !strings.Contains(text, "missing: LanyardTagsSessions") {
 		t.Errorf("verify without TagSession: %v %s", err, text)
