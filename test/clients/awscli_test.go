@@ -27,7 +27,7 @@ func TestAWSCLI(t *testing.T) {
 	t.Parallel()
 	client := cliOfPath(t)
 	sections := map[string][]cliCase{
-		"pod": cliPod, "uploads": cliUploads, "plain": cliPlain, "tls": cliTLS, "stranger": {{"the agent's reason", cliStranger}}, "eks": cliEKS, "iam": cliIAM, "signing": cliSigning, "agent": cliAgent,
+		"pod": cliPod, "uploads": cliUploads, "plain": cliPlain, "tls": cliTLS, "stranger": {{"the agent's reason", cliStranger}}, "eks": cliEKS, "iam": cliIAM, "signing": cliSigning, "agent": cliAgent, "trail": cliTrail,
 	}
 	by := callers(awsCLI)
 	by["plain"], by["tls"] = plainSpoken(t), secured(t)

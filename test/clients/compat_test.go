@@ -24,6 +24,10 @@ var everyone = map[string][]string{
 	"refresh": {"refresh across an expiry"},                                // as a pod whose sessions are short
 	"plain":   {"the reason as AWS's agent tells it"},                      // as a pod of a node with AWS's agent
 	"tls":     {"own CA by the injected variables"},                        // as the administrator of a server
+	"trail": { // as the administrator; see historians
+		"LookupEvents by EventName", "LookupEvents by ResourceName", "LookupEvents by pages", "LookupEvents by time",
+		"LookupEvents of another account",
+	},
 }
 
 // brief is what clients try of tried, in fewer and larger cases, that are not first-hand proofs of a door: what a door
@@ -50,7 +54,7 @@ var inBrief = []string{javaScript, java, rust}
 var columns = []string{
 	"agent by the default chain", "S3 through the gateway", "upload of a stream", "multipart upload", "presigned URL",
 	"AccessDenied names the action", "the agent's reason", "the reason as AWS's agent tells it", "EKS", "IAM", "STS by web identity", "EKS Auth", "signatures refused",
-	"refresh across an expiry", "own CA by the injected variables",
+	"refresh across an expiry", "own CA by the injected variables", "event history",
 }
 
 // columnOf says which column a case counts for.
@@ -72,6 +76,8 @@ func columnOf(section, name string) string {
 		return "IAM"
 	case section == "signing":
 		return "signatures refused"
+	case section == "trail":
+		return "event history"
 	}
 	return name
 }

@@ -28,6 +28,7 @@ func goSections() map[string][]goCase {
 		"refresh":  {{"refresh across an expiry", goExpiry}},
 		"plain":    {{"the reason as AWS's agent tells it", goPlain}},
 		"tls":      {{"own CA by the injected variables", goTLS}},
+		"trail":    goTrail,
 		"version":  {goVersion},
 	}
 }

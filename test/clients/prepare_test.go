@@ -2,6 +2,8 @@ package clients
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,6 +50,30 @@ func (w *world) prepare(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
+	}
+	return w.makeOther(ctx)
+}
+
+// makeOther makes the other account as an administrator does, and takes its key from what is printed.
+func (w *world) makeOther(ctx context.Context) error {
+	out, err := w.asAdministrator(ctx, "lanyard", "account", "create", "other").Output()
+	if err != nil {
+		return fmt.Errorf("lanyard account create: %w", err)
+	}
+	words := strings.Fields(string(out))
+	for i, word := range words {
+		if word == "account" && i+1 < len(words) {
+			w.other.account = words[i+1]
+		}
+		if id, ok := strings.CutPrefix(word, "AWS_ACCESS_KEY_ID="); ok {
+			w.other.id = id
+		}
+		if secret, ok := strings.CutPrefix(word, "AWS_SECRET_ACCESS_KEY="); ok {
+			w.other.secret = secret
+		}
+	}
+	if w.other.account == "" || w.other.id == "" || w.other.secret == "" {
+		return errors.New("lanyard account create did not print an account and its key")
 	}
 	return nil
 }

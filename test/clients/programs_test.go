@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -38,9 +39,13 @@ func (as caller) with(variables ...string) caller {
 	}
 }
 
+// historians are the clients that try the event history: what is answered is the same for all, and these are the ones that
+// people read it with.
+var historians = []string{golang, boto3, awsCLI, awsCLI2, javaScript}
+
 // callers says who tries which section.
 func callers(client string) map[string]caller {
-	return map[string]caller{
+	by := map[string]caller{
 		"pod":      here.asPod(client),
 		"uploads":  here.asPod(client),
 		"stranger": here.asPod("stranger"),
@@ -49,6 +54,10 @@ func callers(client string) map[string]caller {
 		"signing":  here.asAdministrator,
 		"agent":    here.asAgent,
 	}
+	if slices.Contains(historians, client) {
+		by["trail"] = here.asAdministrator
+	}
+	return by
 }
 
 func TestBoto3(t *testing.T) {
@@ -85,6 +94,7 @@ func programs(t *testing.T, client string, argv func(section string) []string) {
 	told := []string{
 		"TRIED_ODD_KEYS=" + jsonOf(t, oddKeys), "TRIED_BAD_KEYS=" + jsonOf(t, badKeys), "TRIED_TRUST=" + trust, "TRIED_ROLE=" + role,
 		"TRIED_ENDPOINT=" + here.endpoint, "TRIED_POD_TOKEN=" + here.podToken(t, client),
+		"TRIED_OTHER_ACCOUNT=" + here.other.account, "TRIED_OTHER_ID=" + here.other.id, "TRIED_OTHER_SECRET=" + here.other.secret,
 	}
 	by := callers(client)
 	by["plain"], by["refresh"], by["tls"] = plainSpoken(t), shortLived(t), secured(t)

@@ -29,10 +29,14 @@ type world struct {
 
 	administrator []string // the environment that `lanyard env` prints
 	endpoint      string
+	other         otherAccount
 
 	server *exec.Cmd
 	ended  chan error
 }
+
+// otherAccount is an account beside the one of the suite, with its administrator's key.
+type otherAccount struct{ account, id, secret string }
 
 // lines collects what a process writes.
 type lines struct {

@@ -6,6 +6,7 @@ import sys
 import management
 import s3
 import signing
+import trail
 import uploads
 
 SECTIONS = {
@@ -19,6 +20,7 @@ SECTIONS = {
     "refresh": uploads.REFRESH,
     "plain": [("the reason as AWS's agent tells it", s3.agent_says_no)],
     "tls": uploads.TLS,
+    "trail": trail.TRAIL,
     "version": uploads.VERSION,
 }
 

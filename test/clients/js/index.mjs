@@ -4,9 +4,10 @@
 import { version } from "./ask.mjs";
 import { AGENT, EKS, IAM, SIGNING, TLS } from "./management.mjs";
 import { PLAIN, POD, REFRESH, STRANGER, UPLOADS } from "./s3.mjs";
+import { TRAIL } from "./trail.mjs";
 
 const sections = {
-  pod: POD, stranger: STRANGER, uploads: UPLOADS, plain: PLAIN, refresh: REFRESH, eks: EKS, iam: IAM, signing: SIGNING, agent: AGENT, tls: TLS,
+  pod: POD, stranger: STRANGER, uploads: UPLOADS, plain: PLAIN, refresh: REFRESH, eks: EKS, iam: IAM, signing: SIGNING, agent: AGENT, tls: TLS, trail: TRAIL,
   version: [["version", version]],
 };
 
