@@ -30,7 +30,8 @@ var awsPolicies = []*ManagedPolicy{
 	awsPolicy("IAMFullAccess", "Everything in IAM.", `"Action":"iam:*","Resource":"*"`),
 	awsPolicy("IAMReadOnlyAccess", "Reading, listing and simulating in IAM.", `"Action":["iam:Get*","iam:List*","iam:Simulate*"],"Resource":"*"`),
 	awsPolicy("ReadOnlyAccess", "Reading and listing in every service.",
-		`"Action":["cloudtrail:LookupEvents","eks:Describe*","eks:List*","iam:Get*","iam:List*","iam:Simulate*","lanyard:Describe*","lanyard:List*",`+
+		`"Action":["cloudtrail:LookupEvents","eks:Describe*","eks:List*","iam:Get*","iam:List*","iam:Simulate*",`+
+			`"lanyard:CanReach","lanyard:Check*","lanyard:Describe*","lanyard:List*","lanyard:WhoCan",`+
 			`"s3:Describe*","s3:Get*","s3:List*","sts:GetAccessKeyInfo","sts:GetCallerIdentity"],"Resource":"*"`),
 }
 
