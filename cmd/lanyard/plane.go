@@ -64,6 +64,7 @@ type planeConfig struct {
 	PerAddress   int            // requests a second of one source address, with as many in a burst; 0: perAddress
 	PerPrincipal int            // of one principal; 0: perPrincipal
 	Issuers      []netip.Prefix // private networks in which OIDC providers may be
+	Associations int            // that a cluster may have; 0: as many as at EKS
 	STSRate      int            // questions a second to AWS's STS for one account, with twice as many in a burst; 0: 100
 	Log          *slog.Logger
 	Metrics      prometheus.Registerer
@@ -128,7 +129,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p.directory = directory.New(st, nil)
 	p.keyring = keyring.New(st, cfg.Log, nil)
 	p.registry = registry.New(st, p.directory, registry.Config{
-		Region: cfg.Region, Log: cfg.Log,
+		Region: cfg.Region, Log: cfg.Log, MaxAssociations: cfg.Associations,
 		Try: func(ctx context.Context, a *registry.Association) error { return p.broker.Try(ctx, a) }, // which is made below
 	})
 	if err := st.Start(ctx); err != nil {

@@ -23,7 +23,7 @@ type serverVerb struct {
 	staleness                time.Duration
 	perAddress, perPrincipal int
 	issuers                  []string
-	stsRate                  int
+	stsRate, associations    int
 }
 
 func newServer() *cobra.Command {
@@ -46,6 +46,7 @@ func newServer() *cobra.Command {
 	f.IntVar(&v.perPrincipal, "rate-per-principal", perPrincipal, "requests a second of one principal, with as many in a burst")
 	f.StringSliceVar(&v.issuers, "oidc-allow-private", nil, "networks such as 10.0.0.0/8 in which OIDC providers may be that tell their keys themselves; otherwise only public addresses are asked")
 	f.IntVar(&v.stsRate, "sts-rate", 100, "questions a second to AWS's STS for one account with AWS behind it, with twice as many in a burst")
+	f.IntVar(&v.associations, "associations-per-cluster", 5000, "associations that a cluster may have")
 	f.BoolVar(&v.await, "await-init", false, "wait until lanyard init has made the folder, instead of ending")
 	f.BoolVar(&v.plain, "plain-http", false, "speak HTTP; on a loopback address only")
 	f.StringVar(&v.debugListen, "debug-listen", "", "address of metrics and profiles; loopback only; empty: none")
@@ -71,7 +72,7 @@ func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
 	metrics := prometheus.NewRegistry()
 	p, err := openPlane(ctx, planeConfig{
 		State: d.file(stateFolder), Audit: d.file(auditFolder), MasterKey: master, Region: cfg.Region, MaxStaleness: v.staleness,
-		PerAddress: v.perAddress, PerPrincipal: v.perPrincipal, Issuers: issuers, STSRate: v.stsRate, Log: log, Metrics: metrics,
+		PerAddress: v.perAddress, PerPrincipal: v.perPrincipal, Issuers: issuers, STSRate: v.stsRate, Associations: v.associations, Log: log, Metrics: metrics,
 	})
 	if err != nil {
 		return err

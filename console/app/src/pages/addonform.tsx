@@ -116,7 +116,7 @@ export function AddonForm({ cluster, edited, installed, onClose }: FormProps) {
           </FormField>
         )}
         {kind && (
-          <>
+          <SpaceBetween size="m">
             <FormField label="Version">
               <Select
                 selectedOption={wanted ? { value: wanted, label: wanted } : null}
@@ -135,7 +135,7 @@ export function AddonForm({ cluster, edited, installed, onClose }: FormProps) {
             <FormField label="Conflicts">
               <Select selectedOption={conflict} onChange={({ detail }) => setConflict(detail.selectedOption)} options={conflicts} ariaLabel="Conflicts" />
             </FormField>
-          </>
+          </SpaceBetween>
         )}
       </SpaceBetween>
     </Modal>

@@ -5,6 +5,7 @@ import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
 import Cards from "@cloudscape-design/components/cards";
 import Header from "@cloudscape-design/components/header";
+import KeyValuePairs from "@cloudscape-design/components/key-value-pairs";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
 import { clusterArn, useAccess } from "../access";
@@ -24,7 +25,7 @@ async function addonsOf(session: Session, clusterName: string): Promise<Addon[]>
 }
 
 /** The Add-ons tab. */
-export function Addons({ cluster }: { cluster: string }) {
+export function Addons({ cluster, practice }: { cluster: string; practice: boolean }) {
   const session = useSession();
   const loaded = useLoad(() => addonsOf(session, cluster), [cluster], 10);
   const [form, setForm] = useState<{ edited?: Addon }>();
@@ -51,6 +52,7 @@ export function Addons({ cluster }: { cluster: string }) {
           {loaded.error}
         </Alert>
       )}
+      {practice && <Alert type="info">A practice cluster has no nodes. What is created here is kept, and nothing runs: lanyard dev is its agent.</Alert>}
       <Cards
         items={loaded.data ?? []}
         loading={loaded.loading && !loaded.data}
@@ -76,10 +78,7 @@ export function Addons({ cluster }: { cluster: string }) {
         cardDefinition={{
           header: (a) => a.addonName,
           sections: [
-            { id: "status", header: "Status", content: (a) => <State step={{ kind: addonKind(a.status), state: words(a.status) }} />, width: 50 },
-            { id: "version", header: "Version", content: (a) => a.addonVersion, width: 50 },
-            { id: "health", header: "Health", content: (a) => <Health of={a} /> },
-            { id: "configuration", header: "Configuration", content: (a) => (a.configurationValues ? <pre className="code">{a.configurationValues}</pre> : "None") },
+            { id: "facts", content: (a) => <KeyValuePairs columns={2} minColumnWidth={180} items={facts(a)} /> },
             {
               id: "actions",
               content: (a) => (
@@ -101,6 +100,13 @@ export function Addons({ cluster }: { cluster: string }) {
     </SpaceBetween>
   );
 }
+
+const facts = (a: Addon) => [
+  { label: "Status", value: <State step={{ kind: addonKind(a.status), state: words(a.status) }} /> },
+  { label: "Version", value: a.addonVersion },
+  { label: "Health", value: <Health of={a} /> },
+  { label: "Configuration", value: a.configurationValues ? <pre className="code">{a.configurationValues}</pre> : "None" },
+];
 
 function Health({ of }: { of: Addon }) {
   const issues = of.health?.issues ?? [];

@@ -52,7 +52,7 @@ export function Associations({ cluster }: { cluster: string }) {
     loaded.reload();
   };
   const create = (
-    <Action variant="primary" missing={missing("eks:CreatePodIdentityAssociation", own)} onClick={() => setForm({})}>
+    <Action key="create" variant="primary" missing={missing("eks:CreatePodIdentityAssociation", own)} onClick={() => setForm({})}>
       Create association
     </Action>
   );
@@ -74,27 +74,27 @@ export function Associations({ cluster }: { cluster: string }) {
           { id: "role", header: "Role", width: 260, cell: (a) => <Role of={details.of(a)} /> },
           { id: "id", header: "Association id", width: 200, sort: (a) => a.associationId!, cell: (a) => a.associationId },
         ]}
-        actions={
-          <>
+        actions={[
             <Action
+              key="edit"
               disabled={!one}
               disabledReason="Choose one association."
               missing={one && missing("eks:UpdatePodIdentityAssociation", one.associationArn!)}
               onClick={async () => setForm({ edited: details.of(one!) ?? (await describe(session, cluster, one!.associationId!)) })}
             >
               Edit
-            </Action>
+            </Action>,
             <Action
+              key="delete"
               disabled={chosen.length === 0}
               disabledReason="Choose the associations first."
               missing={chosen.map((a) => missing("eks:DeletePodIdentityAssociation", a.associationArn!)).find(Boolean)}
               onClick={() => setDeleting(true)}
             >
               Delete
-            </Action>
-            {create}
-          </>
-        }
+            </Action>,
+            create,
+        ]}
         empty={{ text: "No service account of this cluster has a role yet. Create an association: its pods get credentials within the second.", next: create }}
       />
       {form && (

@@ -3,13 +3,16 @@
 import { ListRolesCommand, type Role } from "@aws-sdk/client-iam";
 import type { Session } from "../session";
 
-/** The roles of the account. */
+// The roles of agents and connectors trust one service account each, and are nobody else's.
+const own = /^lanyard-(agent|connector)-[0-9a-f]{32}$/;
+
+/** The roles of the account that pods may be given. */
 export async function roles(session: Session): Promise<Role[]> {
   const all: Role[] = [];
   let Marker: string | undefined;
   do {
     const page = await session.iam.send(new ListRolesCommand({ Marker, MaxItems: 1000 }));
-    all.push(...(page.Roles ?? []));
+    all.push(...(page.Roles ?? []).filter((r) => !own.test(r.RoleName ?? "")));
     Marker = page.IsTruncated ? page.Marker : undefined;
   } while (Marker);
   return all;

@@ -38,7 +38,7 @@ export default function ClusterPage({ params }: PageProps) {
         tabs={[
           { id: "overview", label: "Overview", href: href("clusters", name, "overview"), content: <Overview state={loaded.data} /> },
           { id: "access", label: "Access", href: href("clusters", name, "access"), content: <Associations cluster={name} /> },
-          { id: "addons", label: "Add-ons", href: href("clusters", name, "addons"), content: <Addons cluster={name} /> },
+          { id: "addons", label: "Add-ons", href: href("clusters", name, "addons"), content: <Addons cluster={name} practice={loaded.data?.practice ?? false} /> },
         ]}
       />
     </SpaceBetween>
@@ -54,6 +54,7 @@ function Overview({ state }: { state?: ClusterState }) {
         <SpaceBetween size="m">
           <KeyValuePairs
             columns={4}
+            minColumnWidth={180}
             items={[
               { label: "Status", value: c ? words(c.status) : "-" },
               ...(state?.steps ?? []).map((step) => ({ label: step.name, value: <State step={step} /> })),
@@ -67,6 +68,7 @@ function Overview({ state }: { state?: ClusterState }) {
       <Container header={<Header variant="h2">Details</Header>}>
         <KeyValuePairs
           columns={2}
+          minColumnWidth={220}
           items={[
             { label: "ARN", value: c?.arn ?? "-" },
             { label: "Id", value: c?.id ?? "-" },

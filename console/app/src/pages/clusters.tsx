@@ -28,7 +28,7 @@ export default function Clusters() {
   const states = useDetails<string, ClusterState>((name) => name, (name) => clusterState(session, name));
   const [registering, setRegistering] = useState(false);
   const register = (
-    <Action variant="primary" missing={missing("eks:RegisterCluster", clusterArn(session, "*"))} onClick={() => setRegistering(true)}>
+    <Action key="register" variant="primary" missing={missing("eks:RegisterCluster", clusterArn(session, "*"))} onClick={() => setRegistering(true)}>
       Register a cluster
     </Action>
   );
@@ -54,7 +54,7 @@ export default function Clusters() {
           { id: "webhook", header: "Webhook", cell: stepCell("Webhook") },
           { id: "agent", header: "Agent", cell: stepCell("Agent") },
         ]}
-        actions={register}
+        actions={[register]}
         empty={{ text: "No cluster yet. Register one; any Kubernetes from 1.30 on joins by calling this server, and nothing calls it.", next: register }}
       />
       {registering && (

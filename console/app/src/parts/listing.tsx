@@ -34,7 +34,7 @@ export interface ListingProps<T> {
   /** Where there are none: what they are for, and the next step. */
   empty: { text: ReactNode; next?: ReactNode };
   description?: ReactNode;
-  actions?: ReactNode;
+  actions?: ReactNode[];
   /** Called with the items that are on the screen. */
   onShown?: (items: readonly T[]) => void;
   selection?: { selected: T[]; onSelect: (items: T[]) => void; kind?: "single" | "multi" };
