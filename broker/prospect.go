@@ -120,7 +120,9 @@ var changing = []string{
 
 // certain leaves out the keys that are changing.
 func certain(ctx policy.Context) policy.Context {
-	return slices.DeleteFunc(slices.Clone(ctx), func(e policy.Entry) bool { return slices.Contains(changing, strings.ToLower(e.Key)) })
+	return slices.DeleteFunc(slices.Clone(ctx), func(e policy.Entry) bool {
+		return slices.ContainsFunc(changing, func(key string) bool { return len(key) == len(e.Key) && strings.EqualFold(key, e.Key) })
+	})
 }
 
 // LacksPod says of condition keys that nobody has them who is asked for a pod: that request is Lanyard's own, and known but

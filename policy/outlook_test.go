@@ -94,7 +94,7 @@ func TestForesee(t *testing.T) {
 			got := policy.Foresee(q, []*policy.Document{mustParse(t, policy.Identity, version+test.document)}, onlyTags)
 			var open []policy.Term
 			for i := range got.Open {
-				open = append(open, got.Open[i].Undecided()...)
+				open = append(open, got.Open[i].Undecided(got.Open[i].Document.Terms(got.Open[i].Statement))...)
 			}
 			if got.Effect != test.want {
 				t.Errorf("%v, want %v", got.Effect, test.want)

@@ -56,10 +56,9 @@ func texts(n *node) []string {
 	return out
 }
 
-// Undecided returns what an open statement hangs on: conditions, and as a term without an operator the resources with a
-// variable.
-func (o *Open) Undecided() []Term {
-	all := o.Document.Terms(o.Statement)
+// Undecided returns those of a statement's terms that it hangs on: conditions, and as a term without an operator the
+// resources with a variable.
+func (o *Open) Undecided(all Terms) []Term {
 	var terms []Term
 	for _, i := range o.conditions {
 		terms = append(terms, all.Conditions[i])

@@ -16,6 +16,7 @@ type canReachRequest struct {
 	Namespace      string `json:"namespace"`      // "" is every namespace
 	ServiceAccount string `json:"serviceAccount"` // "" is every service account
 	After          string `json:"after"`          // the next of an earlier answer
+	Max            int64  `json:"maxResults"`
 }
 
 type canReachResponse struct {
@@ -57,10 +58,8 @@ type grant struct {
 	NotResources []string `json:"notResources,omitempty"`
 }
 
-const (
-	reachedAtOnce = 500     // associations of one answer
-	reachedBytes  = 1 << 20 // of the texts of policies in one answer, about
-)
+// reachedBytes is how much text of policies one answer has, about.
+const reachedBytes = 1 << 20
 
 // canReach tells what the pods of service accounts may do, by the policies of now.
 func (d *door) canReach(_ context.Context, c *api.Call) (any, error) {
@@ -82,11 +81,17 @@ func (d *door) canReach(_ context.Context, c *api.Call) (any, error) {
 	if in.ServiceAccount != "" && in.Namespace == "" {
 		return nil, fault.New(fault.Invalid, "serviceAccount %.100q: accepted with its namespace", in.ServiceAccount)
 	}
+	most, err := maxResults(in.Max)
+	if err != nil {
+		return nil, err
+	}
 	w := &reachWalk{
 		door: d, teller: newTeller(d.directory), sessions: map[reachKey]int64{},
 		out: canReachResponse{Associations: []reachable{}, Sessions: []reach{}},
 	}
-	found, next, err := w.find(account, in)
+	found, next, err := d.registry.FindAssociations(account, in.Cluster, in.After, registry.AssociationQuery{
+		Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Limit: most,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -115,12 +120,6 @@ type reachWalk struct {
 
 // reachKey is what a session hangs on.
 type reachKey struct{ role, policy, association string }
-
-// find looks for the associations that are asked for.
-func (w *reachWalk) find(account string, in canReachRequest) (found []*registry.Association, next string, err error) {
-	q := registry.AssociationQuery{Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Limit: reachedAtOnce}
-	return w.registry.FindAssociations(account, in.Cluster, in.After, q)
-}
 
 // placeOf is where to go on after an association.
 func placeOf(a *registry.Association) string {

@@ -105,7 +105,7 @@ func (t *teller) open(o policy.Outlook) []open {
 
 func (t *teller) undecided(p *policy.Open) []term {
 	all := []term{}
-	for _, u := range p.Undecided() {
+	for _, u := range p.Undecided(t.text(p.Document, p.Statement)) {
 		all = append(all, term{u.Operator, u.Key, u.Values})
 	}
 	return all

@@ -19,6 +19,7 @@ type whoCanRequest struct {
 	Action   string `json:"action"`
 	Resource string `json:"resource"` // "" is *
 	After    string `json:"after"`    // the next of an earlier answer
+	Max      int64  `json:"maxResults"`
 }
 
 type whoCanResponse struct {
@@ -48,7 +49,7 @@ type canPrincipal struct {
 
 const (
 	lookedAt = 10_000 // users, roles and associations that one call of WhoCan decides about
-	toldOnce = 1000   // principals that one answer has, about
+	step     = 250    // of which so many are read at once
 )
 
 // whoCan decides a question for everybody of the caller's account as if they had asked it.
@@ -67,7 +68,12 @@ func (d *door) whoCan(ctx context.Context, c *api.Call) (any, error) {
 	if err := checkQuestion(in.Action, in.Resource); err != nil {
 		return nil, err
 	}
+	most, err := maxResults(in.Max)
+	if err != nil {
+		return nil, err
+	}
 	w := &whoWalk{
+		most: most, step: min(most, step),
 		door: d, teller: newTeller(d.directory), account: c.Caller.Account, region: c.Region(),
 		out: whoCanResponse{Action: in.Action, Resource: in.Resource, Principals: []canPrincipal{}},
 	}
@@ -88,7 +94,20 @@ type whoWalk struct {
 	role            *directory.Role // that is to be assumed, where that is the question
 	aimed           policy.Context  // what is known of a request for the resource
 	out             whoCanResponse
+	most, step      int // principals of the answer; records that are read at once
 	looked          int
+}
+
+// maxResults reads how long an answer may be: 1 to 1,000, by default that.
+func maxResults(n int64) (int, error) {
+	const most = 1000
+	switch {
+	case n == 0:
+		return most, nil
+	case n < 0 || n > most:
+		return 0, fault.New(fault.Invalid, "maxResults %d: 1 to %d are accepted", n, most)
+	}
+	return int(n), nil
 }
 
 // aim looks at what is asked for. Policies reach no further than their account.
@@ -131,7 +150,7 @@ func (w *whoWalk) from(ctx context.Context, place string) error {
 			continue
 		}
 		for more := true; more; more = after != "" {
-			if w.looked >= lookedAt || len(w.out.Principals) >= toldOnce {
+			if w.looked >= lookedAt || len(w.out.Principals) > w.most-w.step {
 				w.out.Next = stage.letter + ":" + after
 				return nil
 			}
@@ -150,11 +169,8 @@ func (w *whoWalk) from(ctx context.Context, place string) error {
 	return nil
 }
 
-// step is how many records are read at once.
-const step = 250
-
 func (w *whoWalk) users(after string) (string, error) {
-	all, err := w.directory.Users(w.account, "/", after, step)
+	all, err := w.directory.Users(w.account, "/", after, w.step)
 	if err != nil {
 		return "", err
 	}
@@ -178,14 +194,14 @@ func (w *whoWalk) users(after string) (string, error) {
 // next is where to go on after a page that was full.
 func (w *whoWalk) next(n int, after string) string {
 	w.looked += n
-	if n < step {
+	if n < w.step {
 		return ""
 	}
 	return after
 }
 
 func (w *whoWalk) roles(after string) (string, error) {
-	all, err := w.directory.Roles(w.account, "/", after, step)
+	all, err := w.directory.Roles(w.account, "/", after, w.step)
 	if err != nil {
 		return "", err
 	}
@@ -211,7 +227,7 @@ func (w *whoWalk) roles(after string) (string, error) {
 }
 
 func (w *whoWalk) associations(after string) (string, error) {
-	all, next, err := w.registry.AccountAssociations(w.account, "", after, step)
+	all, next, err := w.registry.AccountAssociations(w.account, "", after, w.step)
 	if err != nil {
 		return "", err
 	}
