@@ -94,8 +94,10 @@ func TestReachesAreToldInParts(t *testing.T) {
 				Namespace, ServiceAccount string
 				Session                   int
 			}
-			Sessions []struct{ Statements []struct{ Resources []string } }
-			Next     string
+			Sessions []struct {
+				Statements []struct{ Resources []string }
+			}
+			Next string
 		}
 		if err := json.Unmarshal(body, &out); err != nil {
 			t.Fatal(err)

@@ -57,7 +57,7 @@ func root(started *bool) *cobra.Command {
 			HiddenDefaultCmd: true,
 		},
 	}
-	cmd.AddCommand(newDev(), newEnv(), newExec(), newInit(), newServer(), newGateway(), newRecover(), newStatus(), newAccount(), newCluster(), newJoin(), newLeave(), newRevoke(), newPolicy(), newAudit(), newConsole(), newVersion())
+	cmd.AddCommand(newDev(), newEnv(), newExec(), newInit(), newServer(), newGateway(), newRecover(), newStatus(), newAccount(), newCluster(), newJoin(), newLeave(), newRevoke(), newPolicy(), newWhoCan(), newCanReach(), newAudit(), newConsole(), newVersion())
 	for _, verb := range verbs(cmd) {
 		do := verb.RunE
 		verb.RunE = func(cmd *cobra.Command, args []string) error {
