@@ -1,7 +1,6 @@
 package audit_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,7 +75,7 @@ func named(name string) *audit.Event {
 // chainFiles lists the chain's files in order; a folder without one fails the test.
 func chainFiles(t *testing.T, dir string) []string {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "audit-*.jsonl"))
+	names, err := filepath.Glob(filepath.Join(dir, "audit-*.jsonl*"))
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no audit files in the folder: %v", err)
 	}
@@ -87,18 +86,15 @@ func chainFiles(t *testing.T, dir string) []string {
 func read(t *testing.T, dir string) []audit.Event {
 	t.Helper()
 	var events []audit.Event
-	for _, name := range chainFiles(t, dir) {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
+	if _, err := audit.Read(t.Context(), dir, audit.Mark{}, func(f audit.Found) bool {
+		var e audit.Event
+		if err := json.Unmarshal(f.Text, &e); err != nil {
+			t.Fatalf("record %d is %q: %v", f.Seq, f.Text, err)
 		}
-		for line := range bytes.Lines(text) {
-			var e audit.Event
-			if err := json.Unmarshal(line, &e); err != nil {
-				t.Fatalf("%s holds %q: %v", name, line, err)
-			}
-			events = append(events, e)
-		}
+		events = append(events, e)
+		return true
+	}); err != nil {
+		t.Fatal(err)
 	}
 	return events
 }

@@ -8,25 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 const (
-	filePrefix = "audit-"
-	fileSuffix = ".jsonl"
-	linkSeq    = `,"chain":{"seq":`
-	linkPrev   = `,"prev":"`
-	linkEnd    = `"}}`
+	linkSeq  = `,"chain":{"seq":`
+	linkPrev = `,"prev":"`
+	linkEnd  = `"}}`
 	// maxLink is the longest link: the fixed text, 19 digits and a hash.
 	maxLink = len(linkSeq) + 19 + len(linkPrev) + 2*sha256.Size + len(linkEnd)
+	// maxLine is more than a line can have.
+	maxLine = maxEvent + 1024
 )
-
-// fileName names a file after its first line, so that the names sort as the chain goes.
-func fileName(seq int64) string { return fmt.Sprintf("%s%019d%s", filePrefix, seq, fileSuffix) }
 
 // appendLink ends a line: its own number and the hash of the line before it.
 func appendLink(b []byte, link Head) []byte {
@@ -67,19 +61,27 @@ type end struct {
 	tornHash [sha256.Size]byte
 }
 
-// Verify reads every file of a log that no process has open and holds each line against the chain, which must begin with
-// line 1: files that were archived have to lie in the same folder. Known heads, as kept in another place, must be lines of
-// it: without one, a cut-off end or a chain that was computed anew cannot be told. The error names file and line.
+// Report is what Check found.
+type Report struct {
+	First  int64 // the number of the first record that is there; 0: the log is empty
+	Last   Head  // the last whole record
+	Proven int64 // the last record that the known head vouches for; what follows belongs to the open second
+	Signed int64 // the last record that a digest vouches for
+	Torn   int   // bytes after the last whole record
+}
+
+// Verify is Check for a log that no process has open, without digests: it must begin with line 1, and its last line be whole.
+// Every known head must be a line of it.
 func Verify(dir string, known ...Head) (Head, error) {
+	missing := slices.DeleteFunc(slices.Clone(known), func(h Head) bool { return h == Head{} })
 	names, err := files(dir)
 	if err != nil {
 		return Head{}, err
 	}
-	missing := slices.DeleteFunc(slices.Clone(known), func(h Head) bool { return h == Head{} })
-	if len(names) > 0 && names[0] != fileName(1) {
-		return Head{}, fmt.Errorf("the audit log begins with %s: the files before it are missing", names[0])
+	if err := complete(names, 1); err != nil {
+		return Head{}, err
 	}
-	end, err := walk(dir, names, func(h Head) {
+	end, err := walk(dir, names, nil, func(h Head) {
 		missing = slices.DeleteFunc(missing, func(m Head) bool { return m == h })
 	})
 	if err != nil {
@@ -94,28 +96,45 @@ func Verify(dir string, known ...Head) (Head, error) {
 	return end.head, nil
 }
 
-// Report is what Check found.
-type Report struct {
-	First  int64 // the number of the first record that is there; 0: the log is empty
-	Last   Head  // the last whole record
-	Proven int64 // the last record that the known head vouches for; what follows belongs to the open second
-	Torn   int   // bytes after the last whole record
+// Check proves that the log leads to a head that was kept elsewhere: that nothing up to it was changed, dropped or
+// reordered; and that its closed segments are those that its digests vouch for. It begins with line 1, or where the last digest
+// says that retention has left it. A process may have the log open, and be writing behind that head: what is there is held
+// against the chain too, but whoever can write the folder could have made it. The error names the first record that is not as
+// it was.
+func Check(dir string, trust Trust) (Report, error) {
+	for again := 3; ; again-- {
+		digests, err := readDigests(dir)
+		if err != nil {
+			return Report{}, err
+		}
+		r, err := check(dir, digests, trust)
+		if err == nil || again == 0 {
+			return r, err
+		}
+		// A process may have sealed a segment, and removed another, meanwhile.
+		if now, failed := readDigests(dir); failed != nil || len(now) == 0 || len(digests) > 0 && now[len(now)-1].name == digests[len(digests)-1].name {
+			return r, err
+		}
+	}
 }
 
-// Check proves that the log leads to a head that was kept elsewhere: that nothing up to it was changed, dropped or
-// reordered. A process may have the log open, and be writing behind that head: what is there is held against the chain too,
-// but whoever can write the folder could have made it. The error names the first record that is not as it was.
-func Check(dir string, known Head) (Report, error) {
-	names, err := files(dir)
+func check(dir string, digests []sealed, trust Trust) (Report, error) {
+	names, err := files(dir) // after the digests, so that what has one is there
 	if err != nil {
 		return Report{}, err
 	}
-	var r Report
-	if len(names) > 0 && names[0] != fileName(1) {
-		return r, fmt.Errorf("the audit log begins with %s: the files before it are missing", names[0])
+	r, known, oldest := Report{}, trust.Head, int64(1)
+	if len(digests) > 0 {
+		last := &digests[len(digests)-1]
+		oldest, r.Signed = last.Oldest, last.Last
+		if err := complete(names, oldest); err != nil {
+			return r, err
+		}
+	} else if err := complete(names, 1); err != nil {
+		return r, err
 	}
 	var same bool
-	end, err := walk(dir, names, func(h Head) {
+	end, err := walk(dir, names, digests, func(h Head) {
 		if r.First == 0 {
 			r.First = h.Seq
 		}
@@ -123,6 +142,9 @@ func Check(dir string, known Head) (Report, error) {
 			same = h.Hash == known.Hash
 		}
 	})
+	if err == nil {
+		err = checkDigests(digests, trust)
+	}
 	if err != nil {
 		return r, err
 	}
@@ -133,6 +155,8 @@ func Check(dir string, known Head) (Report, error) {
 	case end.head.Seq < known.Seq:
 		return r, fmt.Errorf("records %d to %d of the audit log are missing: it ends at %s line %d",
 			end.head.Seq+1, known.Seq, end.file, end.line-1)
+	case known.Seq < r.First:
+		return r, fmt.Errorf("the audit log begins with record %d, behind the head of record %d that was noted elsewhere: a newer head is needed", r.First, known.Seq)
 	case !same:
 		return r, fmt.Errorf("record %d of the audit log is not the one with SHA-256 %x that was noted elsewhere: it was changed, or the chain up to it was computed anew",
 			known.Seq, known.Hash)
@@ -140,23 +164,20 @@ func Check(dir string, known Head) (Report, error) {
 	return r, nil
 }
 
-func files(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("reading the audit folder: %w", err)
+// complete refuses segments that begin after the record that they should begin with.
+func complete(names []string, oldest int64) error {
+	if len(names) > 0 && firstOf(names[0]) > oldest {
+		return fmt.Errorf("the audit log begins with %s: the files before it are missing, from record %d on", names[0], oldest)
 	}
-	var names []string
-	for _, entry := range entries { // sorted by name
-		if strings.HasPrefix(entry.Name(), filePrefix) && strings.HasSuffix(entry.Name(), fileSuffix) {
-			names = append(names, entry.Name())
-		}
+	if len(names) == 0 && oldest > 1 {
+		return fmt.Errorf("the audit log is missing, from record %d on", oldest)
 	}
-	return names, nil
+	return nil
 }
 
-// walk follows the chain through the named files and passes each line to seen, which may be nil. Where the first file is not
-// the chain's first, what its first line says of the line before is taken on trust.
-func walk(dir string, names []string, seen func(Head)) (end, error) {
+// walk follows the chain through the named files and passes each line to seen, which may be nil. A file with a digest is
+// held against it. Where the first file is not the chain's first, what its first line says of the line before is taken on trust.
+func walk(dir string, names []string, digests []sealed, seen func(Head)) (end, error) {
 	var at end
 	for i, name := range names {
 		if at.torn > 0 {
@@ -167,7 +188,13 @@ func walk(dir string, names []string, seen func(Head)) (end, error) {
 		if !trust && name != fileName(at.head.Seq+1) {
 			return end{}, fmt.Errorf("the audit log is broken: %s stands where %s should", name, fileName(at.head.Seq+1))
 		}
-		if err := at.walkFile(filepath.Join(dir, name), trust, seen); err != nil {
+		var digest *digest
+		for i := range digests {
+			if digests[i].Segment == name {
+				digest = &digests[i].digest
+			}
+		}
+		if err := at.walkFile(dir, trust, digest, seen); err != nil {
 			return end{}, err
 		}
 		if at.size == 0 && name != fileName(at.head.Seq+1) {
@@ -177,13 +204,24 @@ func walk(dir string, names []string, seen func(Head)) (end, error) {
 	return at, nil
 }
 
-func (at *end) walkFile(name string, trust bool, seen func(Head)) (err error) {
-	f, err := os.Open(name)
+func (at *end) walkFile(dir string, trust bool, digest *digest, seen func(Head)) (err error) {
+	f, err := openSegment(dir, at.file)
 	if err != nil {
-		return fmt.Errorf("reading the audit log: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	lines := bufio.NewReaderSize(f, maxEvent+1024)
+	var from io.Reader = f
+	sum := sha256.New()
+	if digest != nil {
+		from = io.TeeReader(f, sum)
+	}
+	if err := at.walkLines(bufio.NewReaderSize(from, maxLine), trust, seen); err != nil || digest == nil {
+		return err
+	}
+	return digest.holds(sum.Sum(nil), at.size+int64(at.torn), at.head)
+}
+
+func (at *end) walkLines(lines *bufio.Reader, trust bool, seen func(Head)) error {
 	for {
 		line, err := lines.ReadSlice('\n')
 		switch {
@@ -191,7 +229,7 @@ func (at *end) walkFile(name string, trust bool, seen func(Head)) (err error) {
 			at.torn, at.tornHash = len(line), sha256.Sum256(line)
 			return nil
 		case err != nil:
-			return fmt.Errorf("reading %s line %d: %w", at.file, at.line, err)
+			return fmt.Errorf("reading %s line %d, of record %d: %w", at.file, at.line, at.head.Seq+1, err)
 		}
 		at.size += int64(len(line))
 		line = line[:len(line)-1]

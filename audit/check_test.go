@@ -33,13 +33,13 @@ func TestCheckTellsTheOpenSecond(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
 	last := written(t, dir)
 	for _, known := range append(heads(t, chainFiles(t, dir)), audit.Head{}) {
-		got, err := audit.Check(dir, known)
+		got, err := audit.Check(dir, audit.Trust{Head: known})
 		want := audit.Report{First: 1, Last: last, Proven: known.Seq}
 		if err != nil || got != want {
 			t.Errorf("Check with the head of record %d = %+v, %v; want %+v", known.Seq, got, err, want)
 		}
 		known.Hash[3] ^= 1
-		if got, err := audit.Check(dir, known); err == nil {
+		if got, err := audit.Check(dir, audit.Trust{Head: known}); err == nil {
 			t.Errorf("Check with another head for record %d = %+v, want an error", known.Seq, got)
 		}
 	}
@@ -63,7 +63,7 @@ func TestCheckAfterACrashAtAnyByte(t *testing.T) {
 		if err := os.WriteFile(name, whole[:size], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := audit.Check(dir, known)
+		got, err := audit.Check(dir, audit.Trust{Head: known})
 		switch {
 		case size <= first && err == nil:
 			t.Fatalf("cut to %d bytes, before the head: Check = %+v, want an error", size, got)
@@ -137,7 +137,7 @@ func TestCheckNamesTheFirstBadRecord(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "audit")
 			head := written(t, dir)
 			tt.spoil(t, chainFiles(t, dir))
-			if got, err := audit.Check(dir, head); err == nil || !strings.Contains(err.Error(), tt.errors) {
+			if got, err := audit.Check(dir, audit.Trust{Head: head}); err == nil || !strings.Contains(err.Error(), tt.errors) {
 				t.Errorf("Check = %+v, %v; want an error with %q", got, err, tt.errors)
 			}
 		})

@@ -3,6 +3,7 @@ package audit_test
 import (
 	"bufio"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
@@ -63,7 +64,7 @@ func record(log *audit.Log, name string, submit func(*audit.Place, context.Conte
 
 // recordEndlessly says on standard output what was acknowledged.
 func recordEndlessly(dir string) error {
-	log, err := audit.Open(dir, audit.Config{FileSize: 8000, Logger: quiet})
+	log, err := audit.Open(dir, audit.Config{FileSize: 8000, Logger: quiet, Sign: sign, Writer: writer})
 	if err != nil {
 		return err
 	}
@@ -117,10 +118,15 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 			t.Fatalf("round %d: the child ended by itself: %v", round, err)
 		}
 	}
-	log := start(t, dir, audit.Config{})
+	log := start(t, dir, audit.Config{Sign: sign, Writer: writer})
+	waitSealed(t, dir)
 	log.stop()
 	if _, err := audit.Verify(dir, log.Head()); err != nil {
 		t.Errorf("Verify: %v", err)
+	}
+	got, err := audit.Check(dir, audit.Trust{Head: log.Head(), Writer: writer, Key: key.Public().(ed25519.PublicKey)})
+	if err != nil || got.First != 1 || got.Proven != log.Head().Seq || got.Signed == 0 {
+		t.Errorf("Check = %+v, %v; want all records from 1 on, some of them signed", got, err)
 	}
 	for _, e := range read(t, dir) {
 		delete(acknowledged, e.EventName)

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -59,9 +59,9 @@ func find(ctx context.Context, dir string, q Query, from Mark, last int64, visit
 	slices.Reverse(names)
 	spent := int64(0)
 	for _, name := range names {
-		var at Mark
-		if _, err := fmt.Sscanf(name, filePrefix+"%d"+fileSuffix, &at.File); err != nil {
-			return Mark{}, fmt.Errorf("the audit log has a file %q without a number: %w", name, err)
+		at := Mark{File: firstOf(name)}
+		if at.File == 0 {
+			return Mark{}, fmt.Errorf("the audit log has a file %q without a number", name)
 		}
 		if from.File != 0 && at.File > from.File {
 			continue
@@ -71,7 +71,7 @@ func find(ctx context.Context, dir string, q Query, from Mark, last int64, visit
 			end = from.Offset
 		}
 		stopped := false
-		at.Offset, err = findIn(filepath.Join(dir, name), end, q, func(line []byte) bool {
+		at.Offset, err = findIn(dir, name, end, q, func(line []byte) bool {
 			spent += int64(len(line))
 			if q.fits(line) {
 				if found, ok := parseFound(line); ok && found.Seq <= last && q.within(found.Time) {
@@ -119,18 +119,18 @@ func parseFound(line []byte) (Found, bool) {
 
 // findIn passes on a file's lines before end, the last first, and returns where the last one it passed begins; 0 when there
 // are no more. An end of -1 is the file's.
-func findIn(name string, end int64, q Query, visit func(line []byte) bool) (at int64, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return 0, fmt.Errorf("reading the audit log: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
+func findIn(dir, name string, end int64, q Query, visit func(line []byte) bool) (at int64, err error) {
+	segment, err := openSegment(dir, name)
 	if err != nil {
 		return 0, err
 	}
-	if end < 0 || end > info.Size() {
-		end = info.Size()
+	defer func() { err = errors.Join(err, segment.Close()) }()
+	f, size, err := atAnyPlace(segment)
+	if err != nil {
+		return 0, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if end < 0 || end > size {
+		end = size
 	}
 	if past, err := q.passesOver(f, end); past || err != nil {
 		return 0, err
@@ -138,8 +138,21 @@ func findIn(name string, end int64, q Query, visit func(line []byte) bool) (at i
 	return backwards(f, end, visit)
 }
 
+// atAnyPlace is a segment that can be read from its end. One that is packed is unpacked into memory.
+func atAnyPlace(segment io.Reader) (f io.ReaderAt, size int64, err error) {
+	if plain, ok := segment.(*os.File); ok {
+		info, err := plain.Stat()
+		if err != nil {
+			return nil, 0, err
+		}
+		return plain, info.Size(), nil
+	}
+	text, err := io.ReadAll(segment)
+	return bytes.NewReader(text), int64(len(text)), err
+}
+
 // passesOver reports whether all of a file is too old or too new.
-func (q Query) passesOver(f *os.File, end int64) (bool, error) {
+func (q Query) passesOver(f io.ReaderAt, end int64) (bool, error) {
 	if q.Since.IsZero() && q.Until.IsZero() {
 		return false, nil
 	}
@@ -157,7 +170,7 @@ func (q Query) passesOver(f *os.File, end int64) (bool, error) {
 	if q.Until.IsZero() {
 		return false, nil
 	}
-	text := make([]byte, min(end, maxEvent+1024))
+	text := make([]byte, min(end, maxLine))
 	if _, err := f.ReadAt(text, 0); err != nil {
 		return false, fmt.Errorf("reading the audit log: %w", err)
 	}
@@ -168,7 +181,7 @@ func (q Query) passesOver(f *os.File, end int64) (bool, error) {
 
 // backwards passes on the whole lines before end, the last first, until visit returns false, and returns where the last one
 // begins.
-func backwards(f *os.File, end int64, visit func(line []byte) bool) (int64, error) {
+func backwards(f io.ReaderAt, end int64, visit func(line []byte) bool) (int64, error) {
 	var rest []byte // the end of a line whose beginning is not read yet
 	for end > 0 {
 		n := min(end, findStep)

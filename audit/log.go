@@ -7,8 +7,9 @@
 //
 //	"chain":{"seq":N,"prev":"SHA-256 of the line before, in hexadecimal"}
 //
-// across all files; a file is named after its first line's number. Whoever can write the folder can also compute a new
-// chain: what proves the past is a Head that is kept elsewhere.
+// across all files, the segments; one is named after its first line's number. A segment that is closed gets a signed digest, and
+// is packed. Whoever can write the folder can also compute a new chain: what proves the past is what is kept elsewhere, the
+// newest Head and the key of the digests.
 package audit
 
 import (
@@ -33,10 +34,17 @@ import (
 // Config is how a log is kept. The zero value is usable.
 type Config struct {
 	Capacity int              // decisions that may be under way at once; 4096 unless set
-	FileSize int64            // bytes after which a new file is begun; 64 MiB unless set
+	FileSize int64            // bytes after which a new file is begun, as after each hour; 64 MiB unless set
 	Now      func() time.Time // time.Now unless set
 	Logger   *slog.Logger     // slog.Default() unless set
 	Known    Head             // a head that was kept elsewhere, to which the log must lead; zero: none
+
+	// Sign signs the digest of a closed segment under a key that is kept elsewhere. nil: closed segments have no digests, and
+	// are not packed.
+	Sign      func(ctx context.Context, digest []byte) (signature []byte, err error)
+	Writer    string        // whose log it is, for its digests
+	Keep      time.Duration // how long segments stay after they were sealed; 0: for good
+	Delivered func() int64  // the last record that is kept elsewhere too, and may go; nil: all
 }
 
 // Head is the last durable line of a chain: its number, from 1, and its SHA-256. The zero value is an empty chain's.
@@ -60,10 +68,12 @@ type Log struct {
 	queue   []*Place
 	stopped bool
 	wake    chan struct{}
+	closed  chan struct{} // a segment was closed
 
 	// These belong to the writer: to Open, then to Run, then to Close.
 	file  *os.File
 	size  int64 // bytes of whole lines in file
+	hour  int64 // in which file was last written
 	last  Head  // the last line written, durable or not
 	torn  bool  // bytes after size may be in file
 	batch []byte
@@ -97,7 +107,7 @@ func Open(dir string, config Config) (*Log, error) {
 	if err := private(dir); err != nil {
 		return nil, err
 	}
-	l := &Log{dir: dir, config: config, wake: make(chan struct{}, 1)}
+	l := &Log{dir: dir, config: config, wake: make(chan struct{}, 1), closed: make(chan struct{}, 1)}
 	l.refused.window = time.Minute
 	if err := l.open(); err != nil {
 		return nil, errors.Join(err, l.closeFiles())
@@ -114,17 +124,20 @@ func (l *Log) open() error {
 	if err := syscall.Flock(int(l.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return fault.New(fault.InUse, "the audit folder %q is open in another process", l.dir)
 	}
+	if err := sweep(l.dir); err != nil {
+		return fmt.Errorf("removing what a crash left in the audit folder: %w", err)
+	}
 	names, err := files(l.dir)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := private(filepath.Join(l.dir, name)); err != nil {
+		if err := private(pathOf(l.dir, name)); err != nil {
 			return err
 		}
 	}
 	first, found := int64(0), l.config.Known == Head{}
-	end, err := walk(l.dir, names[max(0, len(names)-2):], func(h Head) {
+	end, err := walk(l.dir, names[max(0, len(names)-2):], nil, func(h Head) {
 		if first == 0 {
 			first = h.Seq
 		}
@@ -141,6 +154,11 @@ func (l *Log) open() error {
 		if l.file, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0); err != nil {
 			return fmt.Errorf("opening the audit log: %w", err)
 		}
+		info, err := l.file.Stat()
+		if err != nil {
+			return err
+		}
+		l.hour = hour(info.ModTime())
 	}
 	if end.torn > 0 {
 		if err := l.cutTail(end); err != nil {
@@ -204,6 +222,9 @@ func (l *Log) Run(ctx context.Context) error {
 	var aside sync.WaitGroup
 	asideCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	aside.Go(func() { l.strange.run(asideCtx) })
+	if l.config.Sign != nil {
+		aside.Go(func() { l.sealing(asideCtx) })
+	}
 	defer aside.Wait()
 	defer stop()
 
@@ -221,6 +242,7 @@ func (l *Log) Run(ctx context.Context) error {
 			err = l.flush(false)
 		case <-second.C:
 			l.resume()
+			l.closeHour()
 			l.enqueueCounts(l.refused.over(l.config.Now()))
 			err = l.flush(true)
 		}
@@ -238,6 +260,17 @@ func (l *Log) resume() {
 	}
 	if err := l.recordOwn("Resume", map[string]any{"last": l.last.Seq}); err != nil {
 		l.config.Logger.Warn("the audit log still cannot be written", "error", err)
+	}
+}
+
+// closeHour begins a new segment when an hour is over, so that what was written in it is sealed even if nothing follows. Where
+// that fails, the next record will tell.
+func (l *Log) closeHour() {
+	if l.broken != nil || l.torn || l.size == 0 || hour(l.config.Now()) == l.hour {
+		return
+	}
+	if err := l.rotate(); err != nil {
+		l.config.Logger.Warn("the next segment of the audit log was not begun", "error", err)
 	}
 }
 
@@ -369,7 +402,8 @@ func (l *Log) append(places []*Place) (err error) {
 		}
 		l.torn = false
 	}
-	if l.file == nil || l.size >= l.config.FileSize {
+	now := hour(l.config.Now())
+	if l.file == nil || l.size >= l.config.FileSize || l.size > 0 && now != l.hour {
 		if err := l.rotate(); err != nil {
 			return err
 		}
@@ -393,6 +427,7 @@ func (l *Log) append(places []*Place) (err error) {
 		return err
 	}
 	l.size += int64(n)
+	l.hour = now
 	l.last = last
 	return nil
 }
@@ -425,6 +460,10 @@ func (l *Log) rotate() error {
 	}
 	old := l.file
 	l.file, l.size = next, 0
+	select {
+	case l.closed <- struct{}{}:
+	default: // it is known that there is one
+	}
 	if old != nil {
 		return old.Close()
 	}
