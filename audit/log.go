@@ -55,14 +55,15 @@ type Head struct {
 
 // Log is one writer's chain of files in one folder. Its methods may be called at once from any goroutine.
 type Log struct {
-	dir     string
-	config  Config
-	lock    *os.File
-	places  atomic.Int64 // reserved and not yet given back
-	full    atomic.Bool  // the last write failed: nothing is to be decided that may not be recorded
-	head    atomic.Pointer[Head]
-	refused refusals
-	strange *stream
+	dir        string
+	config     Config
+	lock       *os.File
+	places     atomic.Int64 // reserved and not yet given back
+	full       atomic.Bool  // the last write failed: nothing is to be decided that may not be recorded
+	head       atomic.Pointer[Head]
+	turnedAway atomic.Int64 // decisions for which there was no place
+	refused    refusals
+	strange    *stream
 
 	mu      sync.Mutex
 	queue   []*Place

@@ -37,10 +37,12 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // not recorded must not be done. Defer Release.
 func (l *Log) Reserve() (*Place, error) {
 	if l.full.Load() {
+		l.turnedAway.Add(1)
 		return nil, unavailable(errors.New("the log cannot be written"))
 	}
 	if l.places.Add(1) > int64(l.config.Capacity) {
 		l.places.Add(-1)
+		l.turnedAway.Add(1)
 		return nil, fault.New(fault.Unavailable, "too many requests are being decided at once")
 	}
 	buffer := buffers.Get().(*[]byte)

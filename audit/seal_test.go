@@ -167,92 +167,94 @@ func resign(t *testing.T, dir, as string, with ed25519.PrivateKey) {
 	log.stop()
 }
 
+var thief = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+
+var tampering = []struct {
+	name   string
+	spoil  func(t *testing.T, dir string, segments, digests []string)
+	errors string // empty: accepted
+}{
+	{"untouched", func(*testing.T, string, []string, []string) {}, ""},
+	{"packed again", func(t *testing.T, _ string, s, _ []string) {
+		repack(t, s[1], func(l [][]byte) [][]byte { return l })
+	}, ""},
+	{"a flip", func(t *testing.T, _ string, s, _ []string) { repack(t, s[1], flip) }, "line 2: record 3 was changed after record 4 was written"},
+	{"a flip of packed bytes", func(t *testing.T, _ string, s, _ []string) {
+		text, err := os.ReadFile(s[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[len(text)/2] ^= 1
+		if err := os.WriteFile(s[1], text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}, "record"},
+	{"a drop", func(t *testing.T, _ string, s, _ []string) {
+		repack(t, s[1], func(l [][]byte) [][]byte { return slices.Delete(l, 1, 2) })
+	}, "is not the segment that digest-0000000000000000003.json vouches for: one of the records 3 to 4"},
+	{"a reordering", func(t *testing.T, _ string, s, _ []string) {
+		repack(t, s[1], func(l [][]byte) [][]byte {
+			l[0], l[1] = l[1], l[0]
+			return l
+		})
+	}, "line 1: record 4 follows record 2"},
+	{"a segment dropped", func(t *testing.T, _ string, s, _ []string) { remove(t, s[1]) }, "stands where audit-0000000000000000003.jsonl should"},
+	{"a segment dropped with its digest", func(t *testing.T, _ string, s, d []string) {
+		remove(t, s[1])
+		remove(t, d[1])
+	}, "stands where"},
+	{"a digest dropped", func(t *testing.T, _ string, _, d []string) { remove(t, d[1]) }, "digest-0000000000000000005.json, of records 5 to 6, is not to be trusted: it does not follow"},
+	{"two digests exchanged", func(t *testing.T, _ string, _, d []string) {
+		for _, move := range [][2]string{{d[0], "x"}, {d[1], d[0]}, {"x", d[1]}} {
+			if move[0] == "x" {
+				move[0] = d[0] + "x"
+			}
+			if move[1] == "x" {
+				move[1] = d[0] + "x"
+			}
+			if err := os.Rename(move[0], move[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}, "is not to be trusted"},
+	{"a digest changed", func(t *testing.T, _ string, _, d []string) {
+		edit(t, d[1], func(l [][]byte) [][]byte {
+			return [][]byte{bytes.Replace(bytes.Join(l, nil), []byte(`"oldestRecord": 1`), []byte(`"oldestRecord": 3`), 1)}
+		})
+	}, "digest-0000000000000000003.json, of records 3 to 4, is not to be trusted: its signature"},
+	{"the first segment dropped with its digest, as if by retention", func(t *testing.T, _ string, s, d []string) {
+		remove(t, s[0])
+		remove(t, d[0])
+	}, "the files before it are missing, from record 1 on"},
+	{"a segment replaced with its digest", func(t *testing.T, dir string, s, _ []string) {
+		repack(t, s[1], flip)
+		rechainPacked(t, s)
+		resign(t, dir, writer, thief)
+	}, "digest-0000000000000000001.json, of records 1 to 2, is not to be trusted: its signature"},
+	{"a segment replaced with the digest of another writer", func(t *testing.T, dir string, s, _ []string) {
+		repack(t, s[1], flip)
+		rechainPacked(t, s)
+		resign(t, dir, "gateway/1/mine", key)
+	}, `it is of "gateway/1/mine"`},
+	{"a segment replaced by who has the key, too", func(t *testing.T, dir string, s, _ []string) {
+		repack(t, s[1], flip)
+		rechainPacked(t, s)
+		resign(t, dir, writer, key)
+	}, "record 12 of the audit log is not the one"},
+	{"the tail cut", func(t *testing.T, dir string, s, d []string) {
+		for _, name := range append(slices.Clone(s[3:]), d[3:]...) {
+			remove(t, name)
+		}
+	}, "records 7 to 12 of the audit log are missing"},
+	{"all of it", func(t *testing.T, dir string, s, d []string) {
+		for _, name := range s {
+			remove(t, name)
+		}
+	}, "records 1 to 12 of the audit log are missing"},
+}
+
 func TestCheckFindsTamperingWithWhatIsSealed(t *testing.T) {
-	thief := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
-	tests := []struct {
-		name   string
-		spoil  func(t *testing.T, dir string, segments, digests []string)
-		errors string // empty: accepted
-	}{
-		{"untouched", func(*testing.T, string, []string, []string) {}, ""},
-		{"packed again", func(t *testing.T, _ string, s, _ []string) {
-			repack(t, s[1], func(l [][]byte) [][]byte { return l })
-		}, ""},
-		{"a flip", func(t *testing.T, _ string, s, _ []string) { repack(t, s[1], flip) }, "line 2: record 3 was changed after record 4 was written"},
-		{"a flip of packed bytes", func(t *testing.T, _ string, s, _ []string) {
-			text, err := os.ReadFile(s[1])
-			if err != nil {
-				t.Fatal(err)
-			}
-			text[len(text)/2] ^= 1
-			if err := os.WriteFile(s[1], text, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}, "record"},
-		{"a drop", func(t *testing.T, _ string, s, _ []string) {
-			repack(t, s[1], func(l [][]byte) [][]byte { return slices.Delete(l, 1, 2) })
-		}, "is not the segment that digest-0000000000000000003.json vouches for: one of the records 3 to 4"},
-		{"a reordering", func(t *testing.T, _ string, s, _ []string) {
-			repack(t, s[1], func(l [][]byte) [][]byte {
-				l[0], l[1] = l[1], l[0]
-				return l
-			})
-		}, "line 1: record 4 follows record 2"},
-		{"a segment dropped", func(t *testing.T, _ string, s, _ []string) { remove(t, s[1]) }, "stands where audit-0000000000000000003.jsonl should"},
-		{"a segment dropped with its digest", func(t *testing.T, _ string, s, d []string) {
-			remove(t, s[1])
-			remove(t, d[1])
-		}, "stands where"},
-		{"a digest dropped", func(t *testing.T, _ string, _, d []string) { remove(t, d[1]) }, "digest-0000000000000000005.json, of records 5 to 6, is not to be trusted: it does not follow"},
-		{"two digests exchanged", func(t *testing.T, _ string, _, d []string) {
-			for _, move := range [][2]string{{d[0], "x"}, {d[1], d[0]}, {"x", d[1]}} {
-				if move[0] == "x" {
-					move[0] = d[0] + "x"
-				}
-				if move[1] == "x" {
-					move[1] = d[0] + "x"
-				}
-				if err := os.Rename(move[0], move[1]); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}, "is not to be trusted"},
-		{"a digest changed", func(t *testing.T, _ string, _, d []string) {
-			edit(t, d[1], func(l [][]byte) [][]byte {
-				return [][]byte{bytes.Replace(bytes.Join(l, nil), []byte(`"oldestRecord": 1`), []byte(`"oldestRecord": 3`), 1)}
-			})
-		}, "digest-0000000000000000003.json, of records 3 to 4, is not to be trusted: its signature"},
-		{"the first segment dropped with its digest, as if by retention", func(t *testing.T, _ string, s, d []string) {
-			remove(t, s[0])
-			remove(t, d[0])
-		}, "the files before it are missing, from record 1 on"},
-		{"a segment replaced with its digest", func(t *testing.T, dir string, s, _ []string) {
-			repack(t, s[1], flip)
-			rechainPacked(t, s)
-			resign(t, dir, writer, thief)
-		}, "digest-0000000000000000001.json, of records 1 to 2, is not to be trusted: its signature"},
-		{"a segment replaced with the digest of another writer", func(t *testing.T, dir string, s, _ []string) {
-			repack(t, s[1], flip)
-			rechainPacked(t, s)
-			resign(t, dir, "gateway/1/mine", key)
-		}, `it is of "gateway/1/mine"`},
-		{"a segment replaced by who has the key, too", func(t *testing.T, dir string, s, _ []string) {
-			repack(t, s[1], flip)
-			rechainPacked(t, s)
-			resign(t, dir, writer, key)
-		}, "record 12 of the audit log is not the one"},
-		{"the tail cut", func(t *testing.T, dir string, s, d []string) {
-			for _, name := range append(slices.Clone(s[3:]), d[3:]...) {
-				remove(t, name)
-			}
-		}, "records 7 to 12 of the audit log are missing"},
-		{"all of it", func(t *testing.T, dir string, s, d []string) {
-			for _, name := range s {
-				remove(t, name)
-			}
-		}, "records 1 to 12 of the audit log are missing"},
-	}
-	for _, tt := range tests {
+	for _, tt := range tampering {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "audit")
 			head := sealed(t, dir)

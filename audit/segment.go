@@ -170,6 +170,9 @@ func read(ctx context.Context, dir string, from Mark, last int64, visit func(Fou
 	if err != nil {
 		return from, err
 	}
+	if len(names) > 0 && firstOf(names[len(names)-1]) < from.File {
+		from = Mark{} // of a log that was replaced
+	}
 	for _, name := range names {
 		first := firstOf(name)
 		switch {
@@ -198,8 +201,11 @@ func readIn(ctx context.Context, dir, name string, at *Mark, last int64, visit f
 		return false, err
 	}
 	defer func() { _ = f.Close() }() // it was read only
-	if seeker, ok := f.(io.Seeker); ok {
-		_, err = seeker.Seek(at.Offset, io.SeekStart)
+	if plain, ok := f.(*os.File); ok {
+		if info, failed := plain.Stat(); failed == nil && info.Size() < at.Offset {
+			at.Offset = 0 // of a log that was replaced
+		}
+		_, err = plain.Seek(at.Offset, io.SeekStart)
 	} else {
 		_, err = io.CopyN(io.Discard, f, at.Offset)
 	}

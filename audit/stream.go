@@ -29,7 +29,8 @@ type stream struct {
 	name    string
 	limit   *rate.Limiter
 	lines   chan []byte
-	dropped atomic.Int64
+	dropped atomic.Int64 // since that was last written
+	lost    atomic.Int64 // since the start
 
 	// These belong to run.
 	file    *os.File
@@ -66,20 +67,25 @@ func (s *stream) open() error {
 func (l *Log) Unauthenticated(e *Event) {
 	s := l.strange
 	if !s.limit.AllowN(l.config.Now(), 1) {
-		s.dropped.Add(1)
+		s.drop()
 		return
 	}
 	fillIn(e, l, "")
 	line, err := appendEvent(nil, e)
 	if err != nil {
-		s.dropped.Add(1)
+		s.drop()
 		return
 	}
 	select {
 	case s.lines <- append(line, "}\n"...):
 	default:
-		s.dropped.Add(1)
+		s.drop()
 	}
+}
+
+func (s *stream) drop() {
+	s.dropped.Add(1)
+	s.lost.Add(1)
 }
 
 func (s *stream) run(ctx context.Context) {
@@ -120,7 +126,7 @@ func (s *stream) write(line []byte) bool {
 		s.config.Logger.Error("writing the record of unauthenticated calls", slog.Any("error", err))
 	}
 	if err != nil {
-		s.dropped.Add(1)
+		s.drop()
 	}
 	s.failing = err != nil
 	return err == nil
