@@ -65,6 +65,7 @@ var rooms = map[string]room{
 
 	"directory": {floor: records},
 	"keyring":   {floor: records},
+	"trail":     {floor: records}, // of decisions: it reads the log and signs for the bucket
 	"registry":  {floor: clusters},
 
 	"broker": {floor: decisions},
@@ -120,6 +121,11 @@ var libraryRules = []libraryRule{
 		"k8s.io/",
 		[]string{"connector", "cmd/"},
 		"client-go would triple the agent and adds nothing to the control plane",
+	},
+	{
+		"modernc.org/sqlite",
+		[]string{"trail"},
+		"the index is a cache of the audit, and no second place for state",
 	},
 	{
 		"github.com/versity/",

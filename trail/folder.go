@@ -1,0 +1,62 @@
+package trail
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Folder is a sink on a file system.
+type Folder string
+
+func (f Folder) String() string { return string(f) }
+
+func (f Folder) at(name string) string { return filepath.Join(string(f), filepath.FromSlash(name)) }
+
+// Put writes beside the file and renames: who reads the folder sees whole files.
+func (f Folder) Put(_ context.Context, name string, body []byte) (err error) {
+	at := f.at(name)
+	if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+		return err
+	}
+	w, err := os.CreateTemp(filepath.Dir(at), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(w.Name()))
+		}
+	}()
+	_, err = w.Write(body)
+	if err := errors.Join(err, w.Sync(), w.Close()); err != nil {
+		return err
+	}
+	return os.Rename(w.Name(), at)
+}
+
+// Get reads a file.
+func (f Folder) Get(_ context.Context, name string) ([]byte, error) { return os.ReadFile(f.at(name)) }
+
+// List reads a folder.
+func (f Folder) List(_ context.Context, prefix string) (files []File, prefixes []string, err error) {
+	entries, err := os.ReadDir(f.at(prefix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	for _, entry := range entries {
+		name := prefix + entry.Name()
+		if entry.IsDir() {
+			prefixes = append(prefixes, name+"/")
+			continue
+		}
+		info, err := entry.Info()
+		if err == nil && !strings.HasPrefix(entry.Name(), ".") {
+			files = append(files, File{name, info.Size()})
+		}
+	}
+	return files, prefixes, err
+}

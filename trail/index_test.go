@@ -1,0 +1,205 @@
+package trail_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/trail"
+)
+
+func TestIndexFindsWhatTheLogHas(t *testing.T) {
+	log, _ := openLog(t, t.TempDir()+"/audit")
+	for _, name := range []string{"CreateRole", "GetRole"} {
+		commit(t, log, called(ours, name))
+		commit(t, log, called(theirs, name))
+	}
+	commit(t, log, readObject(ours, "cart-1", "a"), readObject(ours, "cart-2", "b"))
+	commit(t, log, &audit.Event{EventName: "Resume", ManagementEvent: true})
+	x := openIndex(t, trail.IndexConfig{Read: log.Read})
+	if err := x.Fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	has := func(k trail.Kind, value string) map[trail.Kind]string { return map[trail.Kind]string{k: value} }
+	for _, tt := range []struct {
+		name string
+		q    trail.Query
+		want string
+	}{
+		{"management events of an account, and the log's own", trail.Query{Account: ours}, "Resume GetRole CreateRole"},
+		{"of another", trail.Query{Account: theirs}, "GetRole CreateRole"},
+		{"of one that has none", trail.Query{Account: "777788889999"}, ""},
+		{"of all", trail.Query{}, "Resume GetRole GetRole CreateRole CreateRole"},
+		{"data events, too", trail.Query{Account: ours, Data: true}, "Resume b a GetRole CreateRole"},
+		{"by name", trail.Query{Account: ours, Has: has(trail.EventName, "GetRole")}, "GetRole"},
+		{"by half a name", trail.Query{Account: ours, Has: has(trail.EventName, "GetRol")}, ""},
+		{"a value of another kind", trail.Query{Account: ours, Has: has(trail.Username, "GetRole")}, ""},
+		{"by user", trail.Query{Account: ours, Has: has(trail.Username, "administrator")}, "GetRole CreateRole"},
+		{"by key", trail.Query{Account: ours, Has: has(trail.AccessKeyID, "AKIAEXAMPLE")}, "GetRole CreateRole"},
+		{"by source", trail.Query{Account: ours, Has: has(trail.EventSource, "s3.amazonaws.com"), Data: true}, "b a"},
+		{"by a resource's ARN", trail.Query{Data: true, Has: has(trail.ResourceName, "arn:aws:s3:::b/a")}, "a"},
+		{"by a resource's name", trail.Query{Data: true, Has: has(trail.ResourceName, "a")}, "a"},
+		{"by type", trail.Query{Account: ours, Has: has(trail.ResourceType, "AWS::IAM::Role")}, "GetRole CreateRole"},
+		{"by pod", trail.Query{Data: true, Has: has(trail.PodName, "cart-2")}, "b"},
+		{"by namespace", trail.Query{Data: true, Has: has(trail.Namespace, "shop")}, "b a"},
+		{"by service account", trail.Query{Data: true, Has: has(trail.ServiceAccount, "shop/cart")}, "b a"},
+		{"by node", trail.Query{Data: true, Has: has(trail.Node, "node-1")}, "b a"},
+		{"by association", trail.Query{Data: true, Has: has(trail.Association, "a-1")}, "b a"},
+		{"by the role that called", trail.Query{Data: true, Has: has(trail.Role, "app")}, "b a"},
+		{"by two values", trail.Query{Data: true, Has: map[trail.Kind]string{trail.PodName: "cart-1", trail.EventName: "GetObject"}}, "a"},
+		{"by two that no event has", trail.Query{Data: true, Has: map[trail.Kind]string{trail.PodName: "cart-1", trail.EventName: "PutObject"}}, ""},
+		{"since now", trail.Query{Account: ours, Since: time.Now().Add(-time.Minute)}, "Resume GetRole CreateRole"},
+		{"since later", trail.Query{Account: ours, Since: time.Now().Add(time.Minute)}, ""},
+		{"until now", trail.Query{Account: ours, Until: time.Now()}, "Resume GetRole CreateRole"},
+		{"until earlier", trail.Query{Account: ours, Until: time.Now().Add(-time.Minute)}, ""},
+	} {
+		if got := names(t, x, tt.q); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestIndexPages(t *testing.T) {
+	log, _ := openLog(t, t.TempDir()+"/audit")
+	x := openIndex(t, trail.IndexConfig{Read: log.Read})
+	var want []string
+	for i := range 30 {
+		name := fmt.Sprintf("Call%d", i)
+		commit(t, log, called(ours, name))
+		want = append([]string{name}, want...)
+		if i%7 == 0 { // the events of one second come in several transactions
+			if err := x.Fill(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := x.Fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for page := 1; page < 32; page++ {
+		var got []string
+		before := int64(0)
+		for range 40 {
+			n := 0
+			if err := x.Find(t.Context(), trail.Query{Account: ours}, before, func(f trail.Found) bool {
+				r, _ := trail.ParseRecord(f.Text)
+				got = append(got, r.EventName)
+				before = f.ID
+				n++
+				return n < page
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if n < page {
+				break
+			}
+		}
+		if strings.Join(got, " ") != strings.Join(want, " ") {
+			t.Errorf("%d a page: got %v", page, got)
+		}
+	}
+}
+
+func TestIndexIsACache(t *testing.T) {
+	dir, file := t.TempDir()+"/audit", filepath.Join(t.TempDir(), "index", "index.db")
+	log, stop := openLog(t, dir)
+	commit(t, log, called(ours, "A"))
+	fill := func() string {
+		x, err := trail.OpenIndex(trail.IndexConfig{File: file, Account: ours, Logger: quiet, Read: log.Read})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Fill(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := x.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		return names(t, x, trail.Query{})
+	}
+	if got := fill(); got != "A" {
+		t.Errorf("at first: got %q", got)
+	}
+	commit(t, log, called(ours, "B"))
+	if got := fill(); got != "B A" {
+		t.Errorf("opened again: got %q", got)
+	}
+	if err := os.RemoveAll(filepath.Dir(file)); err != nil {
+		t.Fatal(err)
+	}
+	if got := fill(); got != "B A" {
+		t.Errorf("deleted: got %q", got)
+	}
+	if err := os.WriteFile(file, []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := fill(); got != "B A" {
+		t.Errorf("spoilt: got %q", got)
+	}
+	// A log that was replaced is taken from its beginning.
+	stop()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	log, _ = openLog(t, dir)
+	commit(t, log, called(ours, "C"))
+	if got := fill(); got != "C B A" {
+		t.Errorf("with another log: got %q", got)
+	}
+}
+
+func TestIndexKeepsTheNewest(t *testing.T) {
+	log, _ := openLog(t, t.TempDir()+"/audit")
+	x := openIndex(t, trail.IndexConfig{Read: log.Read, Most: 5})
+	for i := range 12 {
+		commit(t, log, called(ours, fmt.Sprintf("Call%d", i)), readObject(ours, "p", fmt.Sprintf("key%d", i)))
+		if err := x.Fill(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := names(t, x, trail.Query{}); got != "Call11 Call10 Call9 Call8 Call7" {
+		t.Errorf("management events: got %q", got)
+	}
+	if got := names(t, x, trail.Query{Data: true, Has: map[trail.Kind]string{trail.EventName: "GetObject"}}); got != "key11 key10 key9 key8 key7" {
+		t.Errorf("data events: got %q", got)
+	}
+	if got := names(t, x, trail.Query{Has: map[trail.Kind]string{trail.EventName: "Call3"}}); got != "" {
+		t.Errorf("an old one: got %q", got)
+	}
+}
+
+func processorTime(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkFill is what an event costs the index.
+func BenchmarkFill(b *testing.B) {
+	log, _ := openLog(b, b.TempDir()+"/audit")
+	for done := 0; done < b.N; {
+		n := min(500, b.N-done)
+		events := make([]*audit.Event, n)
+		for i := range events {
+			events[i] = called(ours, fmt.Sprintf("Call%d", (done+i)%50))
+		}
+		commit(b, log, events...)
+		done += n
+	}
+	x := openIndex(b, trail.IndexConfig{Read: log.Read})
+	b.ResetTimer()
+	before := processorTime(b)
+	if err := x.Fill(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+}

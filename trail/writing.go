@@ -1,0 +1,246 @@
+package trail
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// idBits are those of an event's number within its second.
+const idBits = 20
+
+// writing is a transaction that adds events.
+type writing struct {
+	of     *Index
+	tx     *sql.Tx
+	texts  [][]byte
+	next   map[int64]int64 // by the second: the next id
+	seen   map[int64]bool  // ids of events in this transaction, hashed
+	events map[shelf][]any
+	terms  map[shelf][]entry
+}
+
+type entry struct{ term, id int64 }
+
+func (w *writing) add(text []byte) { w.texts = append(w.texts, text) }
+
+func (w *writing) addAll(texts []json.RawMessage) error {
+	for _, text := range texts {
+		w.add(text)
+	}
+	return nil
+}
+
+// note remembers how far a source was read.
+func (w *writing) note(ctx context.Context, source string, size, offset int64) error {
+	_, err := w.tx.ExecContext(ctx, "INSERT OR REPLACE INTO source VALUES (?, ?, ?)", source, size, offset)
+	return err
+}
+
+// flush writes the events that are not there yet.
+func (w *writing) flush(ctx context.Context) error {
+	w.events, w.terms, w.seen = map[shelf][]any{}, map[shelf][]entry{}, map[int64]bool{}
+	accounts := map[shelf]map[string]bool{management: {}, data: {}}
+	known := map[shelf]*sql.Stmt{}
+	for _, s := range shelves {
+		stmt, err := w.tx.PrepareContext(ctx, "SELECT 1 FROM "+string(s)+"_term WHERE term = ?")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = stmt.Close() }() // it ends with the transaction
+		known[s] = stmt
+	}
+	oldest := w.of.Now().Add(-history)
+	for _, text := range w.texts {
+		r, err := ParseRecord(text)
+		if err != nil || r.EventID == "" || r.EventTime.Before(oldest) {
+			continue // what others brought may be anything
+		}
+		account, s := r.RecipientAccountID, r.shelf()
+		if account == "" {
+			account = w.of.Account
+		}
+		own := term(account, EventID, r.EventID)
+		switch err := known[s].QueryRowContext(ctx, own).Scan(new(int)); {
+		case err == nil || w.seen[own]:
+			continue
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+		w.seen[own] = true
+		id, err := w.id(ctx, r.EventTime.Unix())
+		if err != nil {
+			return err
+		}
+		w.events[s] = append(w.events[s], id, text)
+		for _, t := range r.terms(account) {
+			w.terms[s] = append(w.terms[s], entry{t, id})
+		}
+		accounts[s][account] = true
+	}
+	for _, s := range shelves {
+		if err := w.store(ctx, s, accounts[s]); err != nil {
+			return err
+		}
+		if err := w.expire(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// id gives out the ids of a second in turn, to both shelves.
+func (w *writing) id(ctx context.Context, second int64) (int64, error) {
+	id := w.next[second]
+	if id == 0 {
+		id = second << idBits
+		for _, s := range shelves {
+			var last sql.NullInt64
+			if err := w.tx.QueryRowContext(ctx, "SELECT max(id) FROM "+string(s)+" WHERE id >= ? AND id < ?", second<<idBits, (second+1)<<idBits).Scan(&last); err != nil {
+				return 0, err
+			}
+			if last.Valid {
+				id = max(id, last.Int64+1)
+			}
+		}
+	}
+	w.next[second] = id + 1
+	return id, nil
+}
+
+func (w *writing) store(ctx context.Context, s shelf, accounts map[string]bool) error {
+	terms := w.terms[s]
+	if len(terms) == 0 {
+		return nil
+	}
+	slices.SortFunc(terms, func(a, b entry) int { return cmp.Or(cmp.Compare(a.term, b.term), cmp.Compare(a.id, b.id)) })
+	pairs := make([]any, 0, 2*len(terms))
+	for _, e := range terms {
+		pairs = append(pairs, e.term, e.id)
+	}
+	if err := w.insert(ctx, "INSERT INTO "+string(s)+"_term VALUES ", pairs); err != nil {
+		return err
+	}
+	if err := w.insert(ctx, "INSERT INTO "+string(s)+" VALUES ", w.events[s]); err != nil {
+		return err
+	}
+	for account := range accounts {
+		if _, err := w.tx.ExecContext(ctx, "INSERT OR IGNORE INTO "+string(s)+"_account VALUES (?)", account); err != nil {
+			return err
+		}
+	}
+	_, err := w.tx.ExecContext(ctx, "UPDATE "+string(s)+"_count SET n = n + ?", len(w.events[s])/2)
+	return err
+}
+
+// insert writes rows of two values, many at a time: a statement costs more than a row.
+func (w *writing) insert(ctx context.Context, into string, values []any) error {
+	const most = 1000
+	var full *sql.Stmt
+	for len(values) > 0 {
+		n := min(len(values), most)
+		part := values[:n]
+		values = values[n:]
+		text := into + strings.Repeat("(?,?),", n/2-1) + "(?,?)"
+		if n < most {
+			_, err := w.tx.ExecContext(ctx, text, part...)
+			return err
+		}
+		if full == nil {
+			stmt, err := w.tx.PrepareContext(ctx, text)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = stmt.Close() }() // it ends with the transaction
+			full = stmt
+		}
+		if _, err := full.ExecContext(ctx, part...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expire removes the oldest events of a shelf where it has too many, or they are too old.
+func (w *writing) expire(ctx context.Context, s shelf) error {
+	var n int
+	var oldest sql.NullInt64
+	if err := w.tx.QueryRowContext(ctx, "SELECT n, (SELECT min(id) FROM "+string(s)+") FROM "+string(s)+"_count").Scan(&n, &oldest); err != nil {
+		return err
+	}
+	before := w.of.Now().Add(-history).Unix() << idBits
+	surplus := max(n-w.of.Most, 0)
+	if oldest.Valid && oldest.Int64 < before {
+		surplus = max(surplus, 2*feedBatch)
+	} else if surplus == 0 {
+		return nil
+	}
+	return w.remove(ctx, s, surplus)
+}
+
+func (w *writing) remove(ctx context.Context, s shelf, surplus int) (err error) {
+	rows, err := w.tx.QueryContext(ctx, "SELECT id, text FROM "+string(s)+" ORDER BY id LIMIT ?", surplus)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var gone []entry
+	var last int64
+	n := 0
+	for rows.Next() {
+		var text []byte
+		if err := rows.Scan(&last, &text); err != nil {
+			return err
+		}
+		r, err := ParseRecord(text)
+		if err != nil {
+			return fmt.Errorf("reading an event of the index: %w", err)
+		}
+		account := r.RecipientAccountID
+		if account == "" {
+			account = w.of.Account
+		}
+		for _, t := range r.terms(account) {
+			gone = append(gone, entry{t, last})
+		}
+		n++
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, e := range gone {
+		if _, err := w.tx.ExecContext(ctx, "DELETE FROM "+string(s)+"_term WHERE term = ? AND id = ?", e.term, e.id); err != nil {
+			return err
+		}
+	}
+	if _, err := w.tx.ExecContext(ctx, "DELETE FROM "+string(s)+" WHERE id <= ?", last); err != nil {
+		return err
+	}
+	_, err = w.tx.ExecContext(ctx, "UPDATE "+string(s)+"_count SET n = n - ?", n)
+	return err
+}
+
+// unpack reads a log file's records.
+func unpack(body []byte) ([]json.RawMessage, error) {
+	from, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(from, maxUnpacked))
+	if err != nil {
+		return nil, err
+	}
+	var file struct{ Records []json.RawMessage }
+	return file.Records, json.Unmarshal(text, &file)
+}
+
+// maxUnpacked is more than a log file can hold: a batch, and its last record.
+const maxUnpacked = 2 * maxBytes
