@@ -39,6 +39,7 @@ import (
 	"github.com/openlanyard/lanyard/session"
 	"github.com/openlanyard/lanyard/sigv4"
 	"github.com/openlanyard/lanyard/store"
+	"github.com/openlanyard/lanyard/trail"
 )
 
 const (
@@ -57,6 +58,7 @@ type world struct {
 	broker    *broker.Broker
 	access    *access.Access
 	audit     *audit.Log
+	index     *trail.Index
 	auditDir  string
 	root      *directory.AccessKey // the management account's administrator
 	signer    clusterKey
@@ -101,7 +103,13 @@ func newWorld(tb testing.TB) *world {
 		tb.Fatal(err)
 	}
 	w.audit = openAudit(tb, w.auditDir, audit.Config{Now: w.clock})
+	if w.index, err = trail.OpenIndex(trail.IndexConfig{File: tb.TempDir() + "/index.db", Read: w.audit.Read, Account: management, Now: w.clock}); err != nil {
+		tb.Fatal(err)
+	}
 	tb.Cleanup(func() {
+		if err := w.index.Close(); err != nil {
+			tb.Error(err)
+		}
 		if err := w.store.Close(); err != nil {
 			tb.Error(err)
 		}
@@ -164,7 +172,7 @@ func (w *world) config() api.Config {
 // doors are all doors of the server but S3's.
 func (w *world) doors() []*api.Door {
 	return []*api.Door{
-		cloudtrail.New(w.audit),
+		cloudtrail.New(w.index),
 		eks.New(w.registry), eksauth.New(w.broker), iam.New(w.directory), sts.New(w.broker),
 		lanyard.New(w.store, w.directory, w.keyring, w.registry, w.broker, words),
 	}

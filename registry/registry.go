@@ -5,6 +5,7 @@ package registry
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"log/slog"
 	"slices"
@@ -28,6 +29,7 @@ type Registry struct {
 	associations *store.Table[*Association]
 	revocations  *store.Table[*Revocation]
 	auditHeads   *store.Table[AuditHead]
+	auditKeys    *store.Table[ed25519.PrivateKey]
 	addons       *store.Table[*Addon]
 	deleted      *store.Table[*DeletedPods]
 
@@ -73,6 +75,7 @@ func New(st *store.Store, dir *directory.Directory, cfg Config) *Registry {
 	r.associations = store.NewTable(st, "association", associationCodec)
 	r.revocations = store.NewTable(st, revocationTable, revocationCodec)
 	r.auditHeads = store.NewTable(st, "audithead", auditHeadCodec)
+	r.auditKeys = store.NewTable(st, "auditkey", auditKeyCodec)
 	r.addons = store.NewTable(st, "addon", addonCodec)
 	r.deleted = store.NewTable(st, deletedTable, deletedCodec)
 	r.clusterByID = store.NewIndex(r.clusters, func(_ string, c *Cluster) []string { return []string{c.ID} })

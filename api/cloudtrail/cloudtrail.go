@@ -1,13 +1,13 @@
 // Package cloudtrail is the door that speaks CloudTrail's wire, as far as its event history goes
-// (https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html). The history is the audit log.
+// (https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html). The history is the index of the audit.
 package cloudtrail
 
 import (
 	"net/http"
 
 	"github.com/openlanyard/lanyard/api"
-	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/trail"
 )
 
 // Errors is CloudTrail's table of codes.
@@ -23,13 +23,13 @@ var lookupErrors = api.Errors{
 }
 
 type door struct {
-	log  *audit.Log
-	turn chan struct{} // who looks through the log has it
+	index *trail.Index
+	turns chan struct{} // each who looks has one
 }
 
 // New returns the door.
-func New(log *audit.Log) *api.Door {
-	d := &door{log, make(chan struct{}, 1)}
+func New(index *trail.Index) *api.Door {
+	d := &door{index, make(chan struct{}, atOnce)}
 	return api.JSON("cloudtrail", "cloudtrail.amazonaws.com", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", Errors, []api.Operation{
 		{Name: "LookupEvents", ReadOnly: true, Serve: d.lookupEvents, Errors: lookupErrors},
 	}).Knows("DescribeTrails", "GetTrailStatus", "LookupEvents")

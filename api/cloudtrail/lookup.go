@@ -7,22 +7,23 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/openlanyard/lanyard/api"
-	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/trail"
 )
 
 const (
-	// maxLooked is how much of the log one call looks through, in bytes: a fraction of a second. A page that ends there has a
-	// token for the next, and may be empty.
-	maxLooked = 128 << 20
-	maxPage   = 50
-	// patience is how long a call waits for others that look: all of them together may keep one processor busy, not more.
+	maxPage = 50
+	// atOnce is how many lookups may run, and patience how long a call waits to be one of them, and for the index to take what was
+	// recorded last: all of them together may keep some processors busy, not more, and none for long.
+	atOnce   = 2
 	patience = 2 * time.Second
+	// longest is how long one call may look.
+	longest = 10 * time.Second
 )
 
 type lookupRequest struct {
@@ -69,7 +70,7 @@ func (d *door) lookupEvents(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, err := in.mark(c.Caller.Account)
+	before, err := in.before(c.Caller.Account)
 	if err != nil {
 		return nil, err
 	}
@@ -78,30 +79,51 @@ func (d *door) lookupEvents(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	defer release()
-	out := lookupResponse{Events: []event{}}
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	if before == 0 {
+		d.catchUp(ctx)
+	}
+	return in.page(ctx, d.index, query, c.Caller.Account, before)
+}
+
+// catchUp has the index take what was recorded last. One that is too far behind for that answers what it has.
+func (d *door) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = d.index.Fill(ctx) // the index says itself when it cannot
+}
+
+// page reads one event more than it answers, to know whether there is another page.
+func (in *lookupRequest) page(ctx context.Context, index *trail.Index, q trail.Query, account string, before int64) (any, error) {
 	most := maxPage
 	if in.MaxResults != nil {
 		most = *in.MaxResults
 	}
-	next, err := d.log.Find(ctx, query, from, func(f audit.Found) bool {
-		if e, ok := in.match(f, c.Caller.Account); ok {
-			out.Events = append(out.Events, e)
+	out := lookupResponse{Events: []event{}}
+	var last int64
+	err := index.Find(ctx, q, before, func(f trail.Found) bool {
+		if len(out.Events) == most {
+			out.NextToken = in.token(account, last)
+			return false
 		}
-		return len(out.Events) < most
+		if e, ok := in.match(f, account); ok {
+			out.Events, last = append(out.Events, e), f.ID
+		}
+		return true
 	})
-	if err != nil {
-		return nil, err
+	if err != nil && ctx.Err() != nil {
+		return nil, fault.Hide(fault.Throttled, err, "Rate exceeded")
 	}
-	out.NextToken = in.token(c.Caller.Account, next)
-	return out, nil
+	return out, err
 }
 
 func (d *door) takeTurn(ctx context.Context) (release func(), err error) {
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
-	case d.turn <- struct{}{}:
-		return func() { <-d.turn }, nil
+	case d.turns <- struct{}{}:
+		return func() { <-d.turns }, nil
 	case <-late.C:
 	case <-ctx.Done():
 	}
@@ -126,11 +148,9 @@ func (in *lookupRequest) shown() map[string]any {
 	return all
 }
 
-// query checks the request, and words it for the log. The texts leave out most of what is not asked for; match decides.
-func (in *lookupRequest) query(account string) (audit.Query, error) {
-	q := audit.Query{Budget: maxLooked, Contains: [][]byte{
-		[]byte(`"managementEvent":true`), []byte(`"recipientAccountId":` + quoted(account)),
-	}}
+// query checks the request, and words it for the index.
+func (in *lookupRequest) query(account string) (trail.Query, error) {
+	q := trail.Query{Account: account, Has: map[trail.Kind]string{}}
 	if in.EventCategory != "" {
 		return q, fault.New(fault.Unsupported, "EventCategory %.100q: there are management events alone, which are answered without it", in.EventCategory)
 	}
@@ -151,7 +171,7 @@ func (in *lookupRequest) query(account string) (audit.Query, error) {
 		return q, fault.New(fault.Invalid, "LookupAttributes has %d attributes: one is accepted", len(in.LookupAttributes))
 	}
 	for _, a := range in.LookupAttributes {
-		if _, ok := attributes[a.AttributeKey]; !ok {
+		if !slices.Contains(attributes, trail.Kind(a.AttributeKey)) {
 			return q, fault.New(fault.Invalid, "AttributeKey %.100q: EventId, EventName, ReadOnly, Username, ResourceType, ResourceName, EventSource and AccessKeyId are accepted", a.AttributeKey)
 		}
 		if a.AttributeValue == "" || len(a.AttributeValue) > 2000 {
@@ -160,21 +180,9 @@ func (in *lookupRequest) query(account string) (audit.Query, error) {
 		if a.AttributeKey == "ReadOnly" && a.AttributeValue != "true" && a.AttributeValue != "false" {
 			return q, fault.New(fault.Invalid, "AttributeValue %.100q: true and false are accepted for ReadOnly", a.AttributeValue)
 		}
-		if isPlain(a.AttributeValue) {
-			q.Contains = append(q.Contains, []byte(a.AttributeValue))
-		}
+		q.Has[trail.Kind(a.AttributeKey)] = a.AttributeValue
 	}
 	return q, nil
-}
-
-// isPlain reports whether a text stands in a record as it is.
-func isPlain(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) < 0
-}
-
-func quoted(s string) string {
-	text, _ := json.Marshal(s) // a string: always JSON
-	return string(text)
 }
 
 func moment(name string, seconds *float64) (time.Time, error) {
@@ -187,69 +195,36 @@ func moment(name string, seconds *float64) (time.Time, error) {
 	return time.UnixMilli(int64(*seconds * 1000)).UTC(), nil
 }
 
-// attributes are what one may look for, each with what a record has of it.
-var attributes = map[string]func(*audit.Event) []string{
-	"EventId":     func(e *audit.Event) []string { return []string{e.EventID} },
-	"EventName":   func(e *audit.Event) []string { return []string{e.EventName} },
-	"ReadOnly":    func(e *audit.Event) []string { return []string{strconv.FormatBool(e.ReadOnly)} },
-	"Username":    func(e *audit.Event) []string { return []string{username(e)} },
-	"EventSource": func(e *audit.Event) []string { return []string{e.EventSource} },
-	"AccessKeyId": func(e *audit.Event) []string { return []string{e.UserIdentity.AccessKeyID} },
-	"ResourceType": func(e *audit.Event) (all []string) {
-		for _, r := range e.Resources {
-			all = append(all, r.Type)
-		}
-		return all
-	},
-	// The name is the ARN, or what stands behind its last slash.
-	"ResourceName": func(e *audit.Event) (all []string) {
-		for _, r := range e.Resources {
-			all = append(all, r.ARN, r.ARN[strings.LastIndexByte(r.ARN, '/')+1:])
-		}
-		return all
-	},
+// attributes are what one may look for.
+var attributes = []trail.Kind{
+	trail.EventID, trail.EventName, trail.ReadOnly, trail.Username, trail.ResourceType, trail.ResourceName, trail.EventSource, trail.AccessKeyID,
 }
 
-// username is a user's name, and the session's of a role.
-func username(e *audit.Event) string {
-	if e.UserIdentity.UserName != "" || e.UserIdentity.Type != "AssumedRole" {
-		return e.UserIdentity.UserName
-	}
-	return e.UserIdentity.ARN[strings.LastIndexByte(e.UserIdentity.ARN, '/')+1:]
-}
-
-// match reads a record that has the texts, and decides whether it is asked for.
-func (in *lookupRequest) match(f audit.Found, account string) (event, bool) {
-	var e audit.Event
-	if json.Unmarshal(f.Text, &e) != nil || e.RecipientAccountID != account || !e.ManagementEvent {
+// match reads an event, and holds once more that it is one of the account's: the index found it by a hash.
+func (in *lookupRequest) match(f trail.Found, account string) (event, bool) {
+	r, err := trail.ParseRecord(f.Text)
+	if err != nil || r.RecipientAccountID != account || !r.ManagementEvent {
 		return event{}, false
 	}
 	for _, a := range in.LookupAttributes {
-		has := false
-		for _, value := range attributes[a.AttributeKey](&e) {
-			has = has || value == a.AttributeValue
-		}
-		if !has {
+		if !r.Has(trail.Kind(a.AttributeKey), a.AttributeValue) {
 			return event{}, false
 		}
 	}
 	out := event{
-		EventID: e.EventID, EventName: e.EventName, ReadOnly: strconv.FormatBool(e.ReadOnly), AccessKeyID: e.UserIdentity.AccessKeyID,
-		EventTime: api.Epoch(f.Time), EventSource: e.EventSource, Username: username(&e), Resources: []resource{}, CloudTrailEvent: string(f.Text),
+		EventID: r.EventID, EventName: r.EventName, ReadOnly: strconv.FormatBool(r.ReadOnly), AccessKeyID: r.UserIdentity.AccessKeyID,
+		EventTime: api.Epoch(r.EventTime), EventSource: r.EventSource, Username: r.Username(), Resources: []resource{}, CloudTrailEvent: string(f.Text),
 	}
-	for _, r := range e.Resources {
-		out.Resources = append(out.Resources, resource{r.Type, r.ARN})
+	for _, touched := range r.Resources {
+		out.Resources = append(out.Resources, resource{touched.Type, touched.ARN})
 	}
 	return out, true
 }
 
-// token says where to go on. It holds a place in the log and nothing of what is there; it is bound to the question, so that a page
-// of another one is refused and not misread.
-func (in *lookupRequest) token(account string, next audit.Mark) string {
-	if next == (audit.Mark{}) {
-		return ""
-	}
-	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "1 %d %d %s", next.File, next.Offset, in.question(account)))
+// token says where to go on. It holds an event's place among others and nothing of what it is; it is bound to the question, so that
+// a page of another one is refused and not misread.
+func (in *lookupRequest) token(account string, before int64) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "2 %d %s", before, in.question(account)))
 }
 
 func (in *lookupRequest) question(account string) string {
@@ -260,17 +235,17 @@ func (in *lookupRequest) question(account string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-func (in *lookupRequest) mark(account string) (m audit.Mark, err error) {
+func (in *lookupRequest) before(account string) (before int64, err error) {
 	if in.NextToken == "" {
-		return m, nil
+		return 0, nil
 	}
 	text, err := base64.StdEncoding.DecodeString(in.NextToken)
 	var question string
 	if err == nil {
-		_, err = fmt.Sscanf(string(text), "1 %d %d %s", &m.File, &m.Offset, &question)
+		_, err = fmt.Sscanf(string(text), "2 %d %s", &before, &question)
 	}
-	if err != nil || m.File < 1 || m.Offset < 0 || question != in.question(account) {
-		return audit.Mark{}, fault.New(fault.BadToken, "The NextToken is not one that LookupEvents answered to the same question.")
+	if err != nil || before < 1 || question != in.question(account) {
+		return 0, fault.New(fault.BadToken, "The NextToken is not one that LookupEvents answered to the same question.")
 	}
-	return m, nil
+	return before, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/keyring"
 	"github.com/openlanyard/lanyard/registry"
@@ -80,11 +81,14 @@ type reportRequest struct {
 	Revision  int64  `json:"revision"`
 	AuditSeq  int64  `json:"auditSeq"`
 	AuditHash string `json:"auditHash"`
+
+	AuditDigest string `json:"auditDigest"` // of its log, to be signed
 }
 
 type reportResponse struct {
-	AuditSeq  int64  `json:"auditSeq"`
-	AuditHash string `json:"auditHash"`
+	AuditSeq       int64  `json:"auditSeq"`
+	AuditHash      string `json:"auditHash"`
+	AuditSignature []byte `json:"auditSignature,omitempty"`
 }
 
 var instanceName = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
@@ -127,7 +131,23 @@ func (d *door) reportGateway(ctx context.Context, c *api.Call) (any, error) {
 	if in.Leaving && err == nil {
 		err = d.keyring.Leave(ctx, keyring.Gateway{Account: account, Name: name, Instance: in.Instance})
 	}
-	return reportResponse{kept.Seq, hex.EncodeToString(kept.Hash[:])}, err
+	out := reportResponse{AuditSeq: kept.Seq, AuditHash: hex.EncodeToString(kept.Hash[:])}
+	if in.AuditDigest != "" && err == nil {
+		out.AuditSignature, err = d.signDigest(writer, in.AuditDigest)
+	}
+	return out, err
+}
+
+// signDigest signs a gateway's digest: the key does not leave the server, and a gateway is given signatures of its own log alone.
+func (d *door) signDigest(writer registry.AuditWriter, digest string) ([]byte, error) {
+	of, err := audit.DigestWriter([]byte(digest))
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "auditDigest: %w", err)
+	}
+	if of != string(writer) {
+		return nil, fault.New(fault.Invalid, "auditDigest is of %.200q: one of %q is accepted", of, writer)
+	}
+	return d.registry.SignDigest([]byte(digest))
 }
 
 // head reads the audit head; none is the zero value.
