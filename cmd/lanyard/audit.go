@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +32,40 @@ func newAudit() *cobra.Command {
 
 // auditHeads is the answer of DescribeAuditHeads, and a file of heads that was copied from it.
 type auditHeads struct {
-	Heads []writerHead `json:"heads"`
+	Heads     []writerHead `json:"heads"`
+	DigestKey string       `json:"digestKey"` // in PEM form
+}
+
+// trust is what the log of a writer is held against.
+func (a auditHeads) trust(writer registry.AuditWriter) (audit.Trust, error) {
+	head, err := a.of(writer)
+	if err != nil {
+		return audit.Trust{}, err
+	}
+	key, err := parseDigestKey(a.DigestKey)
+	return audit.Trust{Head: head, Writer: string(writer), Key: key}, err
+}
+
+func parseDigestKey(text string) (ed25519.PublicKey, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if block, _ := pem.Decode([]byte(text)); block != nil {
+		if parsed, err := x509.ParsePKIXPublicKey(block.Bytes); err == nil {
+			if key, ok := parsed.(ed25519.PublicKey); ok {
+				return key, nil
+			}
+		}
+	}
+	return nil, fault.New(fault.Invalid, "the digest key is no Ed25519 key in PEM form")
+}
+
+func digestKeyText(key ed25519.PublicKey) (string, error) {
+	if key == nil {
+		return "", nil
+	}
+	der, err := x509.MarshalPKIXPublicKey(key)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), err
 }
 
 type writerHead struct {
@@ -122,16 +158,21 @@ func (v *auditVerify) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	head, err := heads.of(registry.AuditWriter(v.writer))
+	trust, err := heads.trust(registry.AuditWriter(v.writer))
 	if err != nil {
 		return err
 	}
-	found, err := audit.Check(firstOf(v.logs, filepath.Join(dir, auditFolder)), head)
+	found, err := audit.Check(firstOf(v.logs, filepath.Join(dir, auditFolder)), trust)
 	if err != nil {
 		return err
 	}
 	if err := printf(cmd, "records %d to %d are as they were written: none was changed, dropped or reordered\n", found.First, found.Proven); err != nil {
 		return err
+	}
+	if found.Signed > 0 {
+		if err := printf(cmd, "records up to %d are in segments with signed digests\n", found.Signed); err != nil {
+			return err
+		}
 	}
 	open := found.Last.Seq - found.Proven
 	switch {
@@ -192,5 +233,9 @@ func stoppedHeads(ctx context.Context, dir string) (heads auditHeads, err error)
 		return heads, err
 	}
 	heads.Heads = []writerHead{{registry.Server, headOf(audit.Head(kept))}}
-	return heads, nil
+	key, err := reg.AuditKey()
+	if err == nil {
+		heads.DigestKey, err = digestKeyText(key)
+	}
+	return heads, err
 }

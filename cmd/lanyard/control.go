@@ -257,26 +257,30 @@ func headOf(h audit.Head) auditHead {
 }
 
 type gatewayReport struct {
-	Instance string `json:"instance"`
-	Leaving  bool   `json:"leaving,omitempty"`
-	Epoch    string `json:"epoch"`
-	Revision int64  `json:"revision"`
+	Instance    string `json:"instance"`
+	Leaving     bool   `json:"leaving,omitempty"`
+	Epoch       string `json:"epoch"`
+	Revision    int64  `json:"revision"`
+	AuditDigest string `json:"auditDigest,omitempty"` // to be signed
 	auditHead
 }
 
-// report tells how far the gateway is, and returns the audit head that the server had.
-func (c *control) report(ctx context.Context, name string, in gatewayReport) (known audit.Head, err error) {
-	var out auditHead
+// report tells how far the gateway is, and returns the audit head that the server had, and the signature of the digest.
+func (c *control) report(ctx context.Context, name string, in gatewayReport) (known audit.Head, signature []byte, err error) {
+	var out struct {
+		auditHead
+		Signature []byte `json:"auditSignature"`
+	}
 	if err := c.call(ctx, http.MethodPut, "/lanyard/v1/gateways/"+url.PathEscape(name), in, &out); err != nil {
-		return known, err
+		return known, nil, err
 	}
 	raw, err := hex.DecodeString(out.Hash)
 	if err != nil || len(raw) != len(known.Hash) {
-		return known, errors.New("the server's answer has no audit head")
+		return known, nil, errors.New("the server's answer has no audit head")
 	}
 	known.Seq = out.Seq
 	copy(known.Hash[:], raw)
-	return known, nil
+	return known, out.Signature, nil
 }
 
 // signingKey asks for the day's key of a long-term key.

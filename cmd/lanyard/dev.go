@@ -64,7 +64,7 @@ func (v *devVerb) run(ctx context.Context) (err error) {
 	}
 	metrics := prometheus.NewRegistry()
 	p, err := openPlane(ctx, planeConfig{
-		State: v.dir.State(), Audit: v.dir.Audit(), MasterKey: master, Region: dev.Region, Log: v.log, Metrics: metrics,
+		State: v.dir.State(), Audit: v.dir.Audit(), MasterKey: master, Region: dev.Region, Account: dev.Account, Log: v.log, Metrics: metrics,
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ import (
 	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/store"
+	"github.com/openlanyard/lanyard/trail"
 )
 
 type gatewayVerb struct {
@@ -41,6 +42,8 @@ type gatewayVerb struct {
 	upstreamRegion           string
 	upstreamCA               string
 	auditDir, debugListen    string
+	trail                    trailFlags
+	sink                     trail.Sink // nil without --trail
 	staleness                time.Duration
 	perAddress, perPrincipal int
 }
@@ -76,6 +79,7 @@ func newGateway() *cobra.Command {
 	f.StringVar(&v.upstreamRegion, "upstream-region", "us-east-1", "region that the object store wants in signatures")
 	f.StringVar(&v.upstreamCA, "upstream-ca", "", "PEM file of the object store's CA; empty: the system's")
 	f.StringVar(&v.auditDir, "audit-dir", "", "folder of the audit log (required)")
+	v.trail.add(f)
 	f.DurationVar(&v.staleness, "max-staleness", 5*time.Minute, "cut off from the server for longer, the gateway answers nothing but 503")
 	f.IntVar(&v.perAddress, "rate-per-address", perAddress, "requests a second of one source address, with as many in a burst")
 	f.IntVar(&v.perPrincipal, "rate-per-principal", perPrincipal, "requests a second of one principal, with as many in a burst")
@@ -101,6 +105,9 @@ func (v *gatewayVerb) run(ctx context.Context, log *slog.Logger) (err error) {
 	}
 	upstream, err := v.openUpstream()
 	if err != nil {
+		return err
+	}
+	if v.sink, err = v.trail.sink(); err != nil {
 		return err
 	}
 	control, err := newControl(v.control)
@@ -223,6 +230,7 @@ type follower struct {
 	keyring   *keyring.Keyring
 	registry  *registry.Registry
 	audit     *audit.Log
+	delivery  *trail.Delivery // nil: the audit is brought nowhere
 
 	control  *control
 	name     string
@@ -255,7 +263,7 @@ func (v *gatewayVerb) openFollower(ctx context.Context, control *control, log *s
 	}
 	known, err := p.firstReport(ctx)
 	if err == nil {
-		p.audit, err = audit.Open(v.auditDir, audit.Config{Logger: log, Known: known})
+		err = p.openAudit(v, known)
 	}
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -265,7 +273,23 @@ func (v *gatewayVerb) openFollower(ctx context.Context, control *control, log *s
 	}, func() float64 { return st.Age().Seconds() }))
 	p.start(p.audit.Run) // stopped last: what others record while they stop is still written
 	p.start(p.report)
+	if p.delivery != nil {
+		p.start(p.delivery.Run)
+	}
 	return p, nil
+}
+
+func (p *follower) openAudit(v *gatewayVerb, known audit.Head) (err error) {
+	log := audit.Config{
+		Logger: p.log, Known: known, Writer: string(registry.GatewayWriter(v.account, v.name)), Keep: v.trail.keep, Sign: p.signDigest,
+	}
+	if v.sink != nil {
+		p.delivery = &trail.Delivery{
+			Dir: v.auditDir, Sink: v.sink, Writer: log.Writer, Region: v.control.region, Account: v.account, Each: v.trail.each, Logger: p.log,
+		}
+	}
+	p.audit, err = openDelivered(v.auditDir, log, p.delivery, p.metrics)
+	return err
 }
 
 // serve puts S3 in front.
@@ -360,7 +384,25 @@ func (p *follower) firstReport(ctx context.Context) (audit.Head, error) {
 func (p *follower) tell(ctx context.Context, head audit.Head) (known audit.Head, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return p.control.report(ctx, p.name, gatewayReport{
-		Instance: p.instance, Leaving: p.leaving, Epoch: p.store.Epoch(), Revision: p.store.Revision(), auditHead: headOf(head),
-	})
+	in := p.position(head)
+	in.Leaving = p.leaving
+	known, _, err = p.control.report(ctx, p.name, in)
+	return known, err
+}
+
+func (p *follower) position(head audit.Head) gatewayReport {
+	return gatewayReport{Instance: p.instance, Epoch: p.store.Epoch(), Revision: p.store.Revision(), auditHead: headOf(head)}
+}
+
+// signDigest has the server sign, which alone has the key.
+func (p *follower) signDigest(ctx context.Context, digest []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	in := p.position(audit.Head{})
+	in.AuditDigest = string(digest)
+	_, signature, err := p.control.report(ctx, p.name, in)
+	if err == nil && signature == nil {
+		err = errors.New("the server does not sign digests")
+	}
+	return signature, err
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/sigv4"
 	"github.com/openlanyard/lanyard/store"
+	"github.com/openlanyard/lanyard/trail"
 )
 
 // plane is the control plane of one replica: the rooms, put together in the order in which they must start.
@@ -43,11 +44,13 @@ type plane struct {
 	keyring   *keyring.Keyring
 	registry  *registry.Registry
 	audit     *audit.Log
+	index     *trail.Index
 	access    *access.Access
 	broker    *broker.Broker
 	rates     *limit.Rates // of principals, at every door
 	addresses *limit.Rates // what one source address may ask
 	traces    *traces
+	delivery  *trail.Delivery // nil: the audit is brought nowhere
 
 	region  string
 	log     *slog.Logger
@@ -61,6 +64,10 @@ type planeConfig struct {
 	MasterKey    store.MasterKey
 	Region       string
 	MaxStaleness time.Duration  // 0: access's default
+	AuditKeep    time.Duration  // how long closed segments of the audit log stay; 0: for good
+	Trail        trail.Sink     // where the audit is brought to; nil: nowhere
+	TrailEach    time.Duration  // 0: trail's default
+	Account      string         // the management account, which the audit's own records are for
 	PerAddress   int            // requests a second of one source address, with as many in a burst; 0: perAddress
 	PerPrincipal int            // of one principal; 0: perPrincipal
 	Issuers      []netip.Prefix // private networks in which OIDC providers may be
@@ -135,11 +142,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	if err := st.Start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the state: %w", err), st.Close())
 	}
-	kept, err := p.registry.AuditHead(registry.Server)
-	if err == nil {
-		p.audit, err = audit.Open(cfg.Audit, audit.Config{Logger: cfg.Log, Known: audit.Head(kept)})
-	}
-	if err != nil {
+	if err := p.openAudit(ctx, cfg); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	p.access = &access.Access{
@@ -157,7 +160,40 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p.start(p.registry.Run)
 	p.start(p.keepUsage)
 	p.start(p.keepAuditHead)
+	p.start(p.index.Run)
+	if p.delivery != nil {
+		p.start(p.delivery.Run)
+	}
 	return p, nil
+}
+
+// openAudit opens the log where the state says that it stood.
+func (p *plane) openAudit(ctx context.Context, cfg planeConfig) error {
+	if err := p.registry.EnsureAuditKey(ctx); err != nil {
+		return fmt.Errorf("making the key of the audit's digests: %w", err)
+	}
+	kept, err := p.registry.AuditHead(registry.Server)
+	if err != nil {
+		return err
+	}
+	log := audit.Config{
+		Logger: cfg.Log, Known: audit.Head(kept), Writer: string(registry.Server), Keep: cfg.AuditKeep,
+		Sign: func(_ context.Context, digest []byte) ([]byte, error) { return p.registry.SignDigest(digest) },
+	}
+	if cfg.Trail != nil {
+		p.delivery = &trail.Delivery{
+			Dir: cfg.Audit, Sink: cfg.Trail, Writer: log.Writer, Region: cfg.Region, Account: cfg.Account, Each: cfg.TrailEach, Logger: cfg.Log,
+		}
+	}
+	if p.audit, err = openDelivered(cfg.Audit, log, p.delivery, cfg.Metrics); err != nil {
+		return err
+	}
+	if p.index, err = trail.OpenIndex(trail.IndexConfig{
+		File: indexFile(cfg.Audit), Read: p.audit.Read, Sink: cfg.Trail, Account: cfg.Account, Logger: cfg.Log,
+	}); err != nil {
+		return errors.Join(err, p.audit.Close())
+	}
+	return nil
 }
 
 // close stops the tasks and then what they write to. No request may be under way any more.
@@ -165,13 +201,13 @@ func (p *plane) close() error {
 	p.end()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(p.putAuditHead(ctx), p.audit.Close(), p.store.Close(), p.traces.close())
+	return errors.Join(p.putAuditHead(ctx), p.index.Close(), p.audit.Close(), p.store.Close(), p.traces.close())
 }
 
 // frame hangs the doors of the server, and those beside them.
 func (p *plane) frame(fallback string, beside ...*api.Door) http.Handler {
 	doors := append([]*api.Door{
-		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), cloudtrail.New(p.audit),
+		eks.New(p.registry), eksauth.New(p.broker), sts.New(p.broker), iam.New(p.directory), cloudtrail.New(p.index),
 		lanyard.New(p.store, p.directory, p.keyring, p.registry, p.broker, vocabulary()),
 	}, beside...)
 	return p.traces.wrap(api.New(api.Config{

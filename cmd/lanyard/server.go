@@ -24,6 +24,7 @@ type serverVerb struct {
 	perAddress, perPrincipal int
 	issuers                  []string
 	stsRate, associations    int
+	trail                    trailFlags
 }
 
 func newServer() *cobra.Command {
@@ -47,6 +48,7 @@ func newServer() *cobra.Command {
 	f.StringSliceVar(&v.issuers, "oidc-allow-private", nil, "networks such as 10.0.0.0/8 in which OIDC providers may be that tell their keys themselves; otherwise only public addresses are asked")
 	f.IntVar(&v.stsRate, "sts-rate", 100, "questions a second to AWS's STS for one account with AWS behind it, with twice as many in a burst")
 	f.IntVar(&v.associations, "associations-per-cluster", 5000, "associations that a cluster may have")
+	v.trail.add(f)
 	f.BoolVar(&v.await, "await-init", false, "wait until lanyard init has made the folder, instead of ending")
 	f.BoolVar(&v.plain, "plain-http", false, "speak HTTP; on a loopback address only")
 	f.StringVar(&v.debugListen, "debug-listen", "", "address of metrics and profiles; loopback only; empty: none")
@@ -69,10 +71,15 @@ func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	sink, err := v.trail.sink()
+	if err != nil {
+		return err
+	}
 	metrics := prometheus.NewRegistry()
 	p, err := openPlane(ctx, planeConfig{
 		State: d.file(stateFolder), Audit: d.file(auditFolder), MasterKey: master, Region: cfg.Region, MaxStaleness: v.staleness,
-		PerAddress: v.perAddress, PerPrincipal: v.perPrincipal, Issuers: issuers, STSRate: v.stsRate, Associations: v.associations, Log: log, Metrics: metrics,
+		PerAddress: v.perAddress, PerPrincipal: v.perPrincipal, Issuers: issuers, STSRate: v.stsRate, Associations: v.associations,
+		AuditKeep: v.trail.keep, Trail: sink, TrailEach: v.trail.each, Account: cfg.Account, Log: log, Metrics: metrics,
 	})
 	if err != nil {
 		return err
