@@ -103,7 +103,7 @@ func newWorld(tb testing.TB) *world {
 		tb.Fatal(err)
 	}
 	w.audit = openAudit(tb, w.auditDir, audit.Config{Now: w.clock})
-	if w.index, err = trail.OpenIndex(trail.IndexConfig{File: tb.TempDir() + "/index.db", Read: w.audit.Read, Account: management, Now: w.clock}); err != nil {
+	if w.index, err = trail.OpenIndex(trail.IndexConfig{File: tb.TempDir() + "/index.db", Read: w.audit.Read, Now: w.clock}); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {

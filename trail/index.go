@@ -81,13 +81,12 @@ type Index struct {
 
 // IndexConfig is what an index is of.
 type IndexConfig struct {
-	File    string                                                                                       // in a folder of its own
-	Read    func(ctx context.Context, from audit.Mark, visit func(audit.Found) bool) (audit.Mark, error) // of this process's log; nil: none
-	Sink    Sink                                                                                         // where others bring theirs to; nil: nobody does
-	Account string                                                                                       // that records without an account are for
-	Most    int                                                                                          // events of each shelf; 5,000,000 unless set
-	Logger  *slog.Logger
-	Now     func() time.Time // time.Now unless set
+	File   string                                                                                       // in a folder of its own
+	Read   func(ctx context.Context, from audit.Mark, visit func(audit.Found) bool) (audit.Mark, error) // of this process's log; nil: none
+	Sink   Sink                                                                                         // where others bring theirs to; nil: nobody does
+	Most   int                                                                                          // events of each shelf; 5,000,000 unless set
+	Logger *slog.Logger
+	Now    func() time.Time // time.Now unless set
 }
 
 // OpenIndex opens the file, or makes it.

@@ -84,7 +84,7 @@ func openIndex(tb testing.TB, cfg trail.IndexConfig) *trail.Index {
 	if cfg.File == "" {
 		cfg.File = filepath.Join(tb.TempDir(), "index.db")
 	}
-	cfg.Account, cfg.Logger = ours, quiet
+	cfg.Logger = quiet
 	x, err := trail.OpenIndex(cfg)
 	if err != nil {
 		tb.Fatal(err)

@@ -65,9 +65,6 @@ func (w *writing) flush(ctx context.Context) error {
 			continue // what others brought may be anything
 		}
 		account, s := r.RecipientAccountID, r.shelf()
-		if account == "" {
-			account = w.of.Account
-		}
 		own := term(account, EventID, r.EventID)
 		switch err := known[s].QueryRowContext(ctx, own).Scan(new(int)); {
 		case err == nil || w.seen[own]:
@@ -204,11 +201,7 @@ func (w *writing) remove(ctx context.Context, s shelf, surplus int) (err error) 
 		if err != nil {
 			return fmt.Errorf("reading an event of the index: %w", err)
 		}
-		account := r.RecipientAccountID
-		if account == "" {
-			account = w.of.Account
-		}
-		for _, t := range r.terms(account) {
+		for _, t := range r.terms(r.RecipientAccountID) {
 			gone = append(gone, entry{t, last})
 		}
 		n++

@@ -2,6 +2,7 @@ package lanyard
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/hex"
 	"net"
 	"net/http"
@@ -88,7 +89,7 @@ type reportRequest struct {
 type reportResponse struct {
 	AuditSeq       int64  `json:"auditSeq"`
 	AuditHash      string `json:"auditHash"`
-	AuditSignature []byte `json:"auditSignature,omitempty"`
+	AuditSignature string `json:"auditSignature,omitempty"`
 }
 
 var instanceName = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
@@ -139,15 +140,16 @@ func (d *door) reportGateway(ctx context.Context, c *api.Call) (any, error) {
 }
 
 // signDigest signs a gateway's digest: the key does not leave the server, and a gateway is given signatures of its own log alone.
-func (d *door) signDigest(writer registry.AuditWriter, digest string) ([]byte, error) {
+func (d *door) signDigest(writer registry.AuditWriter, digest string) (string, error) {
 	of, err := audit.DigestWriter([]byte(digest))
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "auditDigest: %w", err)
+		return "", fault.New(fault.Invalid, "auditDigest: %w", err)
 	}
 	if of != string(writer) {
-		return nil, fault.New(fault.Invalid, "auditDigest is of %.200q: one of %q is accepted", of, writer)
+		return "", fault.New(fault.Invalid, "auditDigest is of %.200q: one of %q is accepted", of, writer)
 	}
-	return d.registry.SignDigest([]byte(digest))
+	signature, err := d.registry.SignDigest([]byte(digest))
+	return base64.StdEncoding.EncodeToString(signature), err
 }
 
 // head reads the audit head; none is the zero value.

@@ -189,7 +189,7 @@ func (p *plane) openAudit(ctx context.Context, cfg planeConfig) error {
 		return err
 	}
 	if p.index, err = trail.OpenIndex(trail.IndexConfig{
-		File: indexFile(cfg.Audit), Read: p.audit.Read, Sink: cfg.Trail, Account: cfg.Account, Logger: cfg.Log,
+		File: indexFile(cfg.Audit), Read: p.audit.Read, Sink: cfg.Trail, Logger: cfg.Log,
 	}); err != nil {
 		return errors.Join(err, p.audit.Close())
 	}
