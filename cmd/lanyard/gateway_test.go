@@ -115,12 +115,12 @@ func (s *site) must(err error) {
 	}
 }
 
-func (s *site) startServer(listen string) {
+func (s *site) startServer(listen string, more ...string) {
 	s.Helper()
 	p, err := startLanyard(s.folder, os.Environ(), func(p *process) bool {
 		_, ok := p.serving()
 		return ok
-	}, "server", "--dir", s.file("server"), "--listen", listen)
+	}, append([]string{"server", "--dir", s.file("server"), "--listen", listen}, more...)...)
 	s.must(err)
 	s.Cleanup(p.kill)
 	s.server = p
