@@ -61,6 +61,7 @@ type Log struct {
 	places     atomic.Int64 // reserved and not yet given back
 	full       atomic.Bool  // the last write failed: nothing is to be decided that may not be recorded
 	head       atomic.Pointer[Head]
+	syncs      atomic.Int64
 	turnedAway atomic.Int64 // decisions for which there was no place
 	refused    refusals
 	strange    *stream
@@ -442,6 +443,7 @@ func (l *Log) sync() error {
 		l.broken = fmt.Errorf("syncing the audit log: %w", err)
 		return l.broken
 	}
+	l.syncs.Add(1)
 	head := l.last
 	l.head.Store(&head)
 	return nil

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bufio"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 const (
@@ -102,7 +103,10 @@ func pack(ctx context.Context, dir, name string) error {
 	}
 	defer func() { _ = from.Close() }() // it was read only
 	err = replace(filepath.Join(dir, name+packed), func(w io.Writer) error {
-		to := gzip.NewWriter(w)
+		to, err := gzip.NewWriterLevel(w, gzip.BestSpeed) // a third of the processor time of the default, for a quarter more bytes
+		if err != nil {
+			return err
+		}
 		if _, err := io.Copy(to, &stoppable{ctx, from}); err != nil {
 			return err
 		}

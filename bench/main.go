@@ -41,6 +41,7 @@ var measurements = []struct {
 	run  func(*bench, context.Context) error
 }{
 	{"decision", (*bench).decision},
+	{"audit", (*bench).audit},
 	{"control", (*bench).control},
 	{"aws", (*bench).aws},
 	{"iam", (*bench).iam},

@@ -2,7 +2,6 @@ package trail
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/openlanyard/lanyard/audit"
@@ -255,7 +255,7 @@ type packing struct {
 
 func newPacking() *packing {
 	p := &packing{}
-	p.to = gzip.NewWriter(&p.packed)
+	p.to, _ = gzip.NewWriterLevel(&p.packed, gzip.BestSpeed) // a level that there is
 	_, _ = p.to.Write([]byte(`{"Records":[`))
 	return p
 }

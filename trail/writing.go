@@ -3,7 +3,6 @@ package trail
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -12,6 +11,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // idBits are those of an event's number within its second.
