@@ -32,3 +32,38 @@ test("a browser whose clock is an hour ahead", async (t) => {
   await signIn(page, world);
   await page.getByRole("link", { name: "dev", exact: true }).waitFor();
 });
+
+test("the link of lanyard console", async (t) => {
+  const world = await start(t, "--empty");
+  const page = await open(t, world);
+  const link = world.run("console").trim();
+  assert.match(link, /^http:\/\/127\.0\.0\.1:\d+\/console\/#credentials=[\w-]+$/);
+  assert.ok(!link.includes(world.administrator.secretAccessKey));
+
+  const sent = [];
+  page.on("request", (request) => sent.push(request.url() + JSON.stringify(request.headers())));
+  await page.goto(link);
+  await page.getByRole("link", { name: "dev", exact: true }).waitFor();
+  assert.equal(page.url(), `${world.url}/console/#/clusters`);
+  const { secretAccessKey, sessionToken } = JSON.parse(Buffer.from(link.split("=")[1], "base64url"));
+  assert.ok(sent.length > 3 && !sent.some((s) => s.includes(secretAccessKey)));
+  await page.goBack().catch(() => undefined); // the history has it neither
+  assert.ok(!page.url().includes("credentials"));
+
+  // Its credentials are temporary, and as good by the form. Not with another's token.
+  const told = JSON.parse(Buffer.from(link.split("=")[1], "base64url"));
+  assert.ok(Date.parse(told.expiration) < Date.now() + 3_605_000, told.expiration);
+  await page.goto("about:blank");
+  await signIn(page, world, { ...told, sessionToken: sessionToken.slice(0, -8) + "AAAAAAAA" });
+  await page.getByText("Not signed in").waitFor();
+  await signIn(page, world, told);
+  await page.getByRole("link", { name: "dev", exact: true }).waitFor();
+});
+
+test("a part of a link", async (t) => {
+  const world = await start(t, "--empty");
+  const page = await open(t, world);
+  await page.goto(`${world.url}/console/#credentials=eyJhY2Nlc3NL`);
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  assert.equal(page.url(), `${world.url}/console/`);
+});

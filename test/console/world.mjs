@@ -1,8 +1,11 @@
 // What every test of the console has: a `lanyard dev` of its own with its administrator, the API beside the page, and a
 // browser that tells of whatever the page should not have done.
 
-import { spawn, execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { createHash, createHmac } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, statSync } from "node:fs";
+import { Agent, request } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,39 +24,58 @@ const lanyard = join(root, "bin/lanyard");
 
 /** Starts `lanyard dev` in a folder of its own; it ends with the test. */
 export async function start(t, ...flags) {
-  const dir = mkdtempSync(join(tmpdir(), "lanyard-console-"));
-  const process = spawn(lanyard, ["dev", "--dir", dir, "--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", ...flags]);
-  const ended = new Promise((resolve) => process.once("exit", resolve));
+  const dir = folder();
+  const args = ["dev", "--dir", dir, "--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", ...flags];
+  const url = await running(t, dir, args, /is ready: (\S+),/);
+  const value = settings(execFileSync(lanyard, ["env", "--dir", dir], { encoding: "utf8" }));
+  return world(url, value, (...args) => execFileSync(lanyard, args, { encoding: "utf8", env: { PATH: process.env.PATH, LANYARD_DIR: dir } }));
+}
+
+/** Starts `lanyard server` likewise. */
+export async function serve(t, ...flags) {
+  const above = folder();
+  const dir = join(above, "server");
+  execFileSync(lanyard, ["init", "--dir", dir, "--address", "127.0.0.1", "--region", "us-east-1"]);
+  const args = ["server", "--dir", dir, "--plain-http", "--listen", "127.0.0.1:0", ...flags];
+  const address = await running(t, above, args, /"address":"([^"]+)"/);
+  return world(`http://${address}`, settings(readFileSync(join(dir, "administrator.env"), "utf8")));
+}
+
+// In memory where there is room: what a disk takes to keep a state is nothing that a page shows.
+const memory = "/dev/shm";
+const room = existsSync(memory) ? statfsSync(memory) : { bavail: 0, bsize: 0 };
+const place = room.bavail * room.bsize > 2 ** 31 ? memory : tmpdir();
+
+const folder = () => mkdtempSync(join(place, "lanyard-console-"));
+
+/** Starts a program and waits until it tells its address. With the test it ends, and its folder goes. */
+async function running(t, dir, args, ready) {
+  const program = spawn(lanyard, args, { env: { PATH: process.env.PATH } });
+  const ended = new Promise((resolve) => program.once("exit", resolve));
   t.after(async () => {
-    process.kill("SIGTERM");
+    program.kill("SIGTERM");
     await ended;
     rmSync(dir, { recursive: true });
   });
-  const url = await new Promise((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     let told = "";
     const more = (text) => {
       told += text;
-      const ready = /is ready: (\S+),/.exec(told);
-      if (ready) resolve(ready[1]);
+      const found = ready.exec(told);
+      if (found) resolve(found[1]);
     };
-    process.stdout.on("data", more);
-    process.stderr.on("data", more);
-    process.once("exit", (code) => reject(new Error(`lanyard dev ended with ${code}: ${told}`)));
+    program.stdout.on("data", more);
+    program.stderr.on("data", more);
+    program.once("exit", (code) => reject(new Error(`lanyard ${args[0]} ended with ${code}: ${told}`)));
   });
-  const environment = execFileSync(lanyard, ["env", "--dir", dir], { encoding: "utf8" });
-  const value = (name) => new RegExp(`^export ${name}=(.*)$`, "m").exec(environment)[1];
+}
+
+const settings = (text) => (name) => new RegExp(`^(?:export )?${name}=(.*)$`, "m").exec(text)?.[1];
+
+function world(url, value, run) {
   const administrator = { accessKeyId: value("AWS_ACCESS_KEY_ID"), secretAccessKey: value("AWS_SECRET_ACCESS_KEY") };
   const config = { endpoint: url, region: "us-east-1", credentials: administrator };
-  return {
-    url,
-    dir,
-    administrator,
-    account: "111122223333",
-    eks: new eks.EKSClient(config),
-    iam: new iam.IAMClient(config),
-    sts: new sts.STSClient(config),
-    run: (...args) => execFileSync(lanyard, [...args, "--dir", dir], { encoding: "utf8" }),
-  };
+  return { url, administrator, eks: new eks.EKSClient(config), iam: new iam.IAMClient(config), sts: new sts.STSClient(config), run };
 }
 
 /** Makes a user with a policy and gives its access key. */
@@ -73,7 +95,7 @@ export async function open(t, world, options = {}) {
   // Without a sandbox of its own: as root Chromium has none, and the page is ours and can reach nothing but this machine.
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
   t.after(() => browser.close());
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   const wrong = [];
@@ -97,4 +119,87 @@ export async function signIn(page, world, credentials = world.administrator) {
   await page.getByLabel("Secret access key").fill(credentials.secretAccessKey);
   if (credentials.sessionToken) await page.getByLabel("Session token").fill(credentials.sessionToken);
   await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+/** Says who may be what: the trust policy of the guide. */
+export const podsTrust = JSON.stringify({
+  Version: "2012-10-17",
+  Statement: [{ Effect: "Allow", Principal: { Service: "pods.eks.amazonaws.com" }, Action: ["sts:AssumeRole", "sts:TagSession"] }],
+});
+
+export async function role(world, name) {
+  const { Role: made } = await world.iam.send(new iam.CreateRoleCommand({ RoleName: name, AssumeRolePolicyDocument: podsTrust }));
+  return made.Arn;
+}
+
+/** Holds the page to the rules that axe knows, in light and in dark. */
+export async function accessible(page, name) {
+  await page.evaluate(axe);
+  await page.mouse.move(0, 0); // what the last button said of itself stands outside of everything
+  for (const dark of [false, true]) {
+    if (dark !== (await page.evaluate(() => document.body.classList.contains("awsui-dark-mode")))) {
+      await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
+      await page.waitForFunction((dark) => document.body.classList.contains("awsui-dark-mode") === dark, dark);
+    }
+    await page.evaluate(() => Promise.all(document.getAnimations().map((a) => a.finished.catch(() => undefined)))); // colours fade over
+    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+    const found = violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`);
+    assert.deepEqual(found, [], `${name}, ${dark ? "dark" : "light"}`);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+}
+
+const axe = readFileSync(tools.resolve("axe-core/axe.min.js"), "utf8");
+
+/** Nothing may be to the right of what a phone shows. */
+export async function narrow(page, name) {
+  const before = page.viewportSize();
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.waitForTimeout(300); // the layout follows by an observer, of which nothing tells
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 390, `${name} is ${wide} pixels wide on a screen of 390`);
+  await page.setViewportSize(before);
+}
+
+/** With UPDATE=1, makes a picture of the README anew. */
+export async function picture(page, name) {
+  if (!process.env.UPDATE) return;
+  await page.waitForTimeout(500); // what moves comes to rest
+  const path = join(root, "docs", `console-${name}.png`);
+  await page.screenshot({ path });
+  assert.ok(statSync(path).size < 150_000, `${path} has ${statSync(path).size} bytes`);
+}
+
+/** Makes many calls of the EKS API, each a [method, path, body], without what a client of the SDK costs. */
+export async function many(world, calls) {
+  const agent = new Agent({ keepAlive: true });
+  for (const call of calls) await once(world, agent, ...call); // of two at once, one would have to look again
+  agent.destroy();
+}
+
+function once(world, agent, method, path, input) {
+  const { hostname, port, host } = new URL(world.url);
+  const body = JSON.stringify(input);
+  const headers = { host, "content-type": "application/json", ...signature(world.administrator, method, path, host, body) };
+  return new Promise((resolve, reject) => {
+    const asked = request({ agent, hostname, port, method, path, headers }, (answer) => {
+      let text = "";
+      answer.on("data", (part) => (text += part));
+      answer.on("end", () => (answer.statusCode === 200 ? resolve() : reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`))));
+    });
+    asked.on("error", reject);
+    asked.end(body);
+  });
+}
+
+function signature(key, method, path, host, body) {
+  const hash = (text) => createHash("sha256").update(text).digest("hex");
+  const mac = (with_, text) => createHmac("sha256", with_).update(text).digest();
+  const at = new Date().toISOString().replace(/[:-]|\.\d{3}/g, "");
+  const scope = [at.slice(0, 8), "us-east-1", "eks", "aws4_request"];
+  const asked = [method, path, "", `host:${host}`, `x-amz-date:${at}`, "", "host;x-amz-date", hash(body)].join("\n");
+  const derived = scope.reduce(mac, `AWS4${key.secretAccessKey}`);
+  const signed = mac(derived, ["AWS4-HMAC-SHA256", at, scope.join("/"), hash(asked)].join("\n")).toString("hex");
+  const authorization = `AWS4-HMAC-SHA256 Credential=${key.accessKeyId}/${scope.join("/")}, SignedHeaders=host;x-amz-date, Signature=${signed}`;
+  return { "x-amz-date": at, authorization };
 }

@@ -32,15 +32,15 @@ export function Root({ link }: { link: Link | null }) {
   useEnd(session);
   return (
     <>
-      <header className="top" id="top">
+      <div className="top" id="top">
         <TopNavigation
-          identity={{ href: "#/", title: "Lanyard", logo: { src: logo, alt: "" } }}
+          identity={{ href: "#/", title: "Lanyard", logo: { src: logo, alt: "Badge" } }}
           utilities={[
             { type: "button", iconSvg: halves, ariaLabel: dark ? "Light colours" : "Dark colours", onClick: toggle, disableUtilityCollapse: true },
             ...(session ? [who(session)] : []),
           ]}
         />
-      </header>
+      </div>
       {session ? (
         <SessionProvider value={session}>
           <App />
