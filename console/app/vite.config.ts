@@ -10,7 +10,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 2000,
     modulePreload: { polyfill: false },
-    target: "es2022",
+    target: "es2023",
     write: false, // build.mjs does, gzipped
   },
 });

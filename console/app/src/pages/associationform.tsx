@@ -18,7 +18,7 @@ import { useState } from "react";
 import { useFlash } from "../parts/flash";
 import { useLoad } from "../parts/load";
 import { sentence, useSession } from "../session";
-import { roles, type ServiceAccount, trustsPods } from "./choices";
+import { roles, serviceAccounts, trustsPods } from "./choices";
 
 interface FormProps {
   cluster: string;
@@ -40,7 +40,11 @@ export function AssociationForm({ cluster, edited, known, onClose }: FormProps) 
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
   const offered = useLoad(() => roles(session), []);
-  const accounts = known.map((a): ServiceAccount => ({ namespace: a.namespace!, name: a.serviceAccount! }));
+  const [asked, setAsked] = useState("");
+  const inCluster = useLoad(async () => (edited ? undefined : serviceAccounts(session, cluster, asked)), [cluster, asked]);
+  const associated = new Set(known.map((a) => `${a.namespace}/${a.serviceAccount}`));
+  const accounts = inCluster.data?.serviceAccounts ?? known.map((a) => ({ namespace: a.namespace!, name: a.serviceAccount! }));
+  const namespaces = inCluster.data?.namespaces ?? accounts.map((a) => a.namespace);
   const ready = role !== "" && namespace !== "" && serviceAccount !== "";
 
   const save = async () => {
@@ -94,16 +98,33 @@ export function AssociationForm({ cluster, edited, known, onClose }: FormProps) 
           </Alert>
         )}
         <RoleField label="IAM role" value={role} onChange={setRole} offered={offered.data} loading={offered.loading} problem={offered.error} />
-        <FormField label="Namespace" description={edited && "An association keeps its service account. Another one needs an association of its own."}>
-          <Suggest value={namespace} onChange={setNamespace} options={accounts.map((a) => a.namespace)} disabled={!!edited} label="Namespace" />
+        <FormField
+          label="Namespace"
+          description={edited && "An association keeps its service account. Another one needs an association of its own."}
+          constraintText={!edited && inCluster.error && `The cluster could not be asked what it has, so type it. ${inCluster.error}`}
+        >
+          <Suggest
+            label="Namespace"
+            value={namespace}
+            onChange={(text) => {
+              setNamespace(text);
+              if (inCluster.data?.truncated && inCluster.data.namespaces.includes(text)) setAsked(text);
+            }}
+            options={[...new Set(namespaces)].map((value) => ({ value }))}
+            loading={inCluster.loading}
+            disabled={!!edited}
+          />
         </FormField>
         <FormField label="Service account">
           <Suggest
+            label="Service account"
             value={serviceAccount}
             onChange={setServiceAccount}
-            options={accounts.filter((a) => !namespace || a.namespace === namespace).map((a) => a.name)}
+            options={accounts
+              .filter((a) => a.namespace === namespace)
+              .map((a) => ({ value: a.name, description: associated.has(`${namespace}/${a.name}`) ? "Has an association" : undefined }))}
+            loading={inCluster.loading}
             disabled={!!edited}
-            label="Service account"
           />
         </FormField>
         <ExpandableSection headerText="Optional settings" defaultExpanded={!!(target || policy || noTags)}>
@@ -171,17 +192,20 @@ function RoleField({ label, description, value, onChange, offered, loading, prob
 interface SuggestProps {
   label: string;
   value: string;
-  options: string[];
+  options: { value: string; description?: string }[];
+  loading: boolean;
   disabled: boolean;
   onChange: (text: string) => void;
 }
 
-const Suggest = ({ label, value, options, disabled, onChange }: SuggestProps) => (
+const Suggest = ({ label, value, options, loading, disabled, onChange }: SuggestProps) => (
   <Autosuggest
     value={value}
     disabled={disabled}
     onChange={({ detail }) => onChange(detail.value)}
-    options={[...new Set(options)].sort().map((o) => ({ value: o }))}
+    options={options.toSorted((a, b) => (a.value < b.value ? -1 : 1))}
+    statusType={loading ? "loading" : "finished"}
+    loadingText="Asking the cluster"
     enteredTextLabel={(text) => `Use: ${text}`}
     ariaLabel={label}
     clearAriaLabel={`Clear ${label.toLowerCase()}`}

@@ -25,3 +25,14 @@ export interface ServiceAccount {
   namespace: string;
   name: string;
 }
+
+export interface ServiceAccounts {
+  namespaces: string[];
+  serviceAccounts: ServiceAccount[];
+  /** There are more: a namespace has to be asked for. */
+  truncated: boolean;
+}
+
+/** Asks the cluster itself, over its connector's stream. No namespace is all of them. */
+export const serviceAccounts = (session: Session, cluster: string, namespace: string) =>
+  session.call<ServiceAccounts>("POST", `/clusters/${encodeURIComponent(cluster)}/service-accounts`, { namespace });

@@ -6,7 +6,11 @@ import Header from "@cloudscape-design/components/header";
 import KeyValuePairs from "@cloudscape-design/components/key-value-pairs";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Tabs from "@cloudscape-design/components/tabs";
+import { useState } from "react";
+import { clusterArn, useAccess } from "../access";
+import { Action } from "../parts/action";
 import { Command } from "../parts/command";
+import { useFlash } from "../parts/flash";
 import { useLoad } from "../parts/load";
 import { State } from "../parts/state";
 import { go, href } from "../router";
@@ -15,6 +19,7 @@ import type { PageProps } from ".";
 import { Addons } from "./addons";
 import { Associations } from "./associations";
 import { type ClusterState, clusterState, type Step, words } from "./health";
+import { type Activation, Joining, reactivate } from "./register";
 
 export default function ClusterPage({ params }: PageProps) {
   const name = params.name!;
@@ -36,7 +41,7 @@ export default function ClusterPage({ params }: PageProps) {
         activeTabId={tab}
         onChange={({ detail }) => go("clusters", name, detail.activeTabId)}
         tabs={[
-          { id: "overview", label: "Overview", href: href("clusters", name, "overview"), content: <Overview state={loaded.data} /> },
+          { id: "overview", label: "Overview", href: href("clusters", name, "overview"), content: <Overview name={name} state={loaded.data} /> },
           { id: "access", label: "Access", href: href("clusters", name, "access"), content: <Associations cluster={name} /> },
           { id: "addons", label: "Add-ons", href: href("clusters", name, "addons"), content: <Addons cluster={name} practice={loaded.data?.practice ?? false} /> },
         ]}
@@ -45,7 +50,7 @@ export default function ClusterPage({ params }: PageProps) {
   );
 }
 
-function Overview({ state }: { state?: ClusterState }) {
+function Overview({ name, state }: { name: string; state?: ClusterState }) {
   const broken = state?.steps.filter((s) => s.fix) ?? [];
   const c = state?.cluster;
   return (
@@ -63,6 +68,7 @@ function Overview({ state }: { state?: ClusterState }) {
           {broken.map((step) => (
             <Fix key={step.name} step={step} />
           ))}
+          {c?.status === "PENDING" && <Reactivate cluster={name} />}
         </SpaceBetween>
       </Container>
       <Container header={<Header variant="h2">Details</Header>}>
@@ -87,3 +93,27 @@ const Fix = ({ step }: { step: Step }) => (
     {step.command && <Command label="Command" text={step.command} />}
   </Alert>
 );
+
+/** For who lost the pair that was shown once. */
+function Reactivate({ cluster }: { cluster: string }) {
+  const session = useSession();
+  const flash = useFlash();
+  const own = clusterArn(session, cluster);
+  const missing = useAccess([["lanyard:ReactivateCluster", own]]);
+  const [pair, setPair] = useState<Activation>();
+  const take = async () => {
+    try {
+      setPair(await reactivate(session, cluster));
+    } catch (refused) {
+      flash.error("There is no new activation pair", refused);
+    }
+  };
+  return (
+    <>
+      <Action missing={missing("lanyard:ReactivateCluster", own)} onClick={take}>
+        Take a new activation pair
+      </Action>
+      {pair && <Joining title={`A new activation pair for ${cluster}`} pair={pair} onClose={() => setPair(undefined)} />}
+    </>
+  );
+}

@@ -1,4 +1,4 @@
-import { type Cluster, RegisterClusterCommand } from "@aws-sdk/client-eks";
+import { RegisterClusterCommand } from "@aws-sdk/client-eks";
 import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
@@ -19,20 +19,22 @@ export function Register({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
-  const [made, setMade] = useState<Cluster>();
+  const [made, setMade] = useState<Activation>();
   const valid = /^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$/.test(name);
   const register = async () => {
     setBusy(true);
     setError(undefined);
     try {
       const connectorConfig = { provider: "OTHER" as const, roleArn: roleArn(session, "lanyard-join") };
-      setMade((await session.eks.send(new RegisterClusterCommand({ name, connectorConfig }))).cluster);
+      const { cluster } = await session.eks.send(new RegisterClusterCommand({ name, connectorConfig }));
+      const { activationId, activationCode, activationExpiry } = cluster!.connectorConfig!;
+      setMade({ name, id: cluster!.id!, activationId: activationId!, activationCode: activationCode!, expiry: activationExpiry! });
     } catch (refused) {
       setError(sentence(refused));
     }
     setBusy(false);
   };
-  if (made) return <Joining cluster={made} session={session} onClose={onClose} />;
+  if (made) return <Joining title={`${name} is registered: now it joins`} pair={made} onClose={onClose} />;
   return (
     <Modal
       visible
@@ -73,15 +75,32 @@ export function Register({ onClose }: { onClose: () => void }) {
   );
 }
 
-function Joining({ cluster, session, onClose }: { cluster: Cluster; session: Session; onClose: () => void }) {
-  const expiry = cluster.connectorConfig?.activationExpiry;
+/** What a cluster is activated with: good for one call, and shown once. */
+export interface Activation {
+  name: string;
+  id: string;
+  activationId: string;
+  activationCode: string;
+  expiry: Date;
+}
+
+/** Takes a new pair for a cluster, which ends the former one. */
+export async function reactivate(session: Session, cluster: string): Promise<Activation> {
+  const path = `/clusters/${encodeURIComponent(cluster)}/activation`;
+  const pair = await session.call<Omit<Activation, "expiry"> & { activationExpiry: number }>("POST", path);
+  return { ...pair, expiry: new Date(pair.activationExpiry * 1000) };
+}
+
+/** Shows how a cluster joins. */
+export function Joining({ title, pair, onClose }: { title: string; pair: Activation; onClose: () => void }) {
+  const session = useSession();
   return (
     <Modal
       visible
       size="large"
       onDismiss={onClose}
       closeAriaLabel="Close"
-      header={`${cluster.name} is registered: now it joins`}
+      header={title}
       footer={
         <Box float="right">
           <Button variant="primary" onClick={onClose}>
@@ -94,15 +113,15 @@ function Joining({ cluster, session, onClose }: { cluster: Cluster; session: Ses
         <Box variant="p">
           Where <Box variant="code">kubectl</Box> reaches the cluster, and <Box variant="code">AWS_ENDPOINT_URL</Box> names this server:
         </Box>
-        <Command label="Join command" text={join(cluster.name!)} />
+        <Command label="Join command" text={join(pair.name)} />
         <Box variant="p">It activates the cluster, installs the connector and waits until that has reported.</Box>
         <ExpandableSection headerText="By hand, with the Helm chart" variant="footer">
           <SpaceBetween size="s">
             <Alert type="warning">
-              The activation code is shown this once{expiry && ` and is good until ${expiry.toLocaleString()}`}. It is used up by the first who shows it.
+              The activation code is shown this once, and is good until {pair.expiry.toLocaleString()}. It is used up by the first who shows it.
             </Alert>
-            <Command label="Activation pair" text={secret(cluster)} />
-            <Command label="Helm command" text={helm(cluster, session)} />
+            <Command label="Activation pair" text={secret(pair)} />
+            <Command label="Helm command" text={helm(pair, session)} />
           </SpaceBetween>
         </ExpandableSection>
       </SpaceBetween>
@@ -111,17 +130,17 @@ function Joining({ cluster, session, onClose }: { cluster: Cluster; session: Ses
 }
 
 // By standard input: what stands on a command line, every process of the machine can read.
-const secret = (c: Cluster) => `kubectl create namespace lanyard-system
+const secret = (c: Activation) => `kubectl create namespace lanyard-system
 kubectl apply -f - <<'EOF'
 apiVersion: v1
 kind: Secret
 metadata: {namespace: lanyard-system, name: lanyard-activation}
 stringData:
-  id: "${c.connectorConfig?.activationId}"
-  code: "${c.connectorConfig?.activationCode}"
+  id: "${c.activationId}"
+  code: "${c.activationCode}"
 EOF`;
 
-const helm = (c: Cluster, session: Session) => `helm install lanyard deploy/helm/lanyard --namespace lanyard-system \\
+const helm = (c: Activation, session: Session) => `helm install lanyard deploy/helm/lanyard --namespace lanyard-system \\
   --set server.enabled=false --set connector.enabled=true \\
   --set connector.cluster=${c.name} --set connector.roleArn=${roleArn(session, `lanyard-connector-${c.id}`)} \\
   --set connector.server=${window.location.origin} --set-file connector.ca=ca.pem \\
