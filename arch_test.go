@@ -93,6 +93,7 @@ var rooms = map[string]room{
 	"cmd/lanyard-agent":     {floor: wiring, only: []string{"agent", "arn", "fault"}},
 	"cmd/lanyard-connector": {floor: wiring, only: []string{"connector", "arn", "fault"}},
 	"bench":                 {floor: wiring, also: []string{"agent", "connector"}},
+	"test/console":          {floor: wiring},
 	"test/clients":          {floor: wiring, also: []string{"agent"}},
 	"test/objects":          {floor: wiring},
 	"test/policies":         {floor: wiring},

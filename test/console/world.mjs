@@ -3,9 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { createHash, createHmac } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, statSync } from "node:fs";
-import { Agent, request } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,40 +22,64 @@ const lanyard = join(root, "bin/lanyard");
 
 /** Starts `lanyard dev` in a folder of its own; it ends with the test. */
 export async function start(t, ...flags) {
-  const dir = folder();
+  const dir = folder(t);
   const args = ["dev", "--dir", dir, "--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", ...flags];
-  const url = await running(t, dir, args, /is ready: (\S+),/);
-  const value = settings(execFileSync(lanyard, ["env", "--dir", dir], { encoding: "utf8" }));
-  return world(url, value, (...args) => execFileSync(lanyard, args, { encoding: "utf8", env: { PATH: process.env.PATH, LANYARD_DIR: dir } }));
+  const [url, stop] = await running(t, args, /is ready: (\S+),/);
+  const run = (...args) => execFileSync(lanyard, args, { encoding: "utf8", env: { PATH: process.env.PATH, LANYARD_DIR: dir } });
+  return { ...world(url, settings(run("env"))), stop, run };
 }
 
-/** Starts `lanyard server` likewise. */
-export async function serve(t, ...flags) {
-  const above = folder();
-  const dir = join(above, "server");
+/** Makes a folder for servers. */
+export function init(t) {
+  const dir = join(folder(t), "server");
   execFileSync(lanyard, ["init", "--dir", dir, "--address", "127.0.0.1", "--region", "us-east-1"]);
-  const args = ["server", "--dir", dir, "--plain-http", "--listen", "127.0.0.1:0", ...flags];
-  const address = await running(t, above, args, /"address":"([^"]+)"/);
-  return world(`http://${address}`, settings(readFileSync(join(dir, "administrator.env"), "utf8")));
+  return dir;
 }
+
+/** Starts `lanyard server` in a folder; it ends with the test or before. */
+export async function serve(t, dir, ...flags) {
+  const args = ["server", "--dir", dir, "--plain-http", "--listen", "127.0.0.1:0", ...flags];
+  const [address, stop] = await running(t, args, /"address":"([^"]+)"/);
+  return { ...world(`http://${address}`, settings(readFileSync(join(dir, "administrator.env"), "utf8"))), stop };
+}
+
+/** Makes of the one association of a stopped server many. */
+export const multiply = (dir, count) => execFileSync("go", ["run", "./test/console", dir, String(count)], { cwd: root });
 
 // In memory where there is room: what a disk takes to keep a state is nothing that a page shows.
 const memory = "/dev/shm";
 const room = existsSync(memory) ? statfsSync(memory) : { bavail: 0, bsize: 0 };
 const place = room.bavail * room.bsize > 2 ** 31 ? memory : tmpdir();
 
-const folder = () => mkdtempSync(join(place, "lanyard-console-"));
+function folder(t) {
+  const dir = mkdtempSync(join(place, "lanyard-console-"));
+  atEnd(t, () => rmSync(dir, { recursive: true }));
+  return dir;
+}
 
-/** Starts a program and waits until it tells its address. With the test it ends, and its folder goes. */
-async function running(t, dir, args, ready) {
+const ends = new WeakMap();
+
+/** What was begun last ends first; node's own hooks run in the order in which they were given. */
+function atEnd(t, end) {
+  if (!ends.has(t)) {
+    ends.set(t, []);
+    t.after(async () => {
+      for (const last of ends.get(t).reverse()) await last();
+    });
+  }
+  ends.get(t).push(end);
+}
+
+/** Starts a program and waits until it tells its address; also returns what stops it. */
+async function running(t, args, ready) {
   const program = spawn(lanyard, args, { env: { PATH: process.env.PATH } });
   const ended = new Promise((resolve) => program.once("exit", resolve));
-  t.after(async () => {
+  const stop = async () => {
     program.kill("SIGTERM");
     await ended;
-    rmSync(dir, { recursive: true });
-  });
-  return new Promise((resolve, reject) => {
+  };
+  atEnd(t, stop);
+  const told = await new Promise((resolve, reject) => {
     let told = "";
     const more = (text) => {
       told += text;
@@ -68,14 +90,15 @@ async function running(t, dir, args, ready) {
     program.stderr.on("data", more);
     program.once("exit", (code) => reject(new Error(`lanyard ${args[0]} ended with ${code}: ${told}`)));
   });
+  return [told, stop];
 }
 
 const settings = (text) => (name) => new RegExp(`^(?:export )?${name}=(.*)$`, "m").exec(text)?.[1];
 
-function world(url, value, run) {
+function world(url, value) {
   const administrator = { accessKeyId: value("AWS_ACCESS_KEY_ID"), secretAccessKey: value("AWS_SECRET_ACCESS_KEY") };
   const config = { endpoint: url, region: "us-east-1", credentials: administrator };
-  return { url, administrator, eks: new eks.EKSClient(config), iam: new iam.IAMClient(config), sts: new sts.STSClient(config), run };
+  return { url, administrator, eks: new eks.EKSClient(config), iam: new iam.IAMClient(config), sts: new sts.STSClient(config) };
 }
 
 /** Makes a user with a policy and gives its access key. */
@@ -94,7 +117,7 @@ export async function user(world, name, statements) {
 export async function open(t, world, options = {}) {
   // Without a sandbox of its own: as root Chromium has none, and the page is ours and can reach nothing but this machine.
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-  t.after(() => browser.close());
+  atEnd(t, () => browser.close());
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
@@ -106,7 +129,7 @@ export async function open(t, world, options = {}) {
   page.on("request", (request) => {
     if (!/^(data:|blob:)/.test(request.url()) && !request.url().startsWith(world.url)) wrong.push(`asked ${request.url()}`);
   });
-  t.after(() => {
+  atEnd(t, () => {
     if (wrong.length > 0) throw new Error(`the page misbehaved:\n${wrong.join("\n")}`);
   });
   return page;
@@ -168,38 +191,4 @@ export async function picture(page, name) {
   const path = join(root, "docs", `console-${name}.png`);
   await page.screenshot({ path });
   assert.ok(statSync(path).size < 150_000, `${path} has ${statSync(path).size} bytes`);
-}
-
-/** Makes many calls of the EKS API, each a [method, path, body], without what a client of the SDK costs. */
-export async function many(world, calls) {
-  const agent = new Agent({ keepAlive: true });
-  for (const call of calls) await once(world, agent, ...call); // of two at once, one would have to look again
-  agent.destroy();
-}
-
-function once(world, agent, method, path, input) {
-  const { hostname, port, host } = new URL(world.url);
-  const body = JSON.stringify(input);
-  const headers = { host, "content-type": "application/json", ...signature(world.administrator, method, path, host, body) };
-  return new Promise((resolve, reject) => {
-    const asked = request({ agent, hostname, port, method, path, headers }, (answer) => {
-      let text = "";
-      answer.on("data", (part) => (text += part));
-      answer.on("end", () => (answer.statusCode === 200 ? resolve() : reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`))));
-    });
-    asked.on("error", reject);
-    asked.end(body);
-  });
-}
-
-function signature(key, method, path, host, body) {
-  const hash = (text) => createHash("sha256").update(text).digest("hex");
-  const mac = (with_, text) => createHmac("sha256", with_).update(text).digest();
-  const at = new Date().toISOString().replace(/[:-]|\.\d{3}/g, "");
-  const scope = [at.slice(0, 8), "us-east-1", "eks", "aws4_request"];
-  const asked = [method, path, "", `host:${host}`, `x-amz-date:${at}`, "", "host;x-amz-date", hash(body)].join("\n");
-  const derived = scope.reduce(mac, `AWS4${key.secretAccessKey}`);
-  const signed = mac(derived, ["AWS4-HMAC-SHA256", at, scope.join("/"), hash(asked)].join("\n")).toString("hex");
-  const authorization = `AWS4-HMAC-SHA256 Credential=${key.accessKeyId}/${scope.join("/")}, SignedHeaders=host;x-amz-date, Signature=${signed}`;
-  return { "x-amz-date": at, authorization };
 }
