@@ -61,13 +61,15 @@ export function Listing<T>(p: ListingProps<T>) {
   const latest = useRef(p.onShown);
   latest.current = p.onShown;
   useEffect(() => latest.current?.(items), [shown, p.loaded.data]); // eslint-disable-line react-hooks/exhaustive-deps
+  // The table knows the column that it is sorted by from the comparator, which therefore stays the same.
+  const sorts = useRef(new Map(p.columns.map((c) => [c.id, c.sort && comparing(c.sort)])));
   const columns: TableProps.ColumnDefinition<T>[] = p.columns.map((column, i) => ({
     id: column.id,
     header: column.header,
     cell: column.cell,
     minWidth: column.width ?? 140,
     isRowHeader: i === 0,
-    ...(column.sort && { sortingComparator: comparing(column.sort) }),
+    sortingComparator: sorts.current.get(column.id),
   }));
   const selection = p.selection && {
     selectionType: p.selection.kind ?? "single",
