@@ -35,7 +35,6 @@ test("the guide's steps 2 and 3", async (t) => {
     await page.getByRole("row", { name: /prod/ }).getByText("Pending").waitFor();
     await accessible(page, "the clusters");
     await narrow(page, "the clusters");
-    await picture(page, "clusters");
     await page.getByRole("link", { name: "prod" }).click();
     await page.getByText("Join the cluster, from where kubectl reaches it:").waitFor();
     await accessible(page, "a cluster that is pending");
@@ -76,7 +75,6 @@ test("the guide's steps 2 and 3", async (t) => {
     await page.getByRole("button", { name: "Edit eks-pod-identity-agent" }).waitFor();
     await accessible(page, "an add-on");
     await narrow(page, "an add-on");
-    await picture(page, "addons");
   });
 
   await t.test("step 3: the association", async () => {
@@ -100,7 +98,6 @@ test("the guide's steps 2 and 3", async (t) => {
     await page.getByRole("row", { name: /ec2-restart-sa/ }).getByText(arn).waitFor();
     await accessible(page, "the associations");
     await narrow(page, "the associations");
-    await picture(page, "access");
     assert.match(asPod(world), /^200 .*AccessKeyId/);
   });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accessible, eks, init, multiply, open, role, serve, signIn } from "./world.mjs";
+import { accessible, eks, init, multiply, open, picture, role, serve, signIn } from "./world.mjs";
 
 test("10,000 associations", async (t) => {
   const dir = init(t);
@@ -28,6 +28,8 @@ test("10,000 associations", async (t) => {
   await rows.getByText(arn).waitFor(); // asked for when it came to be shown
   await search.fill("team-77");
   await page.getByText("100 matches").filter({ visible: true }).waitFor();
+  await rows.last().getByText(arn).waitFor();
+  await picture(page, "access");
   await search.fill("no such service");
   await page.getByText("No association matches.").filter({ visible: true }).waitFor();
   await page.getByRole("button", { name: "Clear the search" }).click();

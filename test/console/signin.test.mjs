@@ -67,3 +67,31 @@ test("a part of a link", async (t) => {
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
   assert.equal(page.url(), `${world.url}/console/`);
 });
+
+test("with the keyboard alone", async (t) => {
+  const world = await start(t, "--empty");
+  const page = await open(t, world);
+  await page.goto(`${world.url}/console/`);
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await page.keyboard.type(world.administrator.accessKeyId); // the first field has the focus
+  await page.keyboard.press("Tab");
+  await page.keyboard.type(world.administrator.secretAccessKey);
+  await page.keyboard.press("Enter");
+  await page.getByRole("link", { name: "dev", exact: true }).waitFor();
+
+  const register = page.getByRole("button", { name: "Register a cluster" });
+  await register.focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").waitFor();
+  await page.keyboard.type("by-hand");
+  await page.keyboard.press("Enter");
+  await page.getByText("lanyard join --name by-hand --reactivate").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("link", { name: "by-hand" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "by-hand", level: 1 }).waitFor();
+  await page.getByRole("tab", { name: "Overview" }).focus();
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Enter");
+  await page.getByText("No service account of this cluster has a role yet.").waitFor();
+});

@@ -187,8 +187,11 @@ export async function narrow(page, name) {
 /** With UPDATE=1, makes a picture of the README anew. */
 export async function picture(page, name) {
   if (!process.env.UPDATE) return;
+  const before = page.viewportSize();
+  await page.setViewportSize({ width: 1280, height: 660 });
   await page.waitForTimeout(500); // what moves comes to rest
   const path = join(root, "docs", `console-${name}.png`);
   await page.screenshot({ path });
   assert.ok(statSync(path).size < 150_000, `${path} has ${statSync(path).size} bytes`);
+  await page.setViewportSize(before);
 }

@@ -18,6 +18,11 @@ export function App() {
   const [open, setOpen] = useState(wide.matches);
   const found = find(place);
   useEffect(() => {
+    const follow = () => setOpen(wide.matches); // the layout closes it on a small screen, and opens it on none
+    wide.addEventListener("change", follow);
+    return () => wide.removeEventListener("change", follow);
+  }, []);
+  useEffect(() => {
     if (place.length === 0) go(pages[0]!.path);
   }, [place]);
   const title = found?.page.title(found.params) ?? "Not found";

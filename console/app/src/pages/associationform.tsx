@@ -24,11 +24,13 @@ interface FormProps {
   cluster: string;
   /** The one that is changed; without it a new one is created. */
   edited?: PodIdentityAssociation;
+  /** Whether the cluster can be asked for its service accounts, and needs to be. */
+  askable: boolean;
   known: readonly PodIdentityAssociationSummary[];
   onClose: (changed: boolean) => void;
 }
 
-export function AssociationForm({ cluster, edited, known, onClose }: FormProps) {
+export function AssociationForm({ cluster, edited, askable, known, onClose }: FormProps) {
   const session = useSession();
   const flash = useFlash();
   const [role, setRole] = useState(edited?.roleArn ?? "");
@@ -41,7 +43,7 @@ export function AssociationForm({ cluster, edited, known, onClose }: FormProps) 
   const [error, setError] = useState<string>();
   const offered = useLoad(() => roles(session), []);
   const [asked, setAsked] = useState("");
-  const inCluster = useLoad(async () => (edited ? undefined : serviceAccounts(session, cluster, asked)), [cluster, asked]);
+  const inCluster = useLoad(async () => (askable ? serviceAccounts(session, cluster, asked) : undefined), [cluster, asked]);
   const associated = new Set(known.map((a) => `${a.namespace}/${a.serviceAccount}`));
   const accounts = inCluster.data?.serviceAccounts ?? known.map((a) => ({ namespace: a.namespace!, name: a.serviceAccount! }));
   const namespaces = inCluster.data?.namespaces ?? accounts.map((a) => a.namespace);
@@ -101,7 +103,7 @@ export function AssociationForm({ cluster, edited, known, onClose }: FormProps) 
         <FormField
           label="Namespace"
           description={edited && "An association keeps its service account. Another one needs an association of its own."}
-          constraintText={!edited && inCluster.error && `The cluster could not be asked what it has, so type it. ${inCluster.error}`}
+          constraintText={inCluster.error && `The cluster could not be asked what it has, so type it. ${inCluster.error}`}
         >
           <Suggest
             label="Namespace"

@@ -19,7 +19,7 @@ const describe = async (session: Session, clusterName: string, associationId: st
   (await session.eks.send(new DescribePodIdentityAssociationCommand({ clusterName, associationId }))).association!;
 
 /** The Access tab: which service account of the cluster is which role. */
-export function Associations({ cluster }: { cluster: string }) {
+export function Associations({ cluster, practice }: { cluster: string; practice: boolean }) {
   const session = useSession();
   const [chosen, setChosen] = useState<PodIdentityAssociationSummary[]>([]);
   const [form, setForm] = useState<{ edited?: PodIdentityAssociation }>();
@@ -101,6 +101,7 @@ export function Associations({ cluster }: { cluster: string }) {
         <AssociationForm
           cluster={cluster}
           edited={form.edited}
+          askable={!practice && !form.edited}
           known={loaded.data ?? []}
           onClose={(changed) => {
             setForm(undefined);

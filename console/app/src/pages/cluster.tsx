@@ -42,7 +42,7 @@ export default function ClusterPage({ params }: PageProps) {
         onChange={({ detail }) => go("clusters", name, detail.activeTabId)}
         tabs={[
           { id: "overview", label: "Overview", href: href("clusters", name, "overview"), content: <Overview name={name} state={loaded.data} /> },
-          { id: "access", label: "Access", href: href("clusters", name, "access"), content: <Associations cluster={name} /> },
+          { id: "access", label: "Access", href: href("clusters", name, "access"), content: <Associations cluster={name} practice={loaded.data?.practice ?? false} /> },
           { id: "addons", label: "Add-ons", href: href("clusters", name, "addons"), content: <Addons cluster={name} practice={loaded.data?.practice ?? false} /> },
         ]}
       />

@@ -4,10 +4,10 @@ import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
 import ExpandableSection from "@cloudscape-design/components/expandable-section";
 import FormField from "@cloudscape-design/components/form-field";
-import Input from "@cloudscape-design/components/input";
+import Input, { type InputProps } from "@cloudscape-design/components/input";
 import Modal from "@cloudscape-design/components/modal";
 import SpaceBetween from "@cloudscape-design/components/space-between";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { roleArn } from "../access";
 import { Command } from "../parts/command";
 import { sentence, type Session, useSession } from "../session";
@@ -20,6 +20,11 @@ export function Register({ onClose }: { onClose: () => void }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
   const [made, setMade] = useState<Activation>();
+  const field = useRef<InputProps.Ref>(null);
+  useEffect(() => {
+    const drawn = requestAnimationFrame(() => field.current?.focus()); // the dialog begins at its button to close
+    return () => cancelAnimationFrame(drawn);
+  }, []);
   const valid = /^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$/.test(name);
   const register = async () => {
     setBusy(true);
@@ -67,7 +72,7 @@ export function Register({ onClose }: { onClose: () => void }) {
             description="By which it is called in associations, policies and the audit."
             errorText={name !== "" && !valid && "1 to 100 letters, digits, dashes and underscores; a letter or digit first."}
           >
-            <Input value={name} onChange={({ detail }) => setName(detail.value)} spellcheck={false} autoComplete={false} autoFocus />
+            <Input ref={field} value={name} onChange={({ detail }) => setName(detail.value)} spellcheck={false} autoComplete={false} />
           </FormField>
         </SpaceBetween>
       </form>
