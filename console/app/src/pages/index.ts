@@ -22,4 +22,6 @@ export interface Page {
 export const pages: Page[] = [
   { path: "clusters", title: () => "Clusters", navigation: true, page: lazy(() => import("./clusters")) },
   { path: "clusters/:name/:tab?", title: (p) => p.name!, above: "clusters", page: lazy(() => import("./cluster")) },
+  { path: "audit", title: () => "Audit", navigation: true, page: lazy(() => import("./audit")) },
+  { path: "audit/:event", title: () => "Record", above: "audit", page: lazy(() => import("./auditevent")) },
 ];
