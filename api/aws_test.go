@@ -193,7 +193,7 @@ func TestAPodOfAWS(t *testing.T) {
 	}
 	other := podToken(w.clock())
 	other["kubernetes.io"].(map[string]any)["pod"] = map[string]any{"name": "app-2", "uid": "pod-2"}
-	if refused, got := w.ask(t, server, agent, w.token(t, other)); got.status != 503 || refused.Code != "ServiceUnavailableException" {
+	if refused, got := w.ask(t, server, agent, w.token(t, other)); got.status != 503 || refused.Code != "ServiceUnavailableException" || !strings.Contains(got.body, "AWS STS cannot be reached") {
 		t.Errorf("a new pod while STS is away: %d %s", got.status, got.body)
 	}
 	cloud.breaks(nil)
@@ -425,5 +425,22 @@ func TestPodsOfAWSTalkToAWS(t *testing.T) {
 	w.account(t, ours)
 	if got := told(ours); !strings.Contains(got, `"region":"`+region+`"`) || strings.Contains(got, "regionalSts") {
 		t.Errorf("elsewhere: %s", got)
+	}
+}
+
+// TestPodsHearThatSTSIsAway holds that who waits for AWS reads why on the pod, and that nobody is told of what passes by
+// itself.
+func TestPodsHearThatSTSIsAway(t *testing.T) {
+	w, cloud, admin, server := backed(t)
+	if got := w.send(t, server, associating(admin, "app", cloud.customersRole(t, "pay", externalID(t, w)))); got.status != 200 {
+		t.Fatal(got.status, got.body)
+	}
+	agent, stream := w.agent(t, customer), w.startHearing(t, server, customer)
+	cloud.breaks(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) })
+	if _, got := w.ask(t, server, agent, w.token(t, podToken(w.clock()))); got.status != 503 {
+		t.Fatalf("while STS is away: %d %s", got.status, got.body)
+	}
+	if heard := stream.refused(); len(heard) != 1 || heard[0].Name != "app-1" || !strings.HasPrefix(heard[0].Reason, "AWS STS cannot be reached") {
+		t.Errorf("the connector hears %+v, want that STS is away", heard)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -20,8 +21,9 @@ import (
 // STS asks as one identity: what the SDK's default chain finds for this process, which is the environment, a profile, a web
 // identity, a credential process, a container's or an instance's role. The chain is first asked when it is needed.
 type STS struct {
-	load func(context.Context) (aws.Config, error)
-	now  func() time.Time
+	load  func(context.Context) (aws.Config, error)
+	now   func() time.Time
+	calls *prometheus.HistogramVec
 
 	mu      sync.Mutex
 	own     *aws.Config // nil: not loaded
@@ -40,11 +42,13 @@ type Place struct {
 type Config struct {
 	Load func(context.Context) (aws.Config, error) // nil: the SDK's default chain
 	Now  func() time.Time                          // nil: time.Now
+
+	Metrics prometheus.Registerer // nil: none
 }
 
 // New returns an STS that has asked nobody yet.
 func New(cfg Config) *STS {
-	s := &STS{load: cfg.Load, now: cfg.Now, doors: map[Place]*door{}, longest: map[string]shorter{}}
+	s := &STS{load: cfg.Load, now: cfg.Now, calls: newCalls(cfg.Metrics), doors: map[Place]*door{}, longest: map[string]shorter{}}
 	if s.load == nil {
 		s.load = func(ctx context.Context) (aws.Config, error) {
 			return config.LoadDefaultConfig(ctx, config.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) {
@@ -121,7 +125,7 @@ func (s *STS) Caller(ctx context.Context, at Place) (Caller, error) {
 		return Caller{}, err
 	}
 	var out getCallerIdentityResponse
-	if _, err := s.ask(ctx, door, self, newForm("GetCallerIdentity").String(), &out); err != nil {
+	if _, err := s.ask(ctx, door, self, newForm("GetCallerIdentity"), &out); err != nil {
 		return Caller{}, s.refusal(err, "")
 	}
 	found := Caller{out.Result.ARN, out.Result.Account}

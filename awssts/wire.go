@@ -54,10 +54,13 @@ func newDoor(ctx context.Context, own *aws.Config, at Place) (*door, error) {
 }
 
 // form is the body of a call.
-type form struct{ strings.Builder }
+type form struct {
+	strings.Builder
+	operation string
+}
 
 func newForm(action string) *form {
-	f := &form{}
+	f := &form{operation: action}
 	f.Grow(2 << 10)
 	f.WriteString("Action=" + action + "&Version=2011-06-15")
 	return f
@@ -70,7 +73,7 @@ func (f *form) add(name, value string) {
 	f.WriteString(url.QueryEscape(value))
 }
 
-func (in *Assumption) form(length time.Duration) string {
+func (in *Assumption) form(length time.Duration) *form {
 	f := newForm("AssumeRole")
 	f.add("RoleArn", in.Role.String())
 	f.add("RoleSessionName", in.SessionName)
@@ -87,7 +90,7 @@ func (in *Assumption) form(length time.Duration) string {
 		f.add("Tags.member."+n+".Value", t.Value)
 		f.add("TransitiveTagKeys.member."+n, t.Key)
 	}
-	return f.String()
+	return f
 }
 
 type assumeRoleResponse struct {
@@ -139,10 +142,13 @@ const (
 
 // ask makes one call and reads its answer. What STS refuses is a *Refusal. Throttling is left to whoever spares STS: to ask
 // again at once is what it asks us not to do.
-func (s *STS) ask(ctx context.Context, d *door, as aws.Credentials, form string, into any) (told, error) {
+func (s *STS) ask(ctx context.Context, d *door, as aws.Credentials, form *form, into any) (told, error) {
+	text := form.String()
 	for left := attempts - 1; ; left-- {
 		ahead := time.Duration(d.ahead.Load())
-		said, err := s.once(ctx, d, as, form, ahead, into)
+		began := s.now()
+		said, err := s.once(ctx, d, as, text, ahead, into)
+		s.observe(form.operation, began, err)
 		if err == nil || left == 0 || ctx.Err() != nil {
 			return said, err
 		}

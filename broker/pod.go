@@ -63,16 +63,21 @@ func (b *Broker) ForPod(ctx context.Context, caller *directory.Principal, cluste
 		return g, notKnown(err)
 	}
 	if err != nil {
-		b.tellRefusal(g, err)
+		_, backed := from.(awsBacked)
+		b.tellRefusal(g, err, backed)
 	}
 	return g, err
 }
 
 // tellRefusal has the people of a pod see why it gets nothing: its cluster's connector makes an Event of it. What may pass is
-// no refusal.
-func (b *Broker) tellRefusal(g *Grant, err error) {
+// no refusal; but that AWS's STS is away passes when others see to it, and nobody else tells those who wait.
+func (b *Broker) tellRefusal(g *Grant, err error, backed bool) {
 	switch fault.Of(err) {
-	case fault.Unavailable, fault.Throttled, fault.Internal:
+	case fault.Unavailable, fault.Throttled:
+		if !backed {
+			return
+		}
+	case fault.Internal:
 		return
 	}
 	t := g.Token

@@ -152,7 +152,7 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 	p.broker = &broker.Broker{
 		Store: st, Directory: p.directory, Registry: p.registry, Keyring: p.keyring, Verifier: podtoken.NewVerifier(tokensKept),
 		OIDC: &oidc.Client{Allowed: cfg.Issuers},
-		AWS:  broker.NewAWS(awssts.New(awssts.Config{}), awssts.Pace{Rate: float64(cfg.STSRate), Burst: 2 * cfg.STSRate}, nil),
+		AWS:  broker.NewAWS(awssts.New(awssts.Config{Metrics: cfg.Metrics}), awssts.Pace{Rate: float64(cfg.STSRate), Burst: 2 * cfg.STSRate}, nil),
 	}
 	p.addresses, p.rates = newRates(cfg.PerAddress, perAddress), newRates(cfg.PerPrincipal, perPrincipal)
 	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written
