@@ -66,13 +66,16 @@ func TestGolden(t *testing.T) {
 			t.Run(strings.TrimSuffix(file, ".txtar"), func(t *testing.T) { s.play(t, file) })
 		}
 	}
-	testCoverage(t, w)
+	t.Run("limits", func(t *testing.T) { testLimits(t, w, server) })
+	testModelledErrors(t, w, testCoverage(t, w))
 }
 
+// outcome is how an operation ended. The code is without the word Exception, which some models have and the wire has not.
+type outcome struct{ Door, Operation, Code string }
+
 // testCoverage holds the log against the doors' tables: each operation was allowed in some story, and denied in another.
-func testCoverage(t *testing.T, w *world) {
-	type outcome struct{ Door, Operation, Code string }
-	seen := map[outcome]bool{}
+func testCoverage(t *testing.T, w *world) (seen map[outcome]bool) {
+	seen = map[outcome]bool{}
 	lines := bufio.NewScanner(strings.NewReader(w.log.String()))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -99,6 +102,7 @@ func testCoverage(t *testing.T, w *world) {
 			}
 		}
 	}
+	return seen
 }
 
 // unanswered are the operations that ask for what there is none of here.

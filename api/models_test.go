@@ -24,7 +24,8 @@ type model struct {
 			Method     string `json:"method"`
 			RequestURI string `json:"requestUri"`
 		} `json:"http"`
-		Input *modelRef `json:"input"`
+		Input  *modelRef  `json:"input"`
+		Errors []modelRef `json:"errors"`
 	} `json:"operations"`
 	Shapes map[string]modelShape `json:"shapes"`
 }
@@ -47,6 +48,9 @@ type modelShape struct {
 	Member    modelRef            `json:"member"`
 	Key       modelRef            `json:"key"`
 	Value     modelRef            `json:"value"`
+	Error     struct {
+		Code string `json:"code"`
+	} `json:"error"`
 }
 
 // TestModels compares the tables of the doors with the models of AWS's services, where LANYARD_MODELS names a folder of them.
@@ -67,14 +71,7 @@ func TestModels(t *testing.T) {
 			continue
 		}
 		compared++
-		text, err := os.ReadFile(filepath.Join(folder, door.Service+".json"))
-		if err != nil {
-			t.Fatalf("LANYARD_MODELS: %v", err)
-		}
-		var m model
-		if err := json.Unmarshal(text, &m); err != nil || len(m.Operations) == 0 {
-			t.Fatalf("LANYARD_MODELS: %s: %d operations, %v", door.Service, len(m.Operations), err)
-		}
+		m := readModel(t, folder, door.Service)
 		c := comparison{t: t, model: m, service: door.Service, listed: listed}
 		c.door(door)
 		if len(door.Routes) > 0 {
@@ -91,6 +88,18 @@ func TestModels(t *testing.T) {
 			t.Errorf("%s lists the difference %q, and there is none", compatibility, row)
 		}
 	}
+}
+
+func readModel(t *testing.T, folder, service string) (m model) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(folder, service+".json"))
+	if err != nil {
+		t.Fatalf("LANYARD_MODELS: %v", err)
+	}
+	if err := json.Unmarshal(text, &m); err != nil || len(m.Operations) == 0 {
+		t.Fatalf("LANYARD_MODELS: %s: %d operations, %v", service, len(m.Operations), err)
+	}
+	return m
 }
 
 const (

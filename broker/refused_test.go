@@ -10,7 +10,7 @@ import (
 	"github.com/openlanyard/lanyard/registry"
 )
 
-// Who follows a cluster is told of the pods that are refused for good, in the words that they get; not of one that is served,
+// Who follows a cluster is told of the pods that are refused for good, in the words that they get; not of one that is served, or
 // of a token that is not verified.
 func TestRefusalsAreTold(t *testing.T) {
 	w := fresh(t)

@@ -37,7 +37,8 @@ var cliTrail = []cliCase{
 		one := func(args ...string) (page struct {
 			Events    []struct{ EventID string }
 			NextToken string
-		}) {
+		},
+		) {
 			if err := json.Unmarshal([]byte(c.ok(lookup, args...)), &page); err != nil || len(page.Events) != 1 || page.NextToken == "" {
 				c.t.Fatalf("a page of one: %+v (%v), want an event and a token", page, err)
 			}
