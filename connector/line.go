@@ -14,6 +14,7 @@ type Line struct {
 	Addons      json.RawMessage `json:"addons,omitempty"`
 	RecheckKeys bool            `json:"recheckKeys,omitempty"`
 	Refused     []RefusedPod    `json:"refused,omitempty"`
+	Questions   []Question      `json:"serviceAccountQuestions,omitempty"`
 }
 
 // A RefusedPod is one that asked with its own token and got no credentials, as the server says.

@@ -78,6 +78,7 @@ type Connector struct {
 	pods         *deletedPods
 	memory       *memory
 	accounts     *accounts
+	questions    *questions
 	notes        *notes
 	refusals     *notes // apart, since the server says them
 	addons       *addons
@@ -127,6 +128,7 @@ func New(cfg Config) (*Connector, error) {
 	c.pods = newDeletedPods(c.client, kube.set.CoreV1().RESTClient(), c.has, c.leading.Load, c.log, c.metrics)
 	c.memory = &memory{kube: kube.set, namespace: cfg.Namespace, pods: c.pods, log: c.log}
 	c.accounts = newAccounts(kube.metadata)
+	c.questions = newQuestions(c.client, c.accounts, c.log)
 	c.notes = newNotes(kube.set.EventsV1(), cfg.Instance, c.pods.uid, notesPace(), c.log, c.metrics)
 	c.refusals = newNotes(kube.set.EventsV1(), cfg.Instance, c.pods.uid, refusedPace(), c.log, c.metrics)
 	c.addons = newAddons(kube.set, applier{kube.dynamic}, &agentSettings{c.client.Upstream, cfg.Images, cfg.CA, rights}, c.log)
@@ -222,6 +224,9 @@ func (c *Connector) apply(line *Line) error {
 	for i := range line.Refused[:min(len(line.Refused), maxRefused)] {
 		c.refusals.refused(&line.Refused[i])
 	}
+	for _, q := range line.Questions {
+		c.questions.ask(q)
+	}
 	return nil
 }
 
@@ -256,6 +261,7 @@ func (c *Connector) Run(ctx context.Context) error {
 		running.Go(func() { c.keys.run(ctx) })
 		running.Go(func() { c.stream.Run(ctx, c.associations.Broken) })
 		running.Go(func() { c.report(ctx) })
+		running.Go(func() { c.questions.run(ctx) })
 	}
 	<-ctx.Done()
 	running.Wait()

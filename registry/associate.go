@@ -76,7 +76,8 @@ func checkPolicy(text string, untagged bool) error {
 	return err
 }
 
-func checkNames(namespace, serviceAccount string) error {
+// CheckNames refuses what Kubernetes could not call a namespace and a service account.
+func CheckNames(namespace, serviceAccount string) error {
 	if len(namespace) > 63 || !namespaceName.MatchString(namespace) {
 		return fault.New(fault.Invalid, "The parameter namespace contains invalid characters. It should conform to the regular expression %s and have at most 63 characters: %q", namespacePattern, namespace)
 	}

@@ -74,7 +74,7 @@ type NewAssociation struct {
 
 // CreateAssociation stores an association after the checks that EKS makes, with EKS's messages.
 func (r *Registry) CreateAssociation(ctx context.Context, in NewAssociation) (*Association, error) {
-	if err := checkNames(in.Namespace, in.ServiceAccount); err != nil {
+	if err := CheckNames(in.Namespace, in.ServiceAccount); err != nil {
 		return nil, err
 	}
 	if err := checkTags(in.Tags); err != nil {

@@ -30,6 +30,7 @@ type ConnectorChange struct {
 	HasAddons    bool
 	RecheckKeys  bool
 	Refused      []RefusedPod // the oldest first
+	Questions    []ServiceAccountQuestion
 }
 
 // Follower is told of one cluster's changes. Close it when it is of no use any more.
@@ -49,6 +50,7 @@ type Follower struct {
 	reset, recheck  bool
 	settings, addon bool
 	refused         []RefusedPod
+	questions       []ServiceAccountQuestion
 }
 
 // followers hands what the store tells to those who follow clusters.
@@ -59,11 +61,14 @@ type followers struct {
 	touched  map[*Follower]bool     // by the revision that is not complete
 	asked    map[string]time.Time   // when a cluster was last asked for its keys
 	refusals map[string]*refusals   // by cluster id, of those that are followed
+
+	questions map[string]*question // by their id
 }
 
 func newFollowers(r *Registry) *followers {
 	f := &followers{
 		clusters: map[string][]*Follower{}, touched: map[*Follower]bool{}, asked: map[string]time.Time{}, refusals: map[string]*refusals{},
+		questions: map[string]*question{},
 	}
 	store.Subscribe(r.associations, func(c store.Change[*Association]) {
 		a := c.After
@@ -196,8 +201,9 @@ func (w *Follower) Next() (*ConnectorChange, error) {
 	f := r.followers
 	f.mu.Lock()
 	removed, settings, addons := w.removed, w.settings, w.addon
-	out.Reset, out.RecheckKeys, out.Refused = w.reset, w.recheck, w.refused
-	w.removed, w.reset, w.recheck, w.settings, w.addon, w.refused = map[string]*Association{}, false, false, false, false, nil
+	out.Reset, out.RecheckKeys, out.Refused, out.Questions = w.reset, w.recheck, w.refused, w.questions
+	w.removed, w.reset, w.recheck, w.settings, w.addon = map[string]*Association{}, false, false, false, false
+	w.refused, w.questions = nil, nil
 	f.mu.Unlock()
 
 	after := w.after

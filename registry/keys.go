@@ -102,7 +102,8 @@ func clusterRoles(c *Cluster) []directory.ClusterRole {
 	return []directory.ClusterRole{
 		role(c.AgentRole(), AgentSubject, AgentAudience, "eks-auth:AssumeRoleForPodIdentity", "lanyard:WatchInvalidations"),
 		role(c.ConnectorRole(), ConnectorSubject, ConnectorAudience,
-			"lanyard:PutClusterKeys", "lanyard:WatchConnector", "lanyard:ReportConnector", "lanyard:ReportDeletedPods"),
+			"lanyard:PutClusterKeys", "lanyard:WatchConnector", "lanyard:ReportConnector", "lanyard:ReportDeletedPods",
+			"lanyard:ReportServiceAccounts"),
 	}
 }
 

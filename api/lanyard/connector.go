@@ -30,6 +30,13 @@ type connectorLine struct {
 	Addons       *[]connectorAddon      `json:"addons,omitempty"` // all of them, where one has changed
 	RecheckKeys  bool                   `json:"recheckKeys,omitempty"`
 	Refused      []refusedPod           `json:"refused,omitempty"`
+	Questions    []accountQuestion      `json:"serviceAccountQuestions,omitempty"`
+}
+
+// accountQuestion asks for the service accounts of a namespace, or of all: see ReportServiceAccounts.
+type accountQuestion struct {
+	ID        string `json:"id"`
+	Namespace string `json:"namespace"`
 }
 
 // refusedPod is one that showed its own token and got no credentials, with the reason as it was told.
@@ -111,6 +118,9 @@ func (d *door) fromChange(c *registry.ConnectorChange) (connectorLine, error) {
 	}
 	for _, p := range c.Refused {
 		line.Refused = append(line.Refused, refusedPod{p.Namespace, p.Name, p.UID, p.Reason, api.Epoch(p.At)})
+	}
+	for _, q := range c.Questions {
+		line.Questions = append(line.Questions, accountQuestion(q))
 	}
 	return line, nil
 }

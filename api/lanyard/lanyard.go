@@ -53,6 +53,8 @@ func (d *door) routes() []api.Route {
 		{Method: "PUT", Path: "/lanyard/v1/clusters/{name}/connector", Operation: api.Operation{Name: "ReportConnector", Routine: true, Serve: d.reportConnector}},
 		{Method: "GET", Path: "/lanyard/v1/clusters/{name}/connector", Operation: api.Operation{Name: "DescribeConnector", ReadOnly: true, Serve: d.describeConnector}},
 		{Method: "POST", Path: "/lanyard/v1/clusters/{name}/deleted-pods", Operation: api.Operation{Name: "ReportDeletedPods", Serve: d.reportDeletedPods}},
+		{Method: "POST", Path: "/lanyard/v1/clusters/{name}/service-accounts", Operation: api.Operation{Name: "ListServiceAccounts", ReadOnly: true, Serve: d.listServiceAccounts}},
+		{Method: "PUT", Path: "/lanyard/v1/clusters/{name}/service-accounts", Operation: api.Operation{Name: "ReportServiceAccounts", Routine: true, Serve: d.reportServiceAccounts}},
 		{Method: "POST", Path: "/lanyard/v1/revocations", Operation: api.Operation{Name: "Revoke", Serve: d.revoke}},
 		{Method: "POST", Path: "/lanyard/v1/clusters/{name}/invalidations", Operation: api.Operation{Name: "WatchInvalidations", ReadOnly: true, Serve: d.watchInvalidations}},
 		{Method: "POST", Path: "/lanyard/v1/feed", Operation: api.Operation{Name: "WatchFeed", ReadOnly: true, Serve: d.watchFeed}},

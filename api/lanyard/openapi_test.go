@@ -86,6 +86,9 @@ var wires = map[string]struct{ in, out any }{
 	"DescribeConnector": {struct{}{}, describeConnectorResponse{}},
 	"ReportDeletedPods": {deletedPodsRequest{}, deletedPodsResponse{}},
 
+	"ListServiceAccounts":   {serviceAccountsRequest{}, serviceAccountsResponse{}},
+	"ReportServiceAccounts": {reportServiceAccountsRequest{}, nothing{}},
+
 	"WatchConnector":     {connectorRequest{}, connectorLine{}},
 	"WatchInvalidations": {invalidationsRequest{}, invalidationsLine{}},
 }
