@@ -22,6 +22,9 @@ export interface Page {
 export const pages: Page[] = [
   { path: "clusters", title: () => "Clusters", navigation: true, page: lazy(() => import("./clusters")) },
   { path: "clusters/:name/:tab?", title: (p) => p.name!, above: "clusters", page: lazy(() => import("./cluster")) },
+  { path: "roles", title: () => "Roles", navigation: true, page: lazy(() => import("./roles")) },
+  { path: "roles/:name", title: (p) => p.name!, above: "roles", page: lazy(() => import("./role")) },
+  { path: "map", title: () => "Map", navigation: true, page: lazy(() => import("./map")) },
   { path: "audit", title: () => "Audit", navigation: true, page: lazy(() => import("./audit")) },
   { path: "audit/:event", title: () => "Record", above: "audit", page: lazy(() => import("./auditevent")) },
 ];
