@@ -77,6 +77,14 @@ func (r *Record) Outcome() string {
 	return r.ErrorCode
 }
 
+// resourceName is BUCKET or BUCKET/KEY at S3, and what stands behind the last slash elsewhere.
+func resourceName(arn string) string {
+	if _, name, isS3 := strings.Cut(arn, ":::"); isS3 {
+		return name
+	}
+	return behindSlash(arn)
+}
+
 func behindSlash(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }
 
 // A Kind is what a record can be found by. Those of LookupEvents have its names
@@ -86,7 +94,7 @@ type Kind string
 // The rarer a kind's values are, the earlier it stands: a search begins with the first that it has.
 const (
 	EventID        Kind = "EventId"
-	ResourceName   Kind = "ResourceName" // the ARN, or what stands behind its last slash
+	ResourceName   Kind = "ResourceName" // the ARN, or the name in it
 	PodName        Kind = "pod"
 	Association    Kind = "association"
 	AccessKeyID    Kind = "AccessKeyId"
@@ -128,7 +136,7 @@ func (r *Record) Values(k Kind) []string {
 	case ResourceType:
 		return r.eachResource(func(a audit.Resource) []string { return []string{a.Type} })
 	case ResourceName:
-		return r.eachResource(func(a audit.Resource) []string { return []string{a.ARN, behindSlash(a.ARN)} })
+		return r.eachResource(func(a audit.Resource) []string { return []string{a.ARN, resourceName(a.ARN)} })
 	case Role:
 		roles := r.eachResource(func(a audit.Resource) []string { return roleNames(a.ARN) })
 		return append(roles, roleNames(r.Issuer())...)

@@ -54,7 +54,7 @@ func newAuditQuery() *cobra.Command {
 	f.StringVar(&v.node, "node", "", "node of the pod")
 	f.StringVar(&v.role, "role", "", "name or ARN of the role that called or was assumed")
 	f.StringVar(&v.action, "action", "", "name of the operation, such as AssumeRole or GetObject")
-	f.StringVar(&v.resource, "resource", "", "ARN of what was touched, or what stands behind the ARN's last slash")
+	f.StringVar(&v.resource, "resource", "", "ARN of what was touched, or its name: BUCKET, BUCKET/KEY, or what stands behind the ARN's last slash")
 	f.StringVar(&v.principal, "principal", "", "ARN of the caller")
 	f.StringVar(&v.outcome, "outcome", "", "allowed, refused, or an error's code")
 	f.IntVar(&v.limit, "limit", 100, "records at most; 0: all")
