@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -237,6 +236,3 @@ func readIn(ctx context.Context, dir, name string, at *Mark, last int64, visit f
 	}
 	return false, ctx.Err()
 }
-
-// hour is the part of time that a segment is of.
-func hour(t time.Time) int64 { return t.Unix() / 3600 }

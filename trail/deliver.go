@@ -25,6 +25,8 @@ const (
 	maxBytes   = 64 << 20
 
 	firstPause, longestPause = time.Second, time.Minute
+	// sameNames is how long a batch has the names with which it was first tried. An index does not look at days that are long over.
+	sameNames = 12 * time.Hour
 	// late is how long records may wait for delivery, beyond the interval, before the log says so.
 	late = 5 * time.Minute
 )
@@ -168,7 +170,10 @@ func (d *Delivery) deliver(ctx context.Context) (more bool, err error) {
 	at := d.Now().UTC()
 	until, again := int64(1<<62), false
 	if p := d.position.Pending; p != nil {
-		at, until, again = p.Time, p.Seq, true
+		until, again = p.Seq, true
+		if at.Sub(p.Time) < sameNames {
+			at = p.Time
+		}
 	}
 	b := batch{account: d.Account, files: map[string]*packing{}}
 	next, err := d.Log.Read(ctx, audit.Mark{File: d.position.File, Offset: d.position.Offset}, func(f audit.Found) bool {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -136,6 +135,3 @@ func (x *Index) results(ctx context.Context, s shelf, account string, q Query, b
 	}
 	return &results{rows: rows}, nil
 }
-
-// IsKind reports whether there is a kind of a name.
-func IsKind(k Kind) bool { return slices.Contains(kinds, k) }

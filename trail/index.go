@@ -199,7 +199,7 @@ func (x *Index) fill(ctx context.Context) (more bool, err error) {
 	if x.Read == nil {
 		return false, nil
 	}
-	return more, x.write(ctx, func(w *writing) error {
+	err = x.write(ctx, func(w *writing) error {
 		var at audit.Mark
 		err := w.tx.QueryRowContext(ctx, "SELECT size, offset FROM source WHERE name = ?", logSource).Scan(&at.File, &at.Offset)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -217,6 +217,7 @@ func (x *Index) fill(ctx context.Context) (more bool, err error) {
 		more = n == feedBatch
 		return w.note(ctx, logSource, next.File, next.Offset)
 	})
+	return more, err
 }
 
 // write runs one transaction.

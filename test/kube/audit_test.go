@@ -2,8 +2,10 @@ package kube
 
 import (
 	"bufio"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +24,7 @@ func (w *world) records() map[string]record {
 	w.t.Helper()
 	all := map[string]record{}
 	for _, folder := range []string{filepath.Join(w.dir, "audit"), filepath.Join(filepath.Dir(w.dir), "audit")} {
-		names, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
+		names, err := filepath.Glob(filepath.Join(folder, "*.jsonl*"))
 		if err != nil || len(names) == 0 {
 			w.t.Fatalf("%s: %v, %v, want files", folder, names, err)
 		}
@@ -31,7 +33,13 @@ func (w *world) records() map[string]record {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			lines := bufio.NewScanner(file)
+			var text io.Reader = file
+			if strings.HasSuffix(name, ".gz") { // a segment whose hour is over
+				if text, err = gzip.NewReader(file); err != nil {
+					w.t.Fatalf("%s: %v", name, err)
+				}
+			}
+			lines := bufio.NewScanner(text)
 			lines.Buffer(nil, 1<<20)
 			for lines.Scan() {
 				var r record
