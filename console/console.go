@@ -37,7 +37,7 @@ var kinds = map[string]string{
 	".txt": "text/plain; charset=utf-8",
 }
 
-const missing = "This program was built without the console. Install Node.js 20.19 or newer with npm, and build it again:\n\n    make build\n"
+const missing = "This program was built without the console. Install Node.js 20.19 or 22.12 or newer with npm, and build it again:\n\n    make build\n"
 
 // file is one of the build.
 type file struct {

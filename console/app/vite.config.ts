@@ -9,6 +9,7 @@ export default defineConfig({
     assetsDir: "hashed", // the server lets these be kept for ever: their names change with what they hold
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 2000,
+    license: { fileName: "licenses.txt" }, // of what is bundled
     modulePreload: { polyfill: false },
     target: "es2023",
     write: false, // build.mjs does, gzipped

@@ -42,7 +42,11 @@ export function App() {
           <SideNavigation
             header={{ text: "Lanyard", href: "#/" }}
             activeHref={href(here)}
-            items={pages.filter((p) => p.navigation).map((p) => ({ type: "link", text: p.title({}), href: href(p.path) }))}
+            items={[
+              ...pages.filter((p) => p.navigation).map((p) => ({ type: "link", text: p.title({}), href: href(p.path) }) as const),
+              { type: "divider" },
+              { type: "link", text: "Licenses", href: "licenses.txt", external: true, externalIconAriaLabel: "Opens in a new tab" },
+            ]}
             onFollow={() => wide.matches || setOpen(false)}
           />
         }

@@ -9,6 +9,7 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
 import { clusterArn, useAccess } from "../access";
 import { Action } from "../parts/action";
+import { useFlash } from "../parts/flash";
 import { Listing } from "../parts/listing";
 import { useDetails, useLoad } from "../parts/load";
 import { type Session, useSession } from "../session";
@@ -21,6 +22,7 @@ const describe = async (session: Session, clusterName: string, associationId: st
 /** The Access tab: which service account of the cluster is which role. */
 export function Associations({ cluster, practice }: { cluster: string; practice: boolean }) {
   const session = useSession();
+  const flash = useFlash();
   const [chosen, setChosen] = useState<PodIdentityAssociationSummary[]>([]);
   const [form, setForm] = useState<{ edited?: PodIdentityAssociation }>();
   const [deleting, setDeleting] = useState(false);
@@ -51,6 +53,13 @@ export function Associations({ cluster, practice }: { cluster: string; practice:
     setChosen([]);
     loaded.reload();
   };
+  const edit = async (a: PodIdentityAssociationSummary) => {
+    try {
+      setForm({ edited: details.of(a) ?? (await describe(session, cluster, a.associationId!)) });
+    } catch (refused) {
+      flash.error(`The association of ${named(a)} cannot be edited`, refused);
+    }
+  };
   const create = (
     <Action key="create" variant="primary" missing={missing("eks:CreatePodIdentityAssociation", own)} onClick={() => setForm({})}>
       Create association
@@ -80,7 +89,7 @@ export function Associations({ cluster, practice }: { cluster: string; practice:
               disabled={!one}
               disabledReason="Choose one association."
               missing={one && missing("eks:UpdatePodIdentityAssociation", one.associationArn!)}
-              onClick={async () => setForm({ edited: details.of(one!) ?? (await describe(session, cluster, one!.associationId!)) })}
+              onClick={() => edit(one!)}
             >
               Edit
             </Action>,

@@ -48,9 +48,7 @@ export function Listing<T>(p: ListingProps<T>) {
   const { items, collectionProps, filterProps, paginationProps, filteredItemsCount, actions } = useCollection(all, {
     filtering: {
       filteringFunction: (item, text) => p.textOf(item).toLowerCase().includes(text.trim().toLowerCase()),
-      empty: (
-        <Empty text={p.empty.text} next={p.empty.next} />
-      ),
+      empty: <Empty text={p.empty.text} next={p.empty.next} />,
       noMatch: <Empty text={`No ${p.one} matches.`} next={<Button onClick={() => actions.setFiltering("")}>Clear the search</Button>} />,
     },
     sorting: {},
