@@ -1,4 +1,4 @@
-// Command console multiplies the one association in the state of a stopped server, for a test of what so many look like:
+// Command console multiplies the associations in the state of a stopped server, for a test of what so many look like:
 // by the API each would cost etcd a look at all that the cluster has.
 package main
 
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -62,20 +63,16 @@ func multiply(ctx context.Context, dir string, count int) (err error) {
 	if err := st.Start(ctx); err != nil {
 		return err
 	}
-	found, err := table.List("", "", 2)
+	found, err := table.List("", "", count)
 	if err != nil {
 		return err
 	}
-	if len(found) != 1 {
-		return fmt.Errorf("%s has more associations than the one to multiply, or none", dir)
+	if len(found) == 0 {
+		return fmt.Errorf("%s has no association to multiply", dir)
 	}
-	one := found[0].Value
 	return st.Update(ctx, func(tx *store.Tx) error {
-		for i := range count - 1 {
-			a := association{}
-			for member, value := range one {
-				a[member] = value
-			}
+		for i := range count - len(found) {
+			a := maps.Clone(found[i%len(found)].Value)
 			a["id"] = fmt.Sprintf("a-%017d", i)
 			a["namespace"], a["serviceAccount"] = fmt.Sprintf("team-%02d", i%100), fmt.Sprintf("service-%05d", i)
 			key := strings.Join([]string{a["clusterId"].(string), a["namespace"].(string), a["serviceAccount"].(string)}, "/")

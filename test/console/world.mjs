@@ -43,7 +43,7 @@ export async function serve(t, dir, ...flags) {
   return { ...world(`http://${address}`, settings(readFileSync(join(dir, "administrator.env"), "utf8"))), stop };
 }
 
-/** Makes of the one association of a stopped server many. */
+/** Makes copies of the associations of a stopped server, in turn, in 100 namespaces, until there are so many. */
 export const multiply = (dir, count) => execFileSync("go", ["run", "./test/console", dir, String(count)], { cwd: root });
 
 // In memory where there is room: what a disk takes to keep a state is nothing that a page shows.
