@@ -11,6 +11,8 @@ export interface Node {
   size: number;
   /** What to search for to see what is in it; undefined: it is one thing. */
   search?: string;
+  /** On what is reached. */
+  actions?: string[];
 }
 
 export interface Link {
@@ -97,7 +99,9 @@ export function graph(all: readonly Association[]): Graph {
     const role = node(1, nameOf(roleOf(a)), a.elsewhere ? `role of ${a.elsewhere}` : "role");
     if (a.decision !== "denied") link(left, role, a.decision === "allowed");
     for (const r of a.reach ? reached(a.reach) : []) {
-      const right = node(2, r.label, r.actions.join(", "));
+      const right = node(2, r.label, "");
+      right.actions = [...new Set([...(right.actions ?? []), ...r.actions])];
+      right.detail = right.actions.join(", ");
       link(role, right, r.sure);
     }
   }

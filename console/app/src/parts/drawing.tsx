@@ -51,7 +51,7 @@ export function Drawing({ graph, chosen, onChoose }: DrawingProps) {
   };
   return (
     <div className="map">
-      <svg ref={svg} viewBox={`0 0 ${width} ${y(rows)}`} role="group" aria-label="Map of service accounts, roles and what they reach. The arrow keys go from one to the next.">
+      <svg ref={svg} viewBox={`-2 0 ${width + 4} ${y(rows)}`} role="group" aria-label="Map of service accounts, roles and what they reach. The arrow keys go from one to the next.">
         {columns.map((title, i) => (
           <text key={title} x={x(i)} y={22} className="column" aria-hidden="true">
             {title}
@@ -81,7 +81,6 @@ export function Drawing({ graph, chosen, onChoose }: DrawingProps) {
               role="button"
               tabIndex={n.key === here ? 0 : -1}
               aria-pressed={n.key === chosen}
-              aria-label={`${n.label}, ${n.detail}${n.search ? `, ${n.size.toLocaleString("en")} service accounts` : ""}`}
               className={`node ${lit ? (lit.has(n.key) ? "lit" : "dim") : ""}`}
               onClick={() => {
                 setAt(n.key);
@@ -89,7 +88,7 @@ export function Drawing({ graph, chosen, onChoose }: DrawingProps) {
               }}
               onKeyDown={(event) => move(n, event)}
             >
-              <title>{`${n.label}: ${n.detail}`}</title>
+              <title>{`${n.label}, ${n.detail}${n.search ? `, ${n.size.toLocaleString("en")} service accounts` : ""}`}</title>
               <rect width={box.width} height={box.height} rx={8} />
               <text x={12} y={19} className="label">
                 {short(n.label, 34)}
