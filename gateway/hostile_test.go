@@ -102,7 +102,8 @@ var hostileRequests = []struct {
 	{"selection of an unknown type", request{method: "POST", path: "/pay/a?select&select-type=3", body: "<x/>"}, 405, "MethodNotAllowed", `"POST"`},
 	{"selection that is none", request{method: "POST", path: "/pay/a?select&select-type=2", body: "<x/>"}, 400, "MalformedXML", `SelectObjectContentRequest`},
 	{
-		"selection that stores its answer", request{method: "POST", path: "/pay/a?select&select-type=2", body: `<SelectObjectContentRequest><OutputLocation/></SelectObjectContentRequest>`},
+		"selection that stores its answer",
+		request{method: "POST", path: "/pay/a?select&select-type=2", body: `<SelectObjectContentRequest><OutputLocation/></SelectObjectContentRequest>`},
 		501, "NotImplemented", `"OutputLocation"`,
 	},
 
