@@ -332,7 +332,9 @@ func TestRetention(t *testing.T) {
 			waitSealed(t, dir)
 			first := func() int64 {
 				var seq int64
-				fmt.Sscanf(filepath.Base(chainFiles(t, dir)[0]), "audit-%d", &seq)
+				if _, err := fmt.Sscanf(filepath.Base(chainFiles(t, dir)[0]), "audit-%d", &seq); err != nil {
+					t.Fatal(err)
+				}
 				return seq
 			}
 			commit(t, log.Log, named("M"))

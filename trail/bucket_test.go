@@ -68,20 +68,20 @@ func (s *s3) list(w http.ResponseWriter, q url.Values) {
 	all = slices.DeleteFunc(slices.Compact(all), func(name string) bool { return name <= q.Get("continuation-token") })
 	more := len(all) > 2
 	all = all[:min(2, len(all))]
-	fmt.Fprint(w, "<ListBucketResult>")
+	_, _ = fmt.Fprint(w, "<ListBucketResult>")
 	for _, name := range all {
 		if strings.HasSuffix(name, "/") {
-			fmt.Fprintf(w, "<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>", name)
+			_, _ = fmt.Fprintf(w, "<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>", name)
 		} else {
-			fmt.Fprintf(w, "<Contents><Key>%s</Key><Size>%d</Size></Contents>", name, len(s.objects[name]))
+			_, _ = fmt.Fprintf(w, "<Contents><Key>%s</Key><Size>%d</Size></Contents>", name, len(s.objects[name]))
 		}
 	}
 	if more {
-		fmt.Fprint(w, "<IsTruncated>true</IsTruncated><NextContinuationToken>")
+		_, _ = fmt.Fprint(w, "<IsTruncated>true</IsTruncated><NextContinuationToken>")
 		_ = xml.EscapeText(w, []byte(all[1]))
-		fmt.Fprint(w, "</NextContinuationToken>")
+		_, _ = fmt.Fprint(w, "</NextContinuationToken>")
 	}
-	fmt.Fprint(w, "</ListBucketResult>")
+	_, _ = fmt.Fprint(w, "</ListBucketResult>")
 }
 
 func bucket(t *testing.T) *trail.Bucket {
