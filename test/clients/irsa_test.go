@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"net/http"
@@ -137,10 +138,15 @@ func outsideIssuer(t *testing.T, address string, certificate tls.Certificate) is
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}}}
-	ended := make(chan error, 1)
-	go func() { ended <- server.ServeTLS(listener, "", "") }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("the issuer ended: %v", err)
+		}
+	}()
 	t.Cleanup(func() {
-		_ = server.Close() // its end is what it answers
+		_ = server.Close() // the listener's error; serving has ended all the same
 		<-ended
 	})
 	return i
