@@ -1,5 +1,5 @@
 // Command bench measures Lanyard beside a floor or a peer, both in one run on one machine, and prints the ratio
-// (DESIGN section 6 has the goals, docs/ARCHITECTURE.md the two paths that are measured).
+// (docs/ARCHITECTURE.md has the two paths that are measured).
 //
 // The servers are processes of their own: `lanyard` as it ships, and this program again under a hidden verb. What counts
 // is the CPU time that a server's process used for each request, since other programs on the machine disturb it least;

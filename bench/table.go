@@ -23,7 +23,7 @@ type row struct {
 	how   string // rounds and requests, or starts
 }
 
-// goalsEcho is what one echo took on the quiet machine where the goals of DESIGN section 6 were measured, in µs.
+// goalsEcho is what one echo took on the quiet machine where the goals were set, in µs.
 const goalsEcho = 14.0
 
 // atMost is a row whose goal is a bound in the row's unit.
