@@ -168,6 +168,10 @@ var managementCalls = []struct {
 	{"ReportConnector", rest("lanyard", "PUT", "/lanyard/v1/clusters/dev/connector", `{"instance":"c"}`), []string{"lanyard:ReportConnector"}},
 	{"DescribeConnector", rest("lanyard", "GET", "/lanyard/v1/clusters/dev/connector", ""), []string{"lanyard:DescribeConnector"}},
 	{"ReportDeletedPods", rest("lanyard", "POST", "/lanyard/v1/clusters/dev/deleted-pods", `{"pods":[{"uid":"none"}]}`), []string{"lanyard:ReportDeletedPods"}},
+	{"ListServiceAccounts", rest("lanyard", "POST", "/lanyard/v1/clusters/dev/service-accounts", `{}`), []string{"lanyard:ListServiceAccounts"}},
+	{"ReportServiceAccounts", rest("lanyard", "PUT", "/lanyard/v1/clusters/dev/service-accounts", `{"id":"none","namespaces":[],"serviceAccounts":[],"truncated":false}`), []string{"lanyard:ReportServiceAccounts"}},
+	{"WhoCan", rest("lanyard", "POST", "/lanyard/v1/who-can", `{"action":"s3:GetObject","resource":"*"}`), []string{"lanyard:WhoCan"}},
+	{"CanReach", rest("lanyard", "POST", "/lanyard/v1/can-reach", `{"clusterName":"dev"}`), []string{"lanyard:CanReach"}},
 	{"Revoke", rest("lanyard", "POST", revocations, `{"kind":"cluster","cluster":"none"}`), []string{"lanyard:Revoke"}},
 	{"Revoke", rest("lanyard", "POST", revocations, `{"kind":"role","value":"none"}`), []string{"lanyard:Revoke"}},
 	{"Revoke", rest("lanyard", "POST", revocations, `{"kind":"session","value":"ASIANONENONENONENONE"}`), []string{"lanyard:Revoke"}},
@@ -217,6 +221,8 @@ func TestEveryCallIsInTheTable(t *testing.T) {
 	listed := map[string]bool{
 		"lanyard ActivateCluster":       true, // signed with a cluster's activation pair alone: no policy allows it
 		"sts GetCallerIdentity":         true, // needs no right
+		"lanyard CheckMyAccess":         true, // likewise
+		"lanyard CheckPolicy":           true, // likewise
 		"sts AssumeRoleWithWebIdentity": true, // unsigned
 		"sts GetSessionToken":           true, // denied to every session: the door's golden story has it
 		"sts GetFederationToken":        true, // likewise

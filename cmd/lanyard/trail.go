@@ -105,7 +105,7 @@ func describeAudit(metrics prometheus.Registerer, log *audit.Log) {
 	)
 }
 
-// openDelivered opens a log with the delivery that it is to have, which may be nil.
+// openDelivered opens a log with the delivery that it is to have, which may be nil, as metrics may.
 func openDelivered(dir string, cfg audit.Config, d *trail.Delivery, metrics prometheus.Registerer) (*audit.Log, error) {
 	if d != nil {
 		if err := d.Open(); err != nil {
@@ -117,9 +117,13 @@ func openDelivered(dir string, cfg audit.Config, d *trail.Delivery, metrics prom
 	if err != nil {
 		return nil, err
 	}
-	describeAudit(metrics, log)
 	if d != nil {
 		d.Log = log
+	}
+	if metrics != nil {
+		describeAudit(metrics, log)
+	}
+	if d != nil && metrics != nil {
 		d.Describe(metrics)
 	}
 	return log, nil
