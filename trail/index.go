@@ -27,10 +27,10 @@ const (
 	schemaVersion = 1
 	// history is how long events stay in the index, as CloudTrail's event history keeps them.
 	history = 90 * 24 * time.Hour
-	// feedBatch is how many records one transaction takes. After each the index rests so many times as long as that took, while
-	// nobody asks: it is not to have more than a part of a processor that others decide with.
-	feedBatch = 2000
-	rest      = 7
+	// feedBatch is how many records one transaction takes: few milliseconds of work, for pods may wait for the same processor. After
+	// each the index rests so many times as long as that took, while nobody asks: it is not to have more than a part of it.
+	feedBatch = 50
+	rest      = 15
 	// scanEach is how often the sink is looked through for what others have brought there.
 	scanEach = 15 * time.Second
 	// spare is the part of the file system, in percent, that the index leaves to the log.
