@@ -1,10 +1,7 @@
 import { type Addon, DeleteAddonCommand } from "@aws-sdk/client-eks";
 import Alert from "@cloudscape-design/components/alert";
-import Box from "@cloudscape-design/components/box";
-import Button from "@cloudscape-design/components/button";
-import Modal from "@cloudscape-design/components/modal";
-import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
+import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
 import { useSession } from "../session";
 
@@ -25,30 +22,13 @@ export function DeleteAddon({ cluster, addon, onClose }: { cluster: string; addo
   };
   const owned = addon.podIdentityAssociations?.length ?? 0;
   return (
-    <Modal
-      visible
-      onDismiss={() => onClose(false)}
-      closeAriaLabel="Close"
-      header={`Delete ${addon.addonName}`}
-      footer={
-        <Box float="right">
-          <SpaceBetween direction="horizontal" size="xs">
-            <Button variant="link" onClick={() => onClose(false)}>
-              Cancel
-            </Button>
-            <Button variant="primary" loading={busy} loadingText="Deleting" onClick={remove}>
-              Delete
-            </Button>
-          </SpaceBetween>
-        </Box>
-      }
-    >
+    <Dialog header={`Delete ${addon.addonName}`} verb="Delete" doing="Deleting" busy={busy} onDo={remove} onCancel={() => onClose(false)}>
       <Alert type="warning">
         {addon.addonName === "eks-pod-identity-agent"
           ? "The agent leaves every node. Pods that run keep what they hold until it expires, and no pod of this cluster gets credentials after that."
           : "It is taken out of the cluster."}
         {owned > 0 && ` With it ${owned === 1 ? "the association that it owns goes" : `the ${owned} associations that it owns go`}.`}
       </Alert>
-    </Modal>
+    </Dialog>
   );
 }

@@ -8,16 +8,14 @@ import {
   UpdateAddonCommand,
 } from "@aws-sdk/client-eks";
 import Alert from "@cloudscape-design/components/alert";
-import Box from "@cloudscape-design/components/box";
-import Button from "@cloudscape-design/components/button";
 import ExpandableSection from "@cloudscape-design/components/expandable-section";
 import FormField from "@cloudscape-design/components/form-field";
-import Modal from "@cloudscape-design/components/modal";
 import Select, { type SelectProps } from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Textarea from "@cloudscape-design/components/textarea";
 import Tiles from "@cloudscape-design/components/tiles";
 import { useState } from "react";
+import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
 import { useLoad } from "../parts/load";
 import { sentence, useSession } from "../session";
@@ -76,24 +74,15 @@ export function AddonForm({ cluster, edited, installed, onClose }: FormProps) {
   };
 
   return (
-    <Modal
-      visible
+    <Dialog
       size="large"
-      onDismiss={() => onClose(false)}
-      closeAriaLabel="Close"
       header={edited ? `Edit ${edited.addonName}` : "Get more add-ons"}
-      footer={
-        <Box float="right">
-          <SpaceBetween direction="horizontal" size="xs">
-            <Button variant="link" onClick={() => onClose(false)}>
-              Cancel
-            </Button>
-            <Button variant="primary" disabled={!name || !wanted || !!problem} disabledReason={problem ?? "Choose an add-on."} loading={busy} loadingText="Saving" onClick={save}>
-              {edited ? "Save" : "Create"}
-            </Button>
-          </SpaceBetween>
-        </Box>
-      }
+      verb={edited ? "Save" : "Create"}
+      doing="Saving"
+      busy={busy}
+      lacks={problem ?? (name && wanted ? undefined : "Choose an add-on.")}
+      onDo={save}
+      onCancel={() => onClose(false)}
     >
       <SpaceBetween size="m">
         {(error ?? offered.error) && (
@@ -138,7 +127,7 @@ export function AddonForm({ cluster, edited, installed, onClose }: FormProps) {
           </SpaceBetween>
         )}
       </SpaceBetween>
-    </Modal>
+    </Dialog>
   );
 }
 

@@ -2,12 +2,11 @@ import { LookupEventsCommand } from "@aws-sdk/client-cloudtrail";
 import { DeletePodIdentityAssociationCommand, type PodIdentityAssociationSummary } from "@aws-sdk/client-eks";
 import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
-import Button from "@cloudscape-design/components/button";
-import Modal from "@cloudscape-design/components/modal";
 import ProgressBar from "@cloudscape-design/components/progress-bar";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Spinner from "@cloudscape-design/components/spinner";
 import { useState } from "react";
+import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
 import { each, type Loaded, useLoad } from "../parts/load";
 import { type Session, useSession } from "../session";
@@ -45,24 +44,15 @@ export function DeleteAssociations({ cluster, associations, roleOf, onClose }: D
   };
   const many = associations.length > 1;
   return (
-    <Modal
-      visible
+    <Dialog
       size="medium"
-      onDismiss={() => done === undefined && onClose(false)}
-      closeAriaLabel="Close"
       header={many ? `Delete ${associations.length} associations` : "Delete the association"}
-      footer={
-        <Box float="right">
-          <SpaceBetween direction="horizontal" size="xs">
-            <Button variant="link" disabled={done !== undefined} onClick={() => onClose(false)}>
-              Cancel
-            </Button>
-            <Button variant="primary" loading={done !== undefined} loadingText="Deleting" onClick={remove}>
-              Delete
-            </Button>
-          </SpaceBetween>
-        </Box>
-      }
+      verb="Delete"
+      doing="Deleting"
+      busy={done !== undefined}
+      held={done !== undefined}
+      onDo={remove}
+      onCancel={() => onClose(false)}
     >
       <SpaceBetween size="m">
         <Alert type="warning">
@@ -84,7 +74,7 @@ export function DeleteAssociations({ cluster, associations, roleOf, onClose }: D
         <CutOff pods={pods} />
         {done !== undefined && many && <ProgressBar value={(100 * done) / associations.length} label="Deleting" />}
       </SpaceBetween>
-    </Modal>
+    </Dialog>
   );
 }
 

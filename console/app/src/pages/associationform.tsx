@@ -6,15 +6,13 @@ import {
 } from "@aws-sdk/client-eks";
 import Alert from "@cloudscape-design/components/alert";
 import Autosuggest from "@cloudscape-design/components/autosuggest";
-import Box from "@cloudscape-design/components/box";
-import Button from "@cloudscape-design/components/button";
 import Checkbox from "@cloudscape-design/components/checkbox";
 import ExpandableSection from "@cloudscape-design/components/expandable-section";
 import FormField from "@cloudscape-design/components/form-field";
-import Modal from "@cloudscape-design/components/modal";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Textarea from "@cloudscape-design/components/textarea";
 import { useState } from "react";
+import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
 import { useLoad } from "../parts/load";
 import { sentence, useSession } from "../session";
@@ -74,24 +72,15 @@ export function AssociationForm({ cluster, edited, askable, known, onClose }: Fo
   };
 
   return (
-    <Modal
-      visible
+    <Dialog
       size="medium"
-      onDismiss={() => onClose(false)}
-      closeAriaLabel="Close"
       header={edited ? "Edit the association" : "Create a pod identity association"}
-      footer={
-        <Box float="right">
-          <SpaceBetween direction="horizontal" size="xs">
-            <Button variant="link" onClick={() => onClose(false)}>
-              Cancel
-            </Button>
-            <Button variant="primary" disabled={!ready} disabledReason="Role, namespace and service account are needed." loading={busy} loadingText="Saving" onClick={save}>
-              {edited ? "Save" : "Create"}
-            </Button>
-          </SpaceBetween>
-        </Box>
-      }
+      verb={edited ? "Save" : "Create"}
+      doing="Saving"
+      busy={busy}
+      lacks={ready ? undefined : "Role, namespace and service account are needed."}
+      onDo={save}
+      onCancel={() => onClose(false)}
     >
       <SpaceBetween size="m">
         {error && (
@@ -148,7 +137,7 @@ export function AssociationForm({ cluster, edited, askable, known, onClose }: Fo
           </SpaceBetween>
         </ExpandableSection>
       </SpaceBetween>
-    </Modal>
+    </Dialog>
   );
 }
 

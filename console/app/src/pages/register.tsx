@@ -10,6 +10,7 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useEffect, useRef, useState } from "react";
 import { roleArn } from "../access";
 import { Command } from "../parts/command";
+import { Dialog } from "../parts/dialog";
 import { sentence, type Session, useSession } from "../session";
 import { join } from "./health";
 
@@ -41,24 +42,7 @@ export function Register({ onClose }: { onClose: () => void }) {
   };
   if (made) return <Joining title={`${name} is registered: now it joins`} pair={made} onClose={onClose} />;
   return (
-    <Modal
-      visible
-      onDismiss={onClose}
-      header="Register a cluster"
-      closeAriaLabel="Close"
-      footer={
-        <Box float="right">
-          <SpaceBetween direction="horizontal" size="xs">
-            <Button variant="link" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button variant="primary" disabled={!valid} disabledReason="Give it a name first." loading={busy} loadingText="Registering" onClick={register}>
-              Register
-            </Button>
-          </SpaceBetween>
-        </Box>
-      }
-    >
+    <Dialog header="Register a cluster" verb="Register" doing="Registering" busy={busy} lacks={valid ? undefined : "Give it a name first."} onDo={register} onCancel={onClose}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -76,7 +60,7 @@ export function Register({ onClose }: { onClose: () => void }) {
           </FormField>
         </SpaceBetween>
       </form>
-    </Modal>
+    </Dialog>
   );
 }
 

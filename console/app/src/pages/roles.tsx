@@ -1,16 +1,14 @@
 import { CreateRoleCommand, type Role } from "@aws-sdk/client-iam";
 import Alert from "@cloudscape-design/components/alert";
-import Box from "@cloudscape-design/components/box";
-import Button from "@cloudscape-design/components/button";
 import FormField from "@cloudscape-design/components/form-field";
 import Input from "@cloudscape-design/components/input";
 import Link from "@cloudscape-design/components/link";
-import Modal from "@cloudscape-design/components/modal";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import StatusIndicator from "@cloudscape-design/components/status-indicator";
 import { useState } from "react";
 import { roleArn, useAccess } from "../access";
 import { Action } from "../parts/action";
+import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
 import { Listing } from "../parts/listing";
 import { useLoad } from "../parts/load";
@@ -82,31 +80,15 @@ function CreateRole({ onClose }: { onClose: () => void }) {
     }
   };
   return (
-    <Modal
-      visible
+    <Dialog
       size="large"
-      onDismiss={onClose}
-      closeAriaLabel="Close"
       header="Create a role"
-      footer={
-        <Box float="right">
-          <SpaceBetween direction="horizontal" size="xs">
-            <Button variant="link" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button
-              variant="primary"
-              disabled={name === "" || !good}
-              disabledReason={name === "" ? "A name is needed." : "The trust policy has errors."}
-              loading={busy}
-              loadingText="Saving"
-              onClick={save}
-            >
-              Create
-            </Button>
-          </SpaceBetween>
-        </Box>
-      }
+      verb="Create"
+      doing="Saving"
+      busy={busy}
+      lacks={name === "" ? "A name is needed." : good ? undefined : "The trust policy has errors."}
+      onDo={save}
+      onCancel={onClose}
     >
       <SpaceBetween size="m">
         {error && (
@@ -122,6 +104,6 @@ function CreateRole({ onClose }: { onClose: () => void }) {
         </FormField>
         <PolicyEditor label="Trust policy" description="Who may become the role. This one is for pods." kind="trust" value={trust} onChange={setTrust} onJudged={setGood} />
       </SpaceBetween>
-    </Modal>
+    </Dialog>
   );
 }
