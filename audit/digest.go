@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
@@ -108,7 +109,7 @@ func (d *digest) follows(before *sealed) bool {
 }
 
 // describe reads a closed segment for its digest. The chain within it is checked: nothing broken is signed.
-func describe(dir, name string) (d digest, err error) {
+func describe(ctx context.Context, dir, name string) (d digest, err error) {
 	f, err := openSegment(dir, name)
 	if err != nil {
 		return d, err
@@ -117,7 +118,7 @@ func describe(dir, name string) (d digest, err error) {
 	sum := sha256.New()
 	at := end{file: name, line: 1}
 	first := firstOf(name)
-	if err := at.walkLines(bufio.NewReaderSize(io.TeeReader(f, sum), maxLine), true, nil); err != nil {
+	if err := at.walkLines(bufio.NewReaderSize(io.TeeReader(&gentle{ctx: ctx, from: f}, sum), maxLine), true, nil); err != nil {
 		return d, err
 	}
 	if at.torn > 0 || at.head.Seq < first {

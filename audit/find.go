@@ -36,6 +36,7 @@ type Found struct {
 	Seq  int64
 	Time time.Time
 	Text []byte // the record as JSON, without its link; valid until visit returns
+	Next Mark   // where Read goes on behind it; Find leaves it out
 }
 
 // Find looks through a log's files, newest record first, from a mark on, and passes on what fits the query until visit returns

@@ -70,7 +70,7 @@ func (l *Log) seal(ctx context.Context) error {
 
 // sign makes the digest of a segment. The signature is there before the digest is.
 func (l *Log) sign(ctx context.Context, name string, before []sealed) (*sealed, error) {
-	d, err := describe(l.dir, name)
+	d, err := describe(ctx, l.dir, name)
 	if err != nil {
 		return nil, fmt.Errorf("making a digest: %w", err)
 	}

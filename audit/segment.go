@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -106,7 +107,7 @@ func pack(ctx context.Context, dir, name string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := io.Copy(to, &stoppable{ctx, from}); err != nil {
+		if _, err := io.Copy(to, &gentle{ctx: ctx, from: from}); err != nil {
 			return err
 		}
 		return to.Close()
@@ -117,17 +118,37 @@ func pack(ctx context.Context, dir, name string) error {
 	return os.Remove(filepath.Join(dir, name))
 }
 
-// stoppable is a reader that ends with an error when its context does.
-type stoppable struct {
-	ctx context.Context
-	io.Reader
+// gentle is a reader for what is done beside decisions: it ends when its context does, and after each piece has its user rest three
+// times as long as the work on that took, for pods may wait for the same processor.
+type gentle struct {
+	ctx   context.Context
+	from  io.Reader
+	piece int // bytes of it that were read
+	began time.Time
 }
 
-func (s *stoppable) Read(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
+const (
+	gentlePiece = 1 << 20
+	gentleRest  = 3
+)
+
+func (g *gentle) Read(p []byte) (int, error) {
+	if g.piece >= gentlePiece {
+		select {
+		case <-g.ctx.Done():
+		case <-time.After(gentleRest * time.Since(g.began)):
+		}
+		g.piece = 0
+	}
+	if g.piece == 0 {
+		g.began = time.Now()
+	}
+	if err := g.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return s.Reader.Read(p)
+	n, err := g.from.Read(p)
+	g.piece += n
+	return n, err
 }
 
 // unfinished ends the name of a file that is not there yet.
@@ -230,6 +251,7 @@ func readIn(ctx context.Context, dir, name string, at *Mark, last int64, visit f
 			return false, nil
 		}
 		at.Offset += size
+		found.Next = *at
 		if ok && !visit(found) {
 			return false, nil
 		}

@@ -1,6 +1,7 @@
 package trail
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -28,9 +29,12 @@ const (
 	// history is how long events stay in the index, as CloudTrail's event history keeps them.
 	history = 90 * 24 * time.Hour
 	// feedBatch is how many records one transaction takes: few milliseconds of work, for pods may wait for the same processor. After
-	// each the index rests so many times as long as that took, while nobody asks: it is not to have more than a part of it.
+	// each the index rests so many times as long as that took, while nobody asks: it is not to have more than a part of it. Where it
+	// is late, that part is greater.
 	feedBatch = 50
-	rest      = 15
+	rest      = 63
+	lateRest  = 7
+	behind    = 5 * time.Minute
 	// scanEach is how often the sink is looked through for what others have brought there.
 	scanEach = 15 * time.Second
 	// spare is the part of the file system, in percent, that the index leaves to the log.
@@ -161,14 +165,12 @@ func (x *Index) Close() error { return x.db.Close() }
 func (x *Index) Run(ctx context.Context) error {
 	failing, scanned := false, time.Time{}
 	for {
-		began := time.Now()
-		more, err := x.fill(ctx)
-		pause := time.Second
-		if more {
-			pause = rest * time.Since(began)
+		err := x.fill(ctx, true)
+		if errors.Is(err, errOvertaken) {
+			continue
 		}
 		if err == nil && x.Sink != nil && x.Now().Sub(scanned) >= scanEach {
-			err = x.Scan(ctx)
+			err = x.scan(ctx, true)
 			scanned = x.Now()
 		}
 		if ctx.Err() == nil && err != nil && !failing {
@@ -178,7 +180,7 @@ func (x *Index) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pause):
+		case <-time.After(time.Second):
 		}
 	}
 }
@@ -186,7 +188,7 @@ func (x *Index) Run(ctx context.Context) error {
 // Fill takes what the log has that the index has not.
 func (x *Index) Fill(ctx context.Context) error {
 	for {
-		if more, err := x.fill(ctx); err != nil || !more {
+		if err := x.fill(ctx, false); !errors.Is(err, errOvertaken) {
 			return err
 		}
 	}
@@ -194,42 +196,83 @@ func (x *Index) Fill(ctx context.Context) error {
 
 const logSource = "log"
 
-// fill takes one batch of the log.
-func (x *Index) fill(ctx context.Context) (more bool, err error) {
+// errOvertaken is that of who finds that another has filled the index meanwhile.
+var errOvertaken = errors.New("the index has been filled from elsewhere")
+
+// fill takes what the log has, a batch at a time.
+func (x *Index) fill(ctx context.Context, calm bool) error {
 	if x.Read == nil {
-		return false, nil
+		return nil
 	}
-	err = x.write(ctx, func(w *writing) error {
-		var at audit.Mark
-		err := w.tx.QueryRowContext(ctx, "SELECT size, offset FROM source WHERE name = ?", logSource).Scan(&at.File, &at.Offset)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		n := 0
-		next, err := x.Read(ctx, at, func(f audit.Found) bool {
-			w.add(slices.Clone(f.Text))
-			n++
-			return n < feedBatch
+	at, err := logMark(ctx, x.db)
+	if err != nil {
+		return err
+	}
+	var texts [][]byte
+	store := func(next audit.Mark) error {
+		err := x.write(ctx, calm, func(w *writing) error {
+			if now, err := logMark(ctx, w.tx); err != nil || now != at {
+				return cmp.Or(err, errOvertaken)
+			}
+			w.texts = texts
+			return w.note(ctx, logSource, next.File, next.Offset)
 		})
-		if err != nil || next == at {
-			return err
+		at, texts = next, nil
+		return err
+	}
+	var failed error
+	next, err := x.Read(ctx, at, func(f audit.Found) bool {
+		if texts = append(texts, slices.Clone(f.Text)); len(texts) == feedBatch {
+			failed = store(f.Next)
 		}
-		more = n == feedBatch
-		return w.note(ctx, logSource, next.File, next.Offset)
+		return failed == nil
 	})
-	return more, err
+	if err = cmp.Or(failed, err); err != nil || next == at {
+		return err
+	}
+	return store(next)
 }
 
-// write runs one transaction.
-func (x *Index) write(ctx context.Context, with func(*writing) error) (err error) {
+// logMark is how far the log was read.
+func logMark(ctx context.Context, from interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}) (at audit.Mark, err error) {
+	err = from.QueryRowContext(ctx, "SELECT size, offset FROM source WHERE name = ?", logSource).Scan(&at.File, &at.Offset)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return at, err
+}
+
+// write runs one transaction, and rests after it where that is calm.
+func (x *Index) write(ctx context.Context, calm bool, with func(*writing) error) error {
+	began := time.Now()
+	newest, err := x.transact(ctx, with)
+	if err != nil || !calm {
+		return err
+	}
+	times := time.Duration(rest)
+	if !newest.IsZero() && x.Now().Sub(newest) > behind {
+		times = lateRest
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(times * time.Since(began)):
+		return nil
+	}
+}
+
+// transact returns the time of the newest event that was written.
+func (x *Index) transact(ctx context.Context, with func(*writing) error) (newest time.Time, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.isFull() {
-		return fmt.Errorf("less than %d%% of the file system of %s is free, and left to the log", spare, x.File)
+		return newest, fmt.Errorf("less than %d%% of the file system of %s is free, and left to the log", spare, x.File)
 	}
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return newest, err
 	}
 	defer func() {
 		if err != nil {
@@ -238,12 +281,12 @@ func (x *Index) write(ctx context.Context, with func(*writing) error) (err error
 	}()
 	w := &writing{of: x, tx: tx, next: map[int64]int64{}}
 	if err := with(w); err != nil {
-		return err
+		return newest, err
 	}
 	if err := w.flush(ctx); err != nil {
-		return err
+		return newest, err
 	}
-	return tx.Commit()
+	return w.newest, tx.Commit()
 }
 
 // isFull reports whether the file system has little left.
@@ -256,7 +299,9 @@ func (x *Index) isFull() bool {
 }
 
 // Scan takes the files of the sink that the index has not.
-func (x *Index) Scan(ctx context.Context) error {
+func (x *Index) Scan(ctx context.Context) error { return x.scan(ctx, false) }
+
+func (x *Index) scan(ctx context.Context, calm bool) error {
 	_, accounts, err := x.Sink.List(ctx, root)
 	if err != nil {
 		return fmt.Errorf("listing %s: %w", x.Sink, err)
@@ -267,7 +312,7 @@ func (x *Index) Scan(ctx context.Context) error {
 			return fmt.Errorf("listing %s: %w", x.Sink, err)
 		}
 		for _, region := range regions {
-			if err := x.scanDays(ctx, region); err != nil {
+			if err := x.scanDays(ctx, region, calm); err != nil {
 				return err
 			}
 		}
@@ -276,7 +321,7 @@ func (x *Index) Scan(ctx context.Context) error {
 }
 
 // scanDays takes a region's days from the last one on that was looked at, and the day before it, whose files may have been late.
-func (x *Index) scanDays(ctx context.Context, region string) error {
+func (x *Index) scanDays(ctx context.Context, region string, calm bool) error {
 	const day = 24 * time.Hour
 	now := x.Now().UTC()
 	from := now.Add(-history)
@@ -292,12 +337,12 @@ func (x *Index) scanDays(ctx context.Context, region string) error {
 			return fmt.Errorf("listing %s: %w", x.Sink, err)
 		}
 		for _, file := range files {
-			if err := x.take(ctx, file); err != nil {
+			if err := x.take(ctx, file, calm); err != nil {
 				return fmt.Errorf("reading %s of %s: %w", file.Name, x.Sink, err)
 			}
 		}
 	}
-	return x.write(ctx, func(w *writing) error {
+	return x.write(ctx, calm, func(w *writing) error {
 		// Names of days that are not looked at any more need not be remembered.
 		if _, err := w.tx.ExecContext(ctx, "DELETE FROM source WHERE name > ? AND name < ?", region, region+now.Add(-3*day).Format("2006/01/02/")); err != nil {
 			return err
@@ -307,7 +352,7 @@ func (x *Index) scanDays(ctx context.Context, region string) error {
 }
 
 // take adds a file's records, unless it has been taken as it is.
-func (x *Index) take(ctx context.Context, file File) error {
+func (x *Index) take(ctx context.Context, file File, calm bool) error {
 	if !strings.HasSuffix(file.Name, ".json.gz") {
 		return nil
 	}
@@ -328,11 +373,11 @@ func (x *Index) take(ctx context.Context, file File) error {
 	for len(records) > feedBatch {
 		batch := records[:feedBatch]
 		records = records[feedBatch:]
-		if err := x.write(ctx, func(w *writing) error { return w.addAll(batch) }); err != nil {
+		if err := x.write(ctx, calm, func(w *writing) error { return w.addAll(batch) }); err != nil {
 			return err
 		}
 	}
-	return x.write(ctx, func(w *writing) error {
+	return x.write(ctx, calm, func(w *writing) error {
 		return errors.Join(w.addAll(records), w.note(ctx, file.Name, file.Size, 0))
 	})
 }

@@ -1,10 +1,12 @@
 package trail_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -154,6 +156,42 @@ func TestIndexIsACache(t *testing.T) {
 	if got := fill(); got != "C B A" {
 		t.Errorf("with another log: got %q", got)
 	}
+}
+
+// TestIndexIsOvertaken: who asks does not wait for the index that fills itself at leisure, and neither takes an event twice.
+func TestIndexIsOvertaken(t *testing.T) {
+	log, _ := openLog(t, t.TempDir()+"/audit")
+	const many = 700
+	events := make([]*audit.Event, many)
+	for i := range events {
+		events[i] = called(ours, "CreateRole")
+	}
+	commit(t, log, events...)
+	x := openIndex(t, trail.IndexConfig{Read: log.Read})
+	ctx, stop := context.WithCancel(t.Context())
+	var running, asking sync.WaitGroup
+	running.Go(func() {
+		if err := x.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 2 {
+		asking.Go(func() {
+			if err := x.Fill(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if n := len(strings.Fields(names(t, x, trail.Query{}))); n != many {
+				t.Errorf("%d events, want %d", n, many)
+			}
+		})
+	}
+	asking.Wait()
+	commit(t, log, called(theirs, "GetRole"))
+	for names(t, x, trail.Query{Account: theirs}) == "" { // the one that fills itself goes on
+		time.Sleep(10 * time.Millisecond)
+	}
+	stop()
+	running.Wait()
 }
 
 func TestIndexKeepsTheNewest(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -23,6 +24,7 @@ type writing struct {
 	of     *Index
 	tx     *sql.Tx
 	texts  [][]byte
+	newest time.Time       // of the events that were added
 	next   map[int64]int64 // by the second: the next id
 	seen   map[int64]bool  // ids of events in this transaction, hashed
 	events map[shelf][]any
@@ -74,6 +76,9 @@ func (w *writing) flush(ctx context.Context) error {
 			return err
 		}
 		w.seen[own] = true
+		if r.EventTime.After(w.newest) {
+			w.newest = r.EventTime
+		}
 		id, err := w.id(ctx, r.EventTime.Unix())
 		if err != nil {
 			return err
