@@ -70,7 +70,8 @@ func TestRotationWithAGateway(t *testing.T) {
 	writeKeyFile(t, folder+"/upstream", upstreamID, upstreamSecret)
 	g, err := startLanyard(folder, os.Environ(), func(p *process) bool { return strings.Contains(p.err.String(), `"msg":"ready"`) },
 		"gateway", "--server", "http://"+listener.Addr().String(), "--key-file", "key", "--account", dev.Account, "--listen", "127.0.0.1:0",
-		"--upstream", startBucket(t).URL, "--upstream-key-file", "upstream", "--audit-dir", folder+"/audit")
+		"--upstream", startBucket(t).URL, "--upstream-key-file", "upstream", "--audit-dir", folder+"/audit",
+		"--rate-per-address", "1000000", "--rate-per-principal", "1000000") // a fast machine would be told to slow down
 	if err != nil {
 		t.Fatal(err)
 	}
