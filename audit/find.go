@@ -40,9 +40,8 @@ type Found struct {
 }
 
 // Find looks through a log's files, newest record first, from a mark on, and passes on what fits the query until visit returns
-// false or the budget is spent. There is no index beside the files that would have to be fed while decisions wait, and that could
-// be behind: files are left out by the times at their ends, and lines by their text. It returns where to go on; the zero mark
-// when there is no more. A process may have the log open.
+// false or the budget is spent. It needs no index, which could be behind: files are left out by the times at their ends, and lines
+// by their text. It returns where to go on; the zero mark when there is no more. A process may have the log open.
 func Find(ctx context.Context, dir string, q Query, from Mark, visit func(Found) bool) (Mark, error) {
 	return find(ctx, dir, q, from, 1<<62, visit)
 }

@@ -33,7 +33,7 @@ func newCluster() *cobra.Command {
 	create.Flags().StringVar(&name, "practice", "", "name of the practice cluster (required)")
 	require(create, "practice")
 	dirFlag(create)
-	cmd.AddCommand(create, newReactivate())
+	cmd.AddCommand(create, newClusterEndpoints(), newReactivate())
 	return cmd
 }
 

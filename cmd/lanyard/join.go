@@ -30,13 +30,12 @@ const defaultRepository = "ghcr.io/openlanyard"
 const uidTag = "lanyard.dev/kube-system-uid"
 
 type joinVerb struct {
-	name, server, serverCA              string
-	s3Endpoint, stsEndpoint, endpointCA string
-	values                              install.Values
-	dryRun, reactivate, force           bool
-	insecureS3                          bool
-	timeout                             time.Duration
-	agentRights                         []string
+	name, server, serverCA    string
+	endpoints                 endpoints
+	values                    install.Values
+	dryRun, reactivate, force bool
+	timeout                   time.Duration
+	agentRights               []string
 
 	client *client
 	kube   *kube
@@ -74,10 +73,7 @@ func newJoin() *cobra.Command {
 	f.StringVar(&v.name, "name", "", "name of the cluster at Lanyard (required)")
 	f.StringVar(&v.server, "server", "", "https URL by which the cluster reaches the server; empty: the one that this command calls")
 	f.StringVar(&v.serverCA, "server-ca", "", "PEM file of the CA of the server's certificate; empty: AWS_CA_BUNDLE; none: a public one")
-	f.StringVar(&v.s3Endpoint, "s3-endpoint", "", "https URL, of an IP address, that pods are given for S3: the gateway's")
-	f.BoolVar(&v.insecureS3, "insecure-s3", false, "accept http for --s3-endpoint: of a gateway under --insecure-http, where a service mesh encrypts")
-	f.StringVar(&v.stsEndpoint, "sts-endpoint", "", "https URL, of an IP address, that pods are given for STS; empty: the server's if that is one")
-	f.StringVar(&v.endpointCA, "endpoint-ca", "", "PEM file of the CA that pods are given for these endpoints; empty: the server's")
+	v.endpoints.flags(f)
 	f.StringVar(&v.values.Repository, "image-repository", defaultRepository, "where this cluster has the images of connector and agent from; it is fixed here")
 	f.StringVar(&v.values.Tag, "image-tag", "", "tag of the connector's image; empty: this program's version")
 	f.StringVar(&v.values.PullPolicy, "image-pull-policy", "IfNotPresent", "of the connector's image: IfNotPresent, Always or Never")
@@ -111,15 +107,8 @@ func (v *joinVerb) complete() error {
 	if v.values.CA, err = readCA("--server-ca", firstOf(v.serverCA, os.Getenv("AWS_CA_BUNDLE"))); err != nil {
 		return err
 	}
-	if v.stsEndpoint == "" && ip != nil {
-		v.stsEndpoint = v.values.Server
-	}
-	for flag, endpoint := range map[string]string{"--s3-endpoint": v.s3Endpoint, "--sts-endpoint": v.stsEndpoint} {
-		u, err := url.Parse(endpoint)
-		plain := v.insecureS3 && flag == "--s3-endpoint" && err == nil && u.Scheme == "http"
-		if endpoint != "" && (err != nil || u.Scheme != "https" && !plain || net.ParseIP(u.Hostname()) == nil) {
-			return fault.New(fault.Invalid, "%s %q: an https URL of an IP address is accepted (SDKs would put the bucket in front of a name)", flag, endpoint)
-		}
+	if err := v.endpoints.complete(v.values.Server); err != nil {
+		return err
 	}
 	if v.values.Tag == "" {
 		if v.values.Tag = strings.TrimPrefix(moduleVersion(), "v"); v.values.Tag == "" { // a release's images are named without it
@@ -199,7 +188,7 @@ func (v *joinVerb) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := v.endpoints(ctx); err != nil {
+	if err := v.endpoints.tell(ctx, v.client, v.name, v.values.CA, v.say); err != nil {
 		return err
 	}
 	if err := v.install(ctx, manifests); err != nil {
@@ -264,30 +253,6 @@ func (v *joinVerb) activate(ctx context.Context, pair activation) error {
 		return fmt.Errorf("activating cluster %s: %w", v.name, err)
 	}
 	return v.say("cluster %s is activated with the keys of issuer %s", v.name, issuer)
-}
-
-// endpoints tells what pods are given. What no flag names stays as it is.
-func (v *joinVerb) endpoints(ctx context.Context) error {
-	ca, err := readCA("--endpoint-ca", v.endpointCA)
-	if err != nil {
-		return err
-	}
-	change := map[string]any{}
-	for member, value := range map[string]string{"s3Endpoint": v.s3Endpoint, "stsEndpoint": v.stsEndpoint, "caBundle": firstOf(ca, v.values.CA)} {
-		if value != "" {
-			change[member] = value
-		}
-	}
-	if len(change) == 0 {
-		return nil
-	}
-	if v.insecureS3 && v.s3Endpoint != "" {
-		change["insecureHttp"] = true
-	}
-	if err := v.client.call(ctx, "lanyard", http.MethodPatch, "/lanyard/v1/clusters/"+v.name, change, nil); err != nil {
-		return fmt.Errorf("setting the endpoints of cluster %s: %w", v.name, err)
-	}
-	return v.say("pods are given S3 at %s and STS at %s", firstOf(v.s3Endpoint, "no address (--s3-endpoint)"), firstOf(v.stsEndpoint, "no address (--sts-endpoint)"))
 }
 
 func (v *joinVerb) install(ctx context.Context, manifests string) error {
