@@ -95,13 +95,19 @@ func join(t testing.TB) *world {
 // enter has the cluster join.
 func (w *world) enter() {
 	w.t.Helper()
+	giveImages(w.t)
+	w.as(w.joining()...)
+}
+
+// giveImages gives the nodes those that a cluster which has joined needs.
+func giveImages(t testing.TB) {
+	t.Helper()
 	for _, program := range []string{"lanyard-connector", "demo", "probe"} {
-		image(w.t, program)
+		image(t, program)
 	}
 	// The add-on runs the agent of the connector's own build.
-	build := strings.TrimPrefix(strings.TrimSpace(output(w.t, "lanyard-connector", "version")), "lanyard-connector ")
-	manage(w.t, "import", filepath.Join(cluster.root, ".tools", "kube", "images", "lanyard-agent.tar"), "lanyard.local/lanyard-agent:"+build)
-	w.as(w.joining()...)
+	build := strings.TrimPrefix(strings.TrimSpace(output(t, "lanyard-connector", "version")), "lanyard-connector ")
+	manage(t, "import", filepath.Join(cluster.root, ".tools", "kube", "images", "lanyard-agent.tar"), "lanyard.local/lanyard-agent:"+build)
 }
 
 // open starts a gateway on an address, which follows the server where that is now.
