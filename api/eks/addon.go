@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strconv"
 
+	"github.com/openlanyard/lanyard/addon"
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
@@ -28,8 +29,13 @@ type addonShape struct {
 	Tags         map[string]string    `json:"tags"`
 	Values       string               `json:"configurationValues,omitempty"`
 	Associations []string             `json:"podIdentityAssociations,omitempty"`
+	Place        *addonPlace          `json:"namespaceConfig,omitempty"`
 	Publisher    string               `json:"publisher,omitempty"`
 	Owner        string               `json:"owner,omitempty"`
+}
+
+type addonPlace struct {
+	Namespace string `json:"namespace"`
 }
 
 type health struct {
@@ -62,6 +68,9 @@ func (d *door) fromAddon(a *registry.Addon) addonResponse {
 	if a.Build != "" {
 		out.Publisher = "lanyard (" + a.Build + ")"
 	}
+	if kind, ok := addon.Find(a.Name); ok {
+		out.Place = &addonPlace{kind.Namespace}
+	}
 	for _, owned := range d.registry.OwnedBy(a) {
 		out.Associations = append(out.Associations, owned.ARN().String())
 	}
@@ -82,9 +91,7 @@ type createAddonRequest struct {
 	Tags               map[string]string `json:"tags"`
 	Values             string            `json:"configurationValues"`
 	Associations       []addonRole       `json:"podIdentityAssociations"`
-	NamespaceConfig    *struct {
-		Namespace string `json:"namespace"`
-	} `json:"namespaceConfig"`
+	Place              *addonPlace       `json:"namespaceConfig"`
 }
 
 // unsupported refuses what would be accepted and not done.
@@ -122,8 +129,8 @@ func (d *door) createAddon(ctx context.Context, c *api.Call) (any, error) {
 	if err := unsupported(in.ServiceAccountRole); err != nil {
 		return nil, err
 	}
-	if n := in.NamespaceConfig; n != nil && n.Namespace != "kube-system" {
-		return nil, fault.New(fault.Invalid, "namespaceConfig.namespace %.100q: kube-system is accepted", n.Namespace)
+	if in.Place != nil && in.Place.Namespace != "kube-system" {
+		return nil, fault.New(fault.Invalid, "namespaceConfig.namespace %.100q: kube-system is accepted", in.Place.Namespace)
 	}
 	made, err := d.registry.CreateAddon(ctx, registry.NewAddon{
 		Account: c.Caller.Account, Cluster: name, Name: in.Name, Version: in.Version, Values: in.Values, Conflicts: in.Conflicts,
