@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"flag"
@@ -54,6 +55,7 @@ func TestGolden(t *testing.T) {
 	w.setClock(goldenTime)
 	server := w.serve(t, w.config())
 	n := 0
+	var answers []answer
 	for _, door := range w.doors() {
 		folder := strings.ReplaceAll(door.Service, "-", "")
 		files, err := filepath.Glob(filepath.Join(folder, "testdata", "*.txtar"))
@@ -64,26 +66,42 @@ func TestGolden(t *testing.T) {
 			n++
 			s := newStory(t, w, server, door.Service, fmt.Sprintf("100000000%03d", n))
 			t.Run(strings.TrimSuffix(file, ".txtar"), func(t *testing.T) { s.play(t, file) })
+			answers = append(answers, s.answers...)
 		}
 	}
 	t.Run("limits", func(t *testing.T) { testLimits(t, w, server) })
-	testModelledErrors(t, w, testCoverage(t, w))
+	logged := w.outcomes(t)
+	testModelledErrors(t, w, testCoverage(t, w, logged))
+	testModelledAnswers(t, w, answers, logged)
 }
 
 // outcome is how an operation ended. The code is without the word Exception, which some models have and the wire has not.
 type outcome struct{ Door, Operation, Code string }
 
-// testCoverage holds the log against the doors' tables: each operation was allowed in some story, and denied in another.
-func testCoverage(t *testing.T, w *world) (seen map[outcome]bool) {
-	seen = map[outcome]bool{}
+// outcomes are what the log says, by request.
+func (w *world) outcomes(tb testing.TB) map[string]outcome {
+	tb.Helper()
+	logged := map[string]outcome{}
 	lines := bufio.NewScanner(strings.NewReader(w.log.String()))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var o outcome
-		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
-			t.Fatalf("log line %s: %v", lines.Text(), err)
+		var line struct {
+			Request string
+			outcome
 		}
-		o.Code = strings.TrimSuffix(o.Code, "Exception")
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			tb.Fatalf("log line %s: %v", lines.Text(), err)
+		}
+		line.Code = strings.TrimSuffix(line.Code, "Exception")
+		logged[line.Request] = line.outcome
+	}
+	return logged
+}
+
+// testCoverage holds the log against the doors' tables: each operation was allowed in some story, and denied in another.
+func testCoverage(t *testing.T, w *world, logged map[string]outcome) (seen map[outcome]bool) {
+	seen = map[outcome]bool{}
+	for _, o := range logged {
 		seen[o] = true
 	}
 	for _, door := range w.doors() {
@@ -125,6 +143,7 @@ type story struct {
 	values           map[string]string // by {name}
 	names            map[string]string // by value
 	counts           map[string]int
+	answers          []answer // as they came
 }
 
 func newStory(tb testing.TB, w *world, server *httptest.Server, service, account string) *story {
@@ -177,7 +196,9 @@ func newStory(tb testing.TB, w *world, server *httptest.Server, service, account
 	s.values["{other node token}"] = w.token(tb, moved)
 	s.values["{jwks}"] = jwks(tb, newClusterKey(tb, "key-of-joining").key)
 	s.values["{dev jwks}"] = jwks(tb, w.signer.key, newClusterKey(tb, "key-2").key)
-	certificate, err := json.Marshal(selfSigned(tb))
+	authority := selfSigned(tb)
+	s.name("{certificate data}", base64.StdEncoding.EncodeToString([]byte(authority)))
+	certificate, err := json.Marshal(authority)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -251,6 +272,7 @@ func (s *story) exchange(t *testing.T, title, text string) string {
 	before := s.w.store.Revision()
 	in := s.read(t, text)
 	got := s.w.send(t, s.server, in)
+	s.answers = append(s.answers, got)
 	if found := answered.FindStringSubmatch(got.body); found != nil {
 		s.callers["session"] = signer{found[1], html.UnescapeString(found[2]), found[3]}
 	}
@@ -345,7 +367,8 @@ var answered = regexp.MustCompile(`<AccessKeyId>(\w+)</AccessKeyId><SecretAccess
 var (
 	secrets = regexp.MustCompile(`("(?:secretAccessKey|sessionToken|activationCode|signingKey)":"|<(?:SecretAccessKey|SessionToken)>)[^"<]+`)
 	places  = regexp.MustCompile(`("revision":)[1-9]\d*`)
-	percent = regexp.MustCompile(`(<PackedPolicySize>)\d+`)
+	tokens  = regexp.MustCompile(`("NextToken":")[^"]+`)
+	percent = regexp.MustCompile(`(<PackedPolicySize>|\\"packedPolicySize\\":)\d+`)
 	uuids   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	// ids have one name for each value, so that an answer's id can be used in later requests.
 	ids = map[string]*regexp.Regexp{
@@ -373,10 +396,11 @@ func (s *story) normalised(got answer) string {
 	body := strings.ReplaceAll(got.body, got.header.Get("X-Amzn-Requestid"), "{request}")
 	body = secrets.ReplaceAllString(body, "${1}{secret}")
 	body = places.ReplaceAllString(body, `${1}"{now}"`)
+	body = tokens.ReplaceAllString(body, "${1}{token}")
 	body = percent.ReplaceAllString(body, "${1}{percent}")
 	body = updateIDs.ReplaceAllStringFunc(body, s.keepUpdate)
 	body = uuids.ReplaceAllString(body, "{uuid}")
-	for _, name := range []string{"{dev}", "{other dev}", "{account}", "{other}", "{management}", "{epoch}"} {
+	for _, name := range []string{"{dev}", "{other dev}", "{account}", "{other}", "{management}", "{epoch}", "{certificate data}"} {
 		body = strings.ReplaceAll(body, s.values[name], name)
 	}
 	for _, kind := range []string{"association", "cluster", "role", "policy", "group", "user", "key", "session", "activation"} {
