@@ -167,26 +167,19 @@ func escaped(document string) string {
 	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
 }
 
-// noted are the parameters that a record shows, as it spells them.
-var noted = map[string]string{
-	"AssumeRolePolicyDocument": "assumeRolePolicyDocument", "Description": "description", "MaxSessionDuration": "maxSessionDuration",
-	"Path": "path", "PathPrefix": "pathPrefix", "PolicyArn": "policyArn", "PolicyDocument": "policyDocument", "PolicyName": "policyName",
-	"RoleName": "roleName", "SetAsDefault": "setAsDefault", "UserName": "userName", "VersionId": "versionId",
-	"EntityFilter": "entityFilter", "OnlyAttached": "onlyAttached", "PolicyUsageFilter": "policyUsageFilter", "Scope": "scope",
-	"AccessKeyId": "accessKeyId", "AccountAlias": "accountAlias", "AWSServiceName": "aWSServiceName", "DeletionTaskId": "deletionTaskId",
-	"GroupName": "groupName", "InstanceProfileName": "instanceProfileName", "NewGroupName": "newGroupName", "NewPath": "newPath",
-	"NewUserName": "newUserName", "PermissionsBoundary": "permissionsBoundary", "Status": "status",
+// noted are the parameters that a record shows as they are.
+var noted = []string{
+	"AWSServiceName", "AccessKeyId", "AccountAlias", "AssumeRolePolicyDocument", "ClientID", "DeletionTaskId",
+	"Description", "EntityFilter", "GroupName", "InstanceProfileName", "NewGroupName", "NewPath", "NewUserName",
+	"OnlyAttached", "OpenIDConnectProviderArn", "Path", "PathPrefix", "PermissionsBoundary", "PolicyArn",
+	"PolicyDocument", "PolicyName", "PolicyUsageFilter", "RoleName", "Scope", "SetAsDefault", "Status", "Url",
+	"UserName", "VersionId",
 }
 
 // noteParameters puts what a call asks for into its record. It comes before the decision: the record of a denial has to
 // say what was denied.
 func noteParameters(c *api.Call) {
-	parameters := map[string]any{}
-	for name, as := range noted {
-		if c.Form.Has(name) {
-			parameters[as] = c.Form.Get(name)
-		}
-	}
+	parameters := told(c, noted...)
 	if n, given := c.Number("MaxSessionDuration"); given {
 		parameters["maxSessionDuration"] = n
 	}
@@ -198,3 +191,17 @@ func noteParameters(c *api.Call) {
 	}
 	c.Event.RequestParameters = parameters
 }
+
+// told are the parameters of a call that are there, by their names in a record.
+func told(c *api.Call, names ...string) map[string]any {
+	parameters := map[string]any{}
+	for _, name := range names {
+		if c.Form.Has(name) {
+			parameters[recorded(name)] = c.Form.Get(name)
+		}
+	}
+	return parameters
+}
+
+// recorded is the name of a parameter as CloudTrail spells it.
+func recorded(name string) string { return strings.ToLower(name[:1]) + name[1:] }

@@ -28,18 +28,13 @@ func (d *door) providerRows() []api.Operation {
 	}
 }
 
-// noteProvider is noteParameters for the parameters that these operations alone have.
+// noteProvider is noteParameters for operations that have these lists too.
 func noteProvider(c *api.Call) {
 	noteParameters(c)
 	parameters, _ := c.Event.RequestParameters.(map[string]any)
-	for name, as := range map[string]string{"Url": "url", "OpenIDConnectProviderArn": "openIDConnectProviderArn", "ClientID": "clientID"} {
-		if c.Form.Has(name) {
-			parameters[as] = c.Form.Get(name)
-		}
-	}
-	for name, as := range map[string]string{"ClientIDList": "clientIDList", "ThumbprintList": "thumbprintList"} {
+	for _, name := range []string{"ClientIDList", "ThumbprintList"} {
 		if given := texts(c, name); len(given) > 0 && len(given) <= maxTexts {
-			parameters[as] = given
+			parameters[recorded(name)] = given
 		}
 	}
 }

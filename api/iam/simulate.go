@@ -85,12 +85,7 @@ func contextKeys(c *api.Call, s *simulation) (any, error) {
 
 // noteSimulation puts what is asked into the record. Documents are left out: they are not in force, and may be large.
 func noteSimulation(c *api.Call) {
-	parameters := map[string]any{}
-	for _, name := range []string{"PolicySourceArn", "CallerArn", "ResourceOwner"} {
-		if c.Form.Has(name) {
-			parameters[strings.ToLower(name[:1])+name[1:]] = c.Form.Get(name)
-		}
-	}
+	parameters := told(c, "PolicySourceArn", "CallerArn", "ResourceOwner")
 	parameters["actionNames"], parameters["resourceArns"] = texts(c, "ActionNames"), texts(c, "ResourceArns")
 	c.Event.RequestParameters = parameters
 }
