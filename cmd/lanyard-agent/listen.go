@@ -24,20 +24,25 @@ type listeners struct {
 
 type listener struct {
 	net.Listener
-	server  *http.Server
-	served  chan struct{} // closed when nothing is accepted any more
-	leaving atomic.Bool   // answers end their connections
-	fresh   atomic.Int64  // connections that have not sent a request yet
+	server   *http.Server
+	served   chan struct{} // closed when nothing is accepted any more
+	leaving  atomic.Bool   // answers end their connections
+	accepted atomic.Int64  // connections
+	fresh    atomic.Int64  // of these, what has not sent a request yet
 }
 
 func (l *listeners) listen(ctx context.Context, host string, port uint16) (addr string, err error) {
 	var config net.ListenConfig
 	if l.shared {
 		config.Control = sharePort
+		config.SetMultipathTCP(false) // its sockets cannot be steered
 	}
 	socket, err := config.Listen(ctx, "tcp", net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(port))))
 	if err != nil {
 		return "", fmt.Errorf("listening: %w", err)
+	}
+	if l.shared {
+		unsteer(socket)
 	}
 	l.all = append(l.all, &listener{Listener: socket})
 	return socket.Addr().String(), nil
@@ -76,6 +81,7 @@ func (l *listeners) serve(i int, server *http.Server, failed chan<- error) {
 	server.ConnState = func(conn net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			known.Store(conn, true)
+			one.accepted.Add(1)
 			one.fresh.Add(1)
 		} else if _, was := known.LoadAndDelete(conn); was {
 			one.fresh.Add(-1)
@@ -93,6 +99,29 @@ func (l *listeners) serve(i int, server *http.Server, failed chan<- error) {
 	}()
 }
 
+// handshake is more than the making of a connection takes on a node.
+const handshake = 25 * time.Millisecond
+
+// giveWay has new connections go to the other agent on the addresses, if there is one, so that none is under way to a listener that
+// closes. An agent that takes over comes second, so the other is the second one; where connections go on coming, it is the first.
+func (l *listeners) giveWay() {
+	for _, one := range l.all {
+		steer(one.Listener, 1)
+	}
+	time.Sleep(handshake)
+	before := make([]int64, len(l.all))
+	for i, one := range l.all {
+		before[i] = one.accepted.Load()
+	}
+	time.Sleep(handshake)
+	for i, one := range l.all {
+		if one.accepted.Load() > before[i] {
+			steer(one.Listener, 0)
+		}
+	}
+	time.Sleep(handshake)
+}
+
 // settle is how long connections that were just accepted may take to send their request.
 const settle = time.Second
 
@@ -101,6 +130,9 @@ const settle = time.Second
 func (l *listeners) shutdown(ctx context.Context) error {
 	for _, one := range l.all {
 		one.leaving.Store(true)
+	}
+	if l.shared {
+		l.giveWay()
 	}
 	settled, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()

@@ -190,9 +190,6 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	var urls []string
 	if s.reusePort {
 		front.shared, back.shared = true, true
-		if err := handsOver(); err != nil {
-			log.WarnContext(ctx, "an agent that stops beside another may reset connections that it has not accepted yet", slog.String("error", err.Error()))
-		}
 	}
 	for _, host := range cfg.Hosts {
 		addr, err := front.listen(ctx, host, s.port)

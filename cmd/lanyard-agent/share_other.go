@@ -14,4 +14,8 @@ func sharePort(string, string, syscall.RawConn) error { return errLinux }
 
 func handsOver() error { return errLinux }
 
+func steer(net.Listener, uint32) {}
+
+func unsteer(net.Listener) {}
+
 func endIfIdle(net.Listener) bool { return true }
