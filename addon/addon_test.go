@@ -38,7 +38,7 @@ var accepted = []string{
 	`{}`,
 	`{"agent":{"additionalArgs":{"-b":"169.254.170.23"}}}`,
 	`{"agent":{"additionalArgs":{"--verbosity":"debug","--max-cache-size":"0"},"probePort":2704}}`,
-	`{"agent":{"verifyPods":true,"removeStartupTaint":true,"privilegedInitialize":false}}`,
+	`{"agent":{"verifyPods":true,"removeStartupTaint":true}}`,
 	`{"env":{"GOMEMLIMIT":"64MiB"}}`,
 	`{"resources":{"requests":{"cpu":"10m","memory":"20Mi"},"limits":{"memory":"64Mi"}}}`,
 	`{"tolerations":[{"operator":"Exists"},{"key":"a/b","value":"c","effect":"NoExecute","tolerationSeconds":5}]}`,

@@ -36,9 +36,8 @@ type AgentOptions struct {
 	ProbePort      int               `json:"probePort"` // 0: 2703
 
 	// Each needs the Right of its name.
-	VerifyPods           bool `json:"verifyPods"`
-	RemoveStartupTaint   bool `json:"removeStartupTaint"`
-	PrivilegedInitialize bool `json:"privilegedInitialize"`
+	VerifyPods         bool `json:"verifyPods"`
+	RemoveStartupTaint bool `json:"removeStartupTaint"`
 }
 
 // Resources are the requests and limits of the agent's container.

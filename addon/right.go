@@ -11,15 +11,13 @@ import (
 // nobody after: a server in wrong hands can configure what is given, and extend nothing.
 type Right string
 
-// The rights. VerifyPods is to create TokenReviews, StartupTaint to get and patch nodes, PrivilegedInitialize that the
-// agent's init container runs privileged, which may set sysctls of the node's network.
+// The rights. VerifyPods is to create TokenReviews, StartupTaint to get and patch nodes.
 const (
-	VerifyPods           Right = "verify-pods"
-	StartupTaint         Right = "startup-taint"
-	PrivilegedInitialize Right = "privileged-initialize"
+	VerifyPods   Right = "verify-pods"
+	StartupTaint Right = "startup-taint"
 )
 
-var rights = []Right{VerifyPods, StartupTaint, PrivilegedInitialize}
+var rights = []Right{VerifyPods, StartupTaint}
 
 // Rights returns every right.
 func Rights() []Right { return slices.Clone(rights) }
@@ -43,7 +41,6 @@ func (v *AgentValues) Needs() []Right {
 	}{
 		{v.Agent.VerifyPods, VerifyPods},
 		{v.Agent.RemoveStartupTaint, StartupTaint},
-		{v.Agent.PrivilegedInitialize, PrivilegedInitialize},
 	} {
 		if use.of {
 			all = append(all, use.right)

@@ -11,7 +11,7 @@ import (
 // Each value needs its right, and no other gives it.
 func TestValuesNeedTheirRights(t *testing.T) {
 	for member, right := range map[string]Right{
-		"verifyPods": VerifyPods, "removeStartupTaint": StartupTaint, "privilegedInitialize": PrivilegedInitialize,
+		"verifyPods": VerifyPods, "removeStartupTaint": StartupTaint,
 	} {
 		on, err := ParseAgent(`{"agent":{"` + member + `":true}}`)
 		if err != nil {

@@ -146,8 +146,8 @@ func (s *agentSettings) dot(d *DesiredAddon, v *addon.AgentValues) (map[string]a
 		"PodLabels": podLabels(v), "PodAnnotations": s.podAnnotations(d, v),
 		"Resources": resources(v), "Tolerations": any(v.Tolerations), "Affinity": any(v.Affinity), "NodeSelector": nodeSelector(v),
 		"UpdateStrategy": any(v.UpdateStrategy), "PriorityClassName": v.PriorityClassName,
-		"ProbeSocket": agentProbeSocket, "PrivilegedInitialize": v.Agent.PrivilegedInitialize,
-		"APIServer": v.Agent.VerifyPods || v.Agent.RemoveStartupTaint,
+		"ProbeSocket": agentProbeSocket,
+		"APIServer":   v.Agent.VerifyPods || v.Agent.RemoveStartupTaint,
 	}
 	switch {
 	case v.Tolerations == nil:

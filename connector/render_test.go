@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +21,7 @@ func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 const everyValue = `{
 	"agent": {"additionalArgs": {"-b": "169.254.170.23", "-v": "debug"}, "probePort": 3703,
-		"verifyPods": true, "removeStartupTaint": true, "privilegedInitialize": true},
+		"verifyPods": true, "removeStartupTaint": true},
 	"env": {"GOGC": "50", "GOMEMLIMIT": "64MiB"},
 	"resources": {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
 	"tolerations": [{"key": "dedicated", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}],
@@ -86,12 +85,6 @@ func confined(t *testing.T, s *agentSettings, r *rendering) {
 	want := map[string]corev1.Capability{"eks-pod-identity-agent": "NET_BIND_SERVICE", "eks-pod-identity-agent-init": "NET_ADMIN"}
 	for _, c := range append(pod.Containers, pod.InitContainers...) {
 		sc := c.SecurityContext
-		if c.Name == "eks-pod-identity-agent-init" && slices.Contains(s.rights, addon.PrivilegedInitialize) {
-			if sc == nil || sc.Privileged == nil || !*sc.Privileged || sc.Capabilities != nil || !slices.Equal(c.Args, []string{"initialize"}) || len(c.VolumeMounts) > 0 {
-				t.Errorf("container %s is %+v", c.Name, c)
-			}
-			continue
-		}
 		if c.Image != s.agent() || len(c.Command) > 0 || len(c.Ports) > 0 || sc == nil || sc.Privileged != nil ||
 			sc.AllowPrivilegeEscalation == nil || *sc.AllowPrivilegeEscalation || sc.ReadOnlyRootFilesystem == nil || !*sc.ReadOnlyRootFilesystem {
 			t.Errorf("container %s is %+v", c.Name, c)

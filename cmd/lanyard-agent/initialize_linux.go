@@ -29,9 +29,6 @@ func initialize(ctx context.Context, log *slog.Logger) error {
 	if err := netlink.LinkSetUp(made); err != nil {
 		return fmt.Errorf("bringing the link %s up: %w", name, err)
 	}
-	if err := setHandsOver(); err != nil {
-		log.WarnContext(ctx, "a restart under --reuse-port may reset connections", slog.String("error", err.Error()))
-	}
 	if err := assign(made, net.ParseIP(agent.IPv4), 32); err != nil {
 		return err
 	}

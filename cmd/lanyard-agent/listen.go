@@ -139,7 +139,7 @@ func (l *listeners) shutdown(ctx context.Context) error {
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for _, one := range l.all {
-		// What the kernel holds ready for a listener that closes is reset, unless it may hand it on (migration).
+		// What the kernel holds ready for a listener that closes is reset.
 		for !endIfIdle(one.Listener) && settled.Err() == nil {
 			<-again.C
 		}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A kernel without migration resets what a listener that closes has not accepted.
+// The kernel resets what a listener that closes has not accepted.
 func TestWhatIsConnectedIsAnsweredBeforeTheListenerEnds(t *testing.T) {
 	var l listeners
 	addr, err := l.listen(t.Context(), "127.0.0.1", 0)

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"net"
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,21 +16,6 @@ func sharePort(_, _ string, raw syscall.RawConn) error {
 	})
 	return errors.Join(err, failed)
 }
-
-// migration makes the kernel hand the connections that a closed listener has not accepted yet to another one on its address
-// (https://docs.kernel.org/networking/ip-sysctl.html, tcp_migrate_req; since Linux 5.14). Without it they are reset.
-const migration = "/proc/sys/net/ipv4/tcp_migrate_req"
-
-// handsOver reports, as an error, why the kernel would not.
-func handsOver() error {
-	value, err := os.ReadFile(migration)
-	if err == nil && string(bytes.TrimSpace(value)) != "1" {
-		err = fmt.Errorf("%s is not 1: `lanyard-agent initialize` sets it", migration)
-	}
-	return err
-}
-
-func setHandsOver() error { return os.WriteFile(migration, []byte("1"), 0) }
 
 // steer gives new connections of a shared address to one of its sockets, by their order, or with a number that none has to any of
 // them as before (SO_ATTACH_REUSEPORT_CBPF in socket(7)). A kernel that cannot goes on as before.
@@ -62,8 +44,8 @@ func onSocket(l net.Listener, call func(fd int)) bool {
 	return raw.Control(func(fd uintptr) { call(int(fd)) }) == nil
 }
 
-// endIfIdle ends a listener for new connections if none waits to be accepted, and reports whether it did. What comes
-// between the two system calls is reset by a kernel without migration: Close alone resets all that waits.
+// endIfIdle ends a listener for new connections if none waits to be accepted, and reports whether it did: Close alone resets all
+// that waits.
 func endIfIdle(l net.Listener) (ended bool) {
 	there := onSocket(l, func(fd int) {
 		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)

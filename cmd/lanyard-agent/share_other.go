@@ -12,8 +12,6 @@ var errLinux = errors.New("--reuse-port works on Linux only")
 
 func sharePort(string, string, syscall.RawConn) error { return errLinux }
 
-func handsOver() error { return errLinux }
-
 func steer(net.Listener, uint32) {}
 
 func unsteer(net.Listener) {}

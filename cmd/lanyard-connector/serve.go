@@ -63,7 +63,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.service, "service", "lanyard-connector", "name of the webhook's Service in that namespace")
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "file that says how to reach the API server; empty: as a pod does")
 	f.StringVar(&s.repository, "image-repository", "", "where the agent's image is: HOST[:PORT]/PATH without the program's name (required)")
-	f.StringSliceVar(&s.agentRights, "agent-rights", nil, "what add-on values may make the agents use: verify-pods, startup-taint, privileged-initialize; the cluster must have given them")
+	f.StringSliceVar(&s.agentRights, "agent-rights", nil, "what add-on values may make the agents use: verify-pods, startup-taint; the cluster must have given them")
 	f.StringVar(&s.failurePolicy, "failure-policy", "Ignore", "what becomes of new pods while no connector answers: Ignore creates them without credentials, Fail refuses them (never those of kube-system)")
 	f.StringVar(&s.listen, "listen", ":8443", "address of the webhook, which speaks TLS")
 	f.StringVar(&s.metricsListen, "metrics-listen", ":2706", "address of /metrics, /healthz and /readyz; empty: none")

@@ -78,7 +78,7 @@ func newJoin() *cobra.Command {
 	f.StringVar(&v.values.Tag, "image-tag", "", "tag of the connector's image; empty: this program's version")
 	f.StringVar(&v.values.PullPolicy, "image-pull-policy", "IfNotPresent", "of the connector's image: IfNotPresent, Always or Never")
 	f.StringVar(&v.values.FailurePolicy, "failure-policy", "Ignore", "what becomes of new pods while no connector answers: Ignore (without credentials) or Fail (refused)")
-	f.StringSliceVar(&v.agentRights, "agent-rights", nil, "what add-on values may make the agents use: verify-pods (create TokenReviews), startup-taint (get and patch nodes), privileged-initialize (a privileged init container)")
+	f.StringSliceVar(&v.agentRights, "agent-rights", nil, "what add-on values may make the agents use: verify-pods (create TokenReviews), startup-taint (get and patch nodes)")
 	f.BoolVar(&v.dryRun, "dry-run", false, "print the manifests as YAML and change nothing")
 	f.BoolVar(&v.reactivate, "reactivate", false, "take a new activation pair for a cluster of this name that was not joined from here")
 	f.BoolVar(&v.force, "force-conflicts", false, "take fields of the manifests over from who else has set them")

@@ -173,10 +173,9 @@ func TestRights(t *testing.T) {
 // TestAgentRightsAreGivenOneByOne: each brings its own role for the agent, and nothing for the connector.
 func TestAgentRightsAreGivenOneByOne(t *testing.T) {
 	for right, want := range map[addon.Right][]string{
-		"":                         nil,
-		addon.VerifyPods:           {"lanyard-agent-verify-pods"},
-		addon.StartupTaint:         {"lanyard-agent-startup-taint"},
-		addon.PrivilegedInitialize: nil, // it is the pod's, and no right over objects
+		"":                 nil,
+		addon.VerifyPods:   {"lanyard-agent-verify-pods"},
+		addon.StartupTaint: {"lanyard-agent-startup-taint"},
 	} {
 		v := values()
 		if right != "" {

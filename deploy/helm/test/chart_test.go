@@ -183,12 +183,12 @@ func TestConnectorIsAsJoined(t *testing.T) {
 			install.Values{
 				Cluster: "other_1", Server: "https://192.0.2.10:8443/", Region: "eu-central-1", Role: role, CA: ca, Repository: "registry.example:5000/a/b",
 				Tag: "1.2.3-rc.1", PullPolicy: "Never", FailurePolicy: "Fail",
-				AgentRights: []addon.Right{addon.VerifyPods, addon.StartupTaint, addon.PrivilegedInitialize},
+				AgentRights: []addon.Right{addon.VerifyPods, addon.StartupTaint},
 			},
 			`image: {repository: "registry.example:5000/a/b", tag: 1.2.3-rc.1, pullPolicy: Never}
 connector:
   {enabled: true, cluster: other_1, server: "https://192.0.2.10:8443/", region: eu-central-1, roleArn: "` + role + `", failurePolicy: Fail,
-   agentRights: [verify-pods, startup-taint, privileged-initialize],
+   agentRights: [verify-pods, startup-taint],
    ca: "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"}`,
 		},
 	}
