@@ -28,18 +28,38 @@ func TestAGatewaysDigestIsSigned(t *testing.T) {
 		t.Errorf("the key changed: %v", err)
 	}
 	server := w.serve(t, w.config())
-	digest := func(writer string) string { return fmt.Sprintf(`{"digestVersion":1,"writer":%q}`, writer) }
+	digest := func(writer string) string {
+		return fmt.Sprintf(`{
+  "digestVersion": 1,
+  "writer": %q,
+  "segment": "audit-0000000000000000001.jsonl",
+  "size": 20,
+  "sha256": "00",
+  "firstRecord": 1,
+  "lastRecord": 2,
+  "lastRecordSha256": "00",
+  "oldestRecord": 1,
+  "digestTime": "2026-11-26T09:00:00Z"
+}
+`, writer)
+	}
+	own := digest("gateway/" + ours + "/gw-1")
 	for _, tt := range []struct {
 		name, digest, code string
 		as                 signer
 	}{
-		{"its own", digest("gateway/" + ours + "/gw-1"), "", admin},
+		{"its own", own, "", admin},
 		{"none", "", "", admin},
 		{"another gateway's", digest("gateway/" + ours + "/gw-2"), "InvalidParameterException", admin},
 		{"another account's", digest("gateway/444455556666/gw-1"), "InvalidParameterException", admin},
 		{"the server's", digest("server"), "InvalidParameterException", admin},
 		{"no digest", `{"digestVersion":2}`, "InvalidParameterException", admin},
-		{"its own, of nobody who may follow", digest("gateway/" + ours + "/gw-1"), "AccessDeniedException", w.role(t, ours, "nobody")},
+		// Other tools that check a digest take members by their exact names, or the first of two.
+		{"the server's, and in other letters its own", strings.Replace(own, `"writer"`, `"writer": "server", "WRITER"`, 1), "InvalidParameterException", admin},
+		{"the server's, and again its own", strings.Replace(own, `"writer"`, `"writer": "server", "writer"`, 1), "InvalidParameterException", admin},
+		{"its own, and more behind it", own + own, "InvalidParameterException", admin},
+		{"its own in other letters", strings.Replace(own, `"writer"`, `"Writer"`, 1), "InvalidParameterException", admin},
+		{"its own, of nobody who may follow", own, "AccessDeniedException", w.role(t, ours, "nobody")},
 	} {
 		body, err := json.Marshal(map[string]any{"instance": "aaaaaaaaaa", "epoch": w.store.Epoch(), "revision": w.store.Revision(), "auditDigest": tt.digest})
 		if err != nil {

@@ -55,10 +55,22 @@ func signatureName(digestName string) string {
 	return strings.TrimSuffix(digestName, digestSuffix) + signatureSuffix
 }
 
-// DigestWriter returns whose digest a text is, for who signs it on behalf of another process.
+// DigestWriter returns whose digest a text is, for who signs it on behalf of another process. The text has to be as a log writes
+// it: of two members of a name, or of one in other letters, another tool would take another writer.
 func DigestWriter(text []byte) (string, error) {
 	d, err := parseDigest(text)
-	return d.Writer, err
+	if err != nil {
+		return "", err
+	}
+	if own, err := d.encode(); err != nil || !bytes.Equal(own, text) {
+		return "", fault.New(fault.Invalid, "no digest as a log writes it")
+	}
+	return d.Writer, nil
+}
+
+func (d *digest) encode() ([]byte, error) {
+	text, err := json.MarshalIndent(d, "", "  ")
+	return append(text, '\n'), err
 }
 
 func parseDigest(text []byte) (d digest, err error) {

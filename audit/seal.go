@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -81,11 +80,11 @@ func (l *Log) sign(ctx context.Context, name string, before []sealed) (*sealed, 
 		sum := sha256.Sum256(last.text)
 		d.Previous, d.PreviousSHA256, d.PreviousSignature = last.name, hex.EncodeToString(sum[:]), hex.EncodeToString(last.signature)
 	}
-	text, err := json.MarshalIndent(d, "", "  ")
+	text, err := d.encode()
 	if err != nil {
 		return nil, err
 	}
-	s := &sealed{digest: d, name: digestName(d.First), text: append(text, '\n')}
+	s := &sealed{digest: d, name: digestName(d.First), text: text}
 	if s.signature, err = l.config.Sign(ctx, s.text); err != nil {
 		return nil, fmt.Errorf("signing %s: %w", s.name, err)
 	}
