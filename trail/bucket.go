@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/sigv4"
 )
 
@@ -30,8 +31,8 @@ type Bucket struct {
 	Client       *http.Client
 }
 
-// maxAnswer bounds what is read of a store: a log file is below a tenth of it.
-const maxAnswer = 256 << 20
+// maxAnswer bounds what is read of a store: a page of a list is below a tenth of it.
+const maxAnswer = maxPacked + 1
 
 func (b *Bucket) String() string { return "s3://" + b.Bucket + "/" + b.Prefix }
 
@@ -106,7 +107,11 @@ func (b *Bucket) do(ctx context.Context, method, key string, query url.Values, b
 	if response.StatusCode/100 != 2 {
 		var told struct{ Code, Message string }
 		_ = xml.Unmarshal(text, &told) // the status is told in any case
-		return nil, fmt.Errorf("%s %s%s: %s %s %.200s", method, b, key, response.Status, told.Code, told.Message)
+		err := fmt.Errorf("%s %s%s: %s %s %.200s", method, b, key, response.Status, told.Code, told.Message)
+		if told.Code == "InvalidObjectState" || told.Code == "InvalidRequest" { // archived; encrypted under a key that comes with requests
+			return nil, fault.New(fault.Invalid, "%w", err)
+		}
+		return nil, err
 	}
 	return text, nil
 }

@@ -2,6 +2,7 @@ package trail_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
@@ -14,17 +15,20 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/sigv4"
 	"github.com/openlanyard/lanyard/trail"
 )
 
 // s3 is a store that holds who asks to its signature and lists two objects a page.
 type s3 struct {
-	mu      sync.Mutex
-	objects map[string][]byte
+	mu       sync.Mutex
+	objects  map[string][]byte
+	archived string // what a key has of objects that are not given out
 }
 
 func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -47,6 +51,9 @@ func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.objects[key] = body
 	case named && s.objects[key] == nil:
 		w.WriteHeader(http.StatusNotFound)
+	case named && s.archived != "" && strings.Contains(key, s.archived):
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprint(w, "<Error><Code>InvalidObjectState</Code><Message>it is in GLACIER</Message></Error>")
 	case named:
 		_, _ = w.Write(s.objects[key])
 	default:
@@ -86,7 +93,12 @@ func (s *s3) list(w http.ResponseWriter, q url.Values) {
 
 func bucket(t *testing.T) *trail.Bucket {
 	t.Helper()
-	server := httptest.NewServer(&s3{objects: map[string][]byte{}})
+	return bucketOf(t, &s3{objects: map[string][]byte{}})
+}
+
+func bucketOf(t *testing.T, store *s3) *trail.Bucket {
+	t.Helper()
+	server := httptest.NewServer(store)
 	t.Cleanup(server.Close)
 	at, err := url.Parse(server.URL)
 	if err != nil {
@@ -149,5 +161,37 @@ func TestDeliveryToABucketIsFoundByAnIndex(t *testing.T) {
 	}
 	if got := names(t, x, trail.Query{Data: true}); got != "CreateRole x" && got != "x CreateRole" {
 		t.Errorf("got %q, want both", got)
+	}
+}
+
+// TestAnArchivedObjectIsLeftOut: whoever may write the bucket may write objects that it does not give out, and its owner may archive
+// old ones. What the server may not read is another matter: it is told, and read once that is mended.
+func TestAnArchivedObjectIsLeftOut(t *testing.T) {
+	store := &s3{objects: map[string][]byte{}, archived: "archived"}
+	to, day := bucketOf(t, store), "AWSLogs/"+ours+"/CloudTrail/"+region+time.Now().UTC().Format("/2006/01/02/")
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	events(record(ours, "Whole", time.Now()))(w)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"archived", "other"} {
+		if err := to.Put(t.Context(), day+name+".json.gz", packed.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := openIndex(t, trail.IndexConfig{Sink: to})
+	if err := x.Scan(t.Context()); err != nil {
+		t.Errorf("Scan: %v", err)
+	}
+	if got := names(t, x, trail.Query{}); got != "Whole" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := to.Get(t.Context(), day+"archived.json.gz"); !fault.Is(err, fault.Invalid) {
+		t.Errorf("Get of an archived object: %v, want it to be said that it is none", err)
+	}
+	to.SecretKey = "another"
+	if _, err := to.Get(t.Context(), day+"other.json.gz"); err == nil || fault.Is(err, fault.Invalid) {
+		t.Errorf("Get with a wrong secret: %v", err)
 	}
 }

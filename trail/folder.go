@@ -3,10 +3,14 @@ package trail
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"github.com/openlanyard/lanyard/fault"
 )
 
 // Folder is a sink on a file system.
@@ -38,10 +42,32 @@ func (f Folder) Put(_ context.Context, name string, body []byte) (err error) {
 	return os.Rename(w.Name(), at)
 }
 
-// Get reads a file.
-func (f Folder) Get(_ context.Context, name string) ([]byte, error) { return os.ReadFile(f.at(name)) }
+// Get reads a file. Others may write the folder: it follows no link out of it, and waits for no pipe.
+func (f Folder) Get(_ context.Context, name string) (body []byte, err error) {
+	folder, err := os.OpenRoot(string(f))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	file, err := folder.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fault.New(fault.Invalid, "it is no file, but %v", info.Mode())
+	}
+	if info.Size() > maxPacked {
+		return nil, errTooLarge
+	}
+	return io.ReadAll(io.LimitReader(file, maxPacked))
+}
 
-// List reads a folder.
+// List reads a folder. What is no file has no name there.
 func (f Folder) List(_ context.Context, prefix string) (files []File, prefixes []string, err error) {
 	entries, err := os.ReadDir(f.at(prefix))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +80,7 @@ func (f Folder) List(_ context.Context, prefix string) (files []File, prefixes [
 			continue
 		}
 		info, err := entry.Info()
-		if err == nil && !strings.HasPrefix(entry.Name(), ".") {
+		if err == nil && info.Mode().IsRegular() && !strings.HasPrefix(entry.Name(), ".") {
 			files = append(files, File{name, info.Size()})
 		}
 	}

@@ -20,7 +20,9 @@ import (
 
 	_ "modernc.org/sqlite" // the driver
 
+	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/audit"
+	"github.com/openlanyard/lanyard/fault"
 )
 
 const (
@@ -210,7 +212,7 @@ func (x *Index) fill(ctx context.Context, calm bool) error {
 	}
 	var texts [][]byte
 	store := func(next audit.Mark) error {
-		err := x.write(ctx, calm, func(w *writing) error {
+		err := x.write(ctx, calm, time.Now(), func(w *writing) error {
 			if now, err := logMark(ctx, w.tx); err != nil || now != at {
 				return cmp.Or(err, errOvertaken)
 			}
@@ -244,9 +246,8 @@ func logMark(ctx context.Context, from interface {
 	return at, err
 }
 
-// write runs one transaction, and rests after it where that is calm.
-func (x *Index) write(ctx context.Context, calm bool, with func(*writing) error) error {
-	began := time.Now()
+// write runs one transaction, and rests after it where that is calm, for the work on it that began before.
+func (x *Index) write(ctx context.Context, calm bool, began time.Time, with func(*writing) error) error {
 	newest, err := x.transact(ctx, with)
 	if err != nil || !calm {
 		return err
@@ -301,27 +302,41 @@ func (x *Index) isFull() bool {
 // Scan takes the files of the sink that the index has not.
 func (x *Index) Scan(ctx context.Context) error { return x.scan(ctx, false) }
 
+// scan goes on where an account's folder cannot be read: others may have written that, and it is to hide nothing of another's.
 func (x *Index) scan(ctx context.Context, calm bool) error {
 	_, accounts, err := x.Sink.List(ctx, root)
 	if err != nil {
 		return fmt.Errorf("listing %s: %w", x.Sink, err)
 	}
-	for _, account := range accounts {
-		_, regions, err := x.Sink.List(ctx, logs(behindSlash(strings.TrimSuffix(account, "/"))))
-		if err != nil {
-			return fmt.Errorf("listing %s: %w", x.Sink, err)
+	var failed error
+	for _, prefix := range accounts {
+		account := behindSlash(strings.TrimSuffix(prefix, "/"))
+		if !arn.IsAccount(account) {
+			continue
 		}
-		for _, region := range regions {
-			if err := x.scanDays(ctx, region, calm); err != nil {
-				return err
-			}
+		failed = cmp.Or(failed, x.scanAccount(ctx, account, calm))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return failed
+}
+
+func (x *Index) scanAccount(ctx context.Context, account string, calm bool) error {
+	_, regions, err := x.Sink.List(ctx, logs(account))
+	if err != nil {
+		return fmt.Errorf("listing %s: %w", x.Sink, err)
+	}
+	for _, region := range regions {
+		if err := x.scanDays(ctx, account, region, calm); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // scanDays takes a region's days from the last one on that was looked at, and the day before it, whose files may have been late.
-func (x *Index) scanDays(ctx context.Context, region string, calm bool) error {
+func (x *Index) scanDays(ctx context.Context, account, region string, calm bool) error {
 	const day = 24 * time.Hour
 	now := x.Now().UTC()
 	from := now.Add(-history)
@@ -337,12 +352,12 @@ func (x *Index) scanDays(ctx context.Context, region string, calm bool) error {
 			return fmt.Errorf("listing %s: %w", x.Sink, err)
 		}
 		for _, file := range files {
-			if err := x.take(ctx, file, calm); err != nil {
+			if err := x.take(ctx, account, file, calm); err != nil {
 				return fmt.Errorf("reading %s of %s: %w", file.Name, x.Sink, err)
 			}
 		}
 	}
-	return x.write(ctx, calm, func(w *writing) error {
+	return x.write(ctx, calm, time.Now(), func(w *writing) error {
 		// Names of days that are not looked at any more need not be remembered.
 		if _, err := w.tx.ExecContext(ctx, "DELETE FROM source WHERE name > ? AND name < ?", region, region+now.Add(-3*day).Format("2006/01/02/")); err != nil {
 			return err
@@ -352,7 +367,7 @@ func (x *Index) scanDays(ctx context.Context, region string, calm bool) error {
 }
 
 // take adds a file's records, unless it has been taken as it is.
-func (x *Index) take(ctx context.Context, file File, calm bool) error {
+func (x *Index) take(ctx context.Context, account string, file File, calm bool) error {
 	if !strings.HasSuffix(file.Name, ".json.gz") {
 		return nil
 	}
@@ -361,25 +376,45 @@ func (x *Index) take(ctx context.Context, file File, calm bool) error {
 	if err == nil && size == file.Size || err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	body, err := x.Sink.Get(ctx, file.Name)
-	if err != nil {
+	var batch [][]byte
+	began := time.Now()
+	store := func(done bool) error {
+		err := x.write(ctx, calm, began, func(w *writing) error {
+			w.folder, w.texts = account, batch
+			if !done {
+				return nil
+			}
+			return w.note(ctx, file.Name, file.Size, 0)
+		})
+		batch, began = nil, time.Now()
 		return err
 	}
-	records, err := unpack(body)
+	body, err := x.get(ctx, file)
+	if err == nil {
+		var failed error
+		err = unpack(body, func(record []byte) bool {
+			if batch = append(batch, record); len(batch) == feedBatch {
+				failed = store(false)
+			}
+			return failed == nil
+		})
+		if failed != nil {
+			return failed
+		}
+	} else if !fault.Is(err, fault.Invalid) {
+		return err
+	}
 	if err != nil { // it will not get better; and the others are to be read
 		x.Logger.Warn("a file is no log file and is left out", "file", file.Name, "of", x.Sink.String(), "error", err)
-		records = nil
 	}
-	for len(records) > feedBatch {
-		batch := records[:feedBatch]
-		records = records[feedBatch:]
-		if err := x.write(ctx, calm, func(w *writing) error { return w.addAll(batch) }); err != nil {
-			return err
-		}
+	return store(true)
+}
+
+func (x *Index) get(ctx context.Context, file File) ([]byte, error) {
+	if file.Size > maxPacked {
+		return nil, errTooLarge
 	}
-	return x.write(ctx, calm, func(w *writing) error {
-		return errors.Join(w.addAll(records), w.note(ctx, file.Name, file.Size, 0))
-	})
+	return x.Sink.Get(ctx, file.Name)
 }
 
 // term is the hash of what is looked for.

@@ -24,7 +24,7 @@ import (
 type Sink interface {
 	// Put stores a file whole, in the place of one that has its name.
 	Put(ctx context.Context, name string, body []byte) error
-	// Get returns a file.
+	// Get returns a file. A fault of kind Invalid says that it is none that can be read, now or later.
 	Get(ctx context.Context, name string) ([]byte, error)
 	// List returns what is directly below a prefix that ends in a slash: files, and prefixes that end in one. Of a prefix with
 	// nothing below it that is nothing, and no error.

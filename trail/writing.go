@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/openlanyard/lanyard/fault"
 )
 
 // idBits are those of an event's number within its second.
@@ -24,6 +26,7 @@ type writing struct {
 	of     *Index
 	tx     *sql.Tx
 	texts  [][]byte
+	folder string          // the account in whose folder they were; "": they are of the log
 	newest time.Time       // of the events that were added
 	next   map[int64]int64 // by the second: the next id
 	seen   map[int64]bool  // ids of events in this transaction, hashed
@@ -32,15 +35,6 @@ type writing struct {
 }
 
 type entry struct{ term, id int64 }
-
-func (w *writing) add(text []byte) { w.texts = append(w.texts, text) }
-
-func (w *writing) addAll(texts []json.RawMessage) error {
-	for _, text := range texts {
-		w.add(text)
-	}
-	return nil
-}
 
 // note remembers how far a source was read.
 func (w *writing) note(ctx context.Context, source string, size, offset int64) error {
@@ -61,11 +55,10 @@ func (w *writing) flush(ctx context.Context) error {
 		defer func() { _ = stmt.Close() }() // it ends with the transaction
 		known[s] = stmt
 	}
-	oldest := w.of.Now().Add(-history)
 	for _, text := range w.texts {
 		r, err := ParseRecord(text)
-		if err != nil || r.EventID == "" || r.EventTime.Before(oldest) {
-			continue // what others brought may be anything
+		if err != nil || !w.takes(r) {
+			continue
 		}
 		account, s := r.RecipientAccountID, r.shelf()
 		own := term(account, EventID, r.EventID)
@@ -100,8 +93,31 @@ func (w *writing) flush(ctx context.Context) error {
 	return nil
 }
 
-// id gives out the ids of a second in turn, to both shelves.
+// takes reports whether an event belongs into the index. What others brought may be anything: it is to be an event of the account
+// that they brought it for, and of a time at which it would go again.
+func (w *writing) takes(r *Record) bool {
+	now := w.of.Now()
+	if r.EventID == "" || r.EventTime.Before(now.Add(-history)) {
+		return false
+	}
+	return w.folder == "" || (r.RecipientAccountID == w.folder || r.RecipientAccountID == "") && !r.EventTime.After(now.Add(time.Hour))
+}
+
+// id gives out the ids of a second in turn, to both shelves. Those of a second that is full are of the next one.
 func (w *writing) id(ctx context.Context, second int64) (int64, error) {
+	for ; ; second++ {
+		id, err := w.idIn(ctx, second)
+		if err != nil {
+			return 0, err
+		}
+		if id < (second+1)<<idBits {
+			w.next[second] = id + 1
+			return id, nil
+		}
+	}
+}
+
+func (w *writing) idIn(ctx context.Context, second int64) (int64, error) {
 	id := w.next[second]
 	if id == 0 {
 		id = second << idBits
@@ -115,7 +131,6 @@ func (w *writing) id(ctx context.Context, second int64) (int64, error) {
 			}
 		}
 	}
-	w.next[second] = id + 1
 	return id, nil
 }
 
@@ -227,19 +242,60 @@ func (w *writing) remove(ctx context.Context, s shelf, surplus int) (err error) 
 	return err
 }
 
-// unpack reads a log file's records.
-func unpack(body []byte) ([]json.RawMessage, error) {
+const (
+	// maxPacked is more than a log file has: a batch, and its last record. maxUnpacked is too.
+	maxPacked   = maxBytes + maxRecord
+	maxUnpacked = 2 * maxBytes
+	// maxRecord is more than the log lets a record have.
+	maxRecord = 512 << 10
+	// maxRead is more than is read for one record, with what the decoder reads ahead.
+	maxRead = 8 * maxRecord
+)
+
+var errTooLarge = fault.New(fault.Invalid, "it is larger than log files are")
+
+// unpack passes on a log file's records until visit returns false. Few bytes may unpack to very many: no more of them are held than
+// a record has.
+func unpack(body []byte, visit func(record []byte) bool) error {
 	from, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	text, err := io.ReadAll(io.LimitReader(from, maxUnpacked))
-	if err != nil {
-		return nil, err
+	limited := &limited{from: io.LimitReader(from, maxUnpacked), left: maxRead}
+	decoder := json.NewDecoder(limited)
+	for _, want := range []json.Token{json.Delim('{'), "Records", json.Delim('[')} {
+		if token, err := decoder.Token(); err != nil || token != want {
+			return cmp.Or(err, fmt.Errorf("it has %v in the place of %v", token, want))
+		}
 	}
-	var file struct{ Records []json.RawMessage }
-	return file.Records, json.Unmarshal(text, &file)
+	for n := 0; decoder.More(); n++ {
+		var record json.RawMessage
+		if err := decoder.Decode(&record); err != nil {
+			return err
+		}
+		if n == maxRecords || len(record) > maxRecord {
+			return errTooLarge
+		}
+		if !visit(record) {
+			return nil
+		}
+		limited.left = maxRead
+	}
+	_, err = decoder.Token() // the list's end
+	return err
 }
 
-// maxUnpacked is more than a log file can hold: a batch, and its last record.
-const maxUnpacked = 2 * maxBytes
+// limited is a reader that fails when more than is left is read of it.
+type limited struct {
+	from io.Reader
+	left int
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errTooLarge
+	}
+	n, err := l.from.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
+}
