@@ -3,6 +3,7 @@ package trail
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -223,11 +224,12 @@ func (d *Delivery) keep() error {
 
 // batch is the records of some accounts.
 type batch struct {
-	account     string // of records without one
-	files       map[string]*packing
-	first, last int64
-	records     int
-	bytes       int
+	account string // of records without one
+	files   map[string]*packing
+	first   [sha256.Size]byte // of the first record
+	last    int64
+	records int
+	bytes   int
 }
 
 func (b *batch) full() bool { return b.records >= maxRecords || b.bytes >= maxBytes }
@@ -244,7 +246,7 @@ func (b *batch) add(f audit.Found) {
 	}
 	file.add(f.Text)
 	if b.records == 0 {
-		b.first = f.Seq
+		b.first = sha256.Sum256(f.Text)
 	}
 	b.last = f.Seq
 	b.records++

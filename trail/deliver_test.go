@@ -113,6 +113,23 @@ func TestDeliveryHasCloudTrailsLayout(t *testing.T) {
 	}
 }
 
+// TestALogThatBeginsAnewReplacesNoFile: a gateway whose folder does not stay begins with record 1 at each start, and two may start
+// within a minute.
+func TestALogThatBeginsAnewReplacesNoFile(t *testing.T) {
+	to := t.TempDir()
+	for _, name := range []string{"A", "B"} {
+		dir := t.TempDir() + "/audit"
+		log, _ := openLog(t, dir)
+		commit(t, log, called(ours, name))
+		d := delivery(log, dir, trail.Folder(to))
+		d.Now = func() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
+		deliver(t, d)
+	}
+	if events, files := read(t, to); len(events[ours]) != len("A B ") || len(files) != 2 {
+		t.Errorf("delivered %v in %v", events, files)
+	}
+}
+
 // TestAKilledDeliveryGoesOn ends deliveries in the middle of a batch.
 func TestAKilledDeliveryGoesOn(t *testing.T) {
 	dir, to := t.TempDir()+"/audit", t.TempDir()

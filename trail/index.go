@@ -238,7 +238,8 @@ func (x *Index) fill(ctx context.Context, calm bool) error {
 // logMark is how far the log was read.
 func logMark(ctx context.Context, from interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}) (at audit.Mark, err error) {
+},
+) (at audit.Mark, err error) {
 	err = from.QueryRowContext(ctx, "SELECT size, offset FROM source WHERE name = ?", logSource).Scan(&at.File, &at.Offset)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil

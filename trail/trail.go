@@ -49,9 +49,10 @@ func dayOf(account, region string, day time.Time) string {
 	return logs(account) + region + day.UTC().Format("/2006/01/02/")
 }
 
-// fileName names the log file of an account's records in a batch. A batch that is brought again has the same names.
-func fileName(account, region string, at time.Time, writer string, first int64) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s", writer, first, account))
+// fileName names the log file of an account's records in a batch, by the batch's first record. A batch that is brought again has the
+// same names, and no other one has: a log may be one of several with that writer's name, or have begun anew.
+func fileName(account, region string, at time.Time, writer string, first [sha256.Size]byte) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%x\n%s", writer, first, account))
 	unique := base32.StdEncoding.EncodeToString(sum[:10])
 	return path.Join(dayOf(account, region, at), fmt.Sprintf("%s_CloudTrail_%s_%s_%s.json.gz", account, region, at.UTC().Format("20060102T1504Z"), unique))
 }
