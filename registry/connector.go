@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/store"
 )
 
@@ -63,12 +64,13 @@ type followers struct {
 	refusals map[string]*refusals   // by cluster id, of those that are followed
 
 	questions map[string]*question // by their id
+	turns     *limit.Turns         // of those who wait for an answer
 }
 
 func newFollowers(r *Registry) *followers {
 	f := &followers{
 		clusters: map[string][]*Follower{}, touched: map[*Follower]bool{}, asked: map[string]time.Time{}, refusals: map[string]*refusals{},
-		questions: map[string]*question{},
+		questions: map[string]*question{}, turns: limit.NewTurns(maxWaiting, maxWaiting, maxQuestions),
 	}
 	store.Subscribe(r.associations, func(c store.Change[*Association]) {
 		a := c.After

@@ -22,7 +22,8 @@ type ServiceAccount struct{ Namespace, Name string }
 
 const (
 	answerTime   = 5 * time.Second // that a connector has for an answer
-	maxQuestions = 8               // of one cluster that wait for an answer
+	maxQuestions = 8               // of one account that wait for an answer: its clusters may be made to give none
+	maxWaiting   = 32              // of all accounts
 )
 
 // question waits for one answer; the first is taken.
@@ -37,6 +38,11 @@ type question struct {
 func (r *Registry) AskForServiceAccounts(ctx context.Context, cluster *Cluster, namespace string) (*ServiceAccountList, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	done, err := r.followers.turns.Take(ctx, cluster.Account)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	q := &question{cluster.ID, make(chan *ServiceAccountList, 1)}
 	id, err := r.followers.ask(q, namespace)
 	if err != nil {
@@ -57,15 +63,6 @@ func (f *followers) ask(q *question, namespace string) (id string, err error) {
 	own := f.clusters[q.cluster]
 	if len(own) == 0 {
 		return "", fault.New(fault.Unavailable, "No connector of the cluster is connected to this server: see `lanyard cluster status`, or try again.")
-	}
-	waiting := 0
-	for _, other := range f.questions {
-		if other.cluster == q.cluster {
-			waiting++
-		}
-	}
-	if waiting >= maxQuestions {
-		return "", fault.New(fault.Throttled, "The connector of the cluster is asked too much at once.")
 	}
 	id = randomText(26, lowerAlnum)
 	f.questions[id] = q

@@ -7,6 +7,7 @@ import (
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/trail"
 )
 
@@ -24,12 +25,12 @@ var lookupErrors = api.Errors{
 
 type door struct {
 	index *trail.Index
-	turns chan struct{} // each who looks has one
+	turns *limit.Turns
 }
 
 // New returns the door.
 func New(index *trail.Index) *api.Door {
-	d := &door{index, make(chan struct{}, atOnce)}
+	d := &door{index, limit.NewTurns(atOnce, inAll, ofOne)}
 	return api.JSON("cloudtrail", "cloudtrail.amazonaws.com", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", Errors, []api.Operation{
 		{Name: "LookupEvents", ReadOnly: true, Serve: d.lookupEvents, Errors: lookupErrors},
 	}).Knows("DescribeTrails", "GetTrailStatus", "LookupEvents")

@@ -18,9 +18,10 @@ import (
 
 const (
 	maxPage = 50
-	// atOnce is how many lookups may run, and patience how long a call waits to be one of them, and for the index to take what was
-	// recorded last: all of them together may keep some processors busy, not more, and none for long.
-	atOnce   = 2
+	// atOnce is how many lookups may run: all of them together may keep some processors busy, not more, and none for long. So many
+	// wait to be one of them, and of one account.
+	atOnce, inAll, ofOne = 2, 32, 8
+	// patience is how long a call waits for the index to take what was recorded last.
 	patience = 2 * time.Second
 	// longest is how long one call may look.
 	longest = 10 * time.Second
@@ -74,11 +75,11 @@ func (d *door) lookupEvents(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := d.takeTurn(ctx)
+	done, err := d.turns.Take(ctx, c.Caller.Account)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	if before == 0 {
@@ -116,18 +117,6 @@ func (in *lookupRequest) page(ctx context.Context, index *trail.Index, q trail.Q
 		return nil, fault.Hide(fault.Throttled, err, "Rate exceeded")
 	}
 	return out, err
-}
-
-func (d *door) takeTurn(ctx context.Context) (release func(), err error) {
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	select {
-	case d.turns <- struct{}{}:
-		return func() { <-d.turns }, nil
-	case <-late.C:
-	case <-ctx.Done():
-	}
-	return nil, fault.New(fault.Throttled, "Rate exceeded")
 }
 
 // shown are the members that the request has.

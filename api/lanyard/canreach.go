@@ -2,6 +2,7 @@ package lanyard
 
 import (
 	"context"
+	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
@@ -58,11 +59,8 @@ type grant struct {
 	NotResources []string `json:"notResources,omitempty"`
 }
 
-// reachedBytes is how much text of policies one answer has, about.
-const reachedBytes = 1 << 20
-
 // canReach tells what the pods of service accounts may do, by the policies of now.
-func (d *door) canReach(_ context.Context, c *api.Call) (any, error) {
+func (d *door) canReach(ctx context.Context, c *api.Call) (any, error) {
 	in, err := api.Decode[canReachRequest](c)
 	if err != nil {
 		return nil, err
@@ -85,6 +83,12 @@ func (d *door) canReach(_ context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	done, err := d.walks.Take(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	until := time.Now().Add(longestWalk)
 	w := &reachWalk{
 		door: d, teller: newTeller(d.directory), sessions: map[reachKey]int64{},
 		out: canReachResponse{Associations: []reachable{}, Sessions: []reach{}},
@@ -96,7 +100,7 @@ func (d *door) canReach(_ context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	for _, a := range found {
-		if w.size > reachedBytes {
+		if w.size > toldBytes || len(w.out.Associations) > 0 && time.Now().After(until) {
 			break
 		}
 		if err := w.tell(a); err != nil {
@@ -148,6 +152,7 @@ func (w *reachWalk) tell(a *registry.Association) error {
 		}
 		out.Session = &n
 	}
+	w.size += sizeOf(out.DependsOn)
 	w.out.Associations = append(w.out.Associations, out)
 	return nil
 }
@@ -188,15 +193,10 @@ func (w *reachWalk) session(p *broker.Prospect, a *registry.Association) (int64,
 }
 
 func (g *grant) size() int {
-	n := 100
+	n := sizeOf([]open{g.open})
 	for _, list := range [...][]string{g.Actions, g.NotActions, g.Resources, g.NotResources} {
 		for _, s := range list {
 			n += len(s) + 3
-		}
-	}
-	for _, t := range g.Conditions {
-		for _, v := range t.Values {
-			n += len(v) + len(t.Key)
 		}
 	}
 	return n

@@ -14,6 +14,7 @@ import (
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/keyring"
+	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/policy"
 	"github.com/openlanyard/lanyard/registry"
@@ -31,13 +32,14 @@ type door struct {
 	broker    *broker.Broker
 
 	vocabulary *policy.Vocabulary // of all doors: what a policy may sensibly speak of
+	walks      *limit.Turns       // of those who ask about all of an account
 }
 
 // New returns the door.
 func New(
 	st *store.Store, dir *directory.Directory, ring *keyring.Keyring, reg *registry.Registry, b *broker.Broker, words *policy.Vocabulary,
 ) *api.Door {
-	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg, b, words}).routes())
+	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg, b, words, limit.NewTurns(walksAtOnce, 32, 8)}).routes())
 }
 
 func (d *door) routes() []api.Route {

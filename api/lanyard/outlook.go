@@ -30,6 +30,20 @@ type term struct {
 	Values   []string `json:"values"`
 }
 
+// sizeOf is how long statements are in an answer, about.
+func sizeOf(all []open) (n int) {
+	for i := range all {
+		n += 100
+		for _, t := range all[i].Conditions {
+			n += 50 + len(t.Key)
+			for _, v := range t.Values {
+				n += len(v) + 3
+			}
+		}
+	}
+	return n
+}
+
 // teller words outlooks. It looks up the names of policies once for each principal.
 type teller struct {
 	policies *directory.Directory

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
@@ -47,9 +48,13 @@ type canPrincipal struct {
 	DependsOn      []open     `json:"dependsOn,omitempty"`
 }
 
+// What a call may cost: an account makes its policies as long as it likes.
 const (
-	lookedAt = 10_000 // users, roles and associations that one call of WhoCan decides about
-	step     = 250    // of which so many are read at once
+	walksAtOnce = 2           // of WhoCan and CanReach
+	longestWalk = time.Second // about
+	toldBytes   = 1 << 20     // of text of policies in one answer, about
+	lookedAt    = 10_000      // users, roles and associations that one call of WhoCan decides about
+	step        = 250         // of which so many are read at once
 )
 
 // whoCan decides a question for everybody of the caller's account as if they had asked it.
@@ -72,8 +77,13 @@ func (d *door) whoCan(ctx context.Context, c *api.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	done, err := d.walks.Take(ctx, c.Caller.Account)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	w := &whoWalk{
-		most: most, step: min(most, step),
+		most: most, step: min(most, step), until: time.Now().Add(longestWalk),
 		door: d, teller: newTeller(d.directory), account: c.Caller.Account, region: c.Region(),
 		out: whoCanResponse{Action: in.Action, Resource: in.Resource, Principals: []canPrincipal{}},
 	}
@@ -96,7 +106,12 @@ type whoWalk struct {
 	out             whoCanResponse
 	most, step      int // principals of the answer; records that are read at once
 	looked          int
+	until           time.Time
+	size            int // of out, about
 }
+
+// isOver reports whether the answer ends with the one who was told of last.
+func (w *whoWalk) isOver() bool { return w.size > toldBytes || time.Now().After(w.until) }
 
 // maxResults reads how long an answer may be: 1 to 1,000, by default that.
 func maxResults(n int64) (int, error) {
@@ -150,7 +165,7 @@ func (w *whoWalk) from(ctx context.Context, place string) error {
 			continue
 		}
 		for more := true; more; more = after != "" {
-			if w.looked >= lookedAt || len(w.out.Principals) > w.most-w.step {
+			if w.looked >= lookedAt || len(w.out.Principals) > w.most-w.step || w.looked > 0 && w.isOver() {
 				w.out.Next = stage.letter + ":" + after
 				return nil
 			}
@@ -174,7 +189,7 @@ func (w *whoWalk) users(after string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, u := range all {
+	for i, u := range all {
 		p, err := w.directory.UserPrincipal(u, "")
 		if err != nil {
 			return "", err
@@ -186,7 +201,10 @@ func (w *whoWalk) users(after string) (string, error) {
 		if err := w.tell(canPrincipal{Type: "user", ARN: p.ARN}, p, w.outlook(p, p.Context(), lacks)); err != nil {
 			return "", err
 		}
-		after = u.Name
+		if after = u.Name; w.isOver() {
+			w.looked += i + 1
+			return after, nil
+		}
 	}
 	return w.next(len(all), after), nil
 }
@@ -205,7 +223,7 @@ func (w *whoWalk) roles(after string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, r := range all {
+	for i, r := range all {
 		p, err := w.directory.SessionPrincipal(r, &session.Session{})
 		if err != nil {
 			return "", err
@@ -221,7 +239,10 @@ func (w *whoWalk) roles(after string) (string, error) {
 		if err := w.tell(canPrincipal{Type: "role", ARN: r.ARN().String()}, p, o); err != nil {
 			return "", err
 		}
-		after = r.Name
+		if after = r.Name; w.isOver() {
+			w.looked += i + 1
+			return after, nil
+		}
 	}
 	return w.next(len(all), after), nil
 }
@@ -253,6 +274,9 @@ func (w *whoWalk) associations(after string) (string, error) {
 		}
 		if err := w.tell(told, p.Who, o); err != nil {
 			return "", err
+		}
+		if w.isOver() {
+			return placeOf(a), nil
 		}
 	}
 	return next, nil
@@ -288,6 +312,7 @@ func (w *whoWalk) tell(who canPrincipal, p *directory.Principal, o policy.Outloo
 		return err
 	}
 	who.Decision, who.Statement, who.DependsOn = w.decision(o), w.deciding(o), w.teller.open(o)
+	w.size += sizeOf(who.DependsOn)
 	w.out.Principals = append(w.out.Principals, who)
 	return nil
 }

@@ -1,0 +1,129 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/podtoken"
+	"github.com/openlanyard/lanyard/registry"
+)
+
+// TestAnAccountWaitsAtNobodysCost: connectors of an account follow and never answer, and it asks them as much as it can.
+func TestAnAccountWaitsAtNobodysCost(t *testing.T) {
+	w := newWorld(t)
+	tenant, other := w.account(t, ours), w.account(t, "444455556666")
+	server := w.serve(t, w.config()) // whose gate has 48 places for this
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	var asking sync.WaitGroup
+	for i := range 8 {
+		name := fmt.Sprintf("silent-%d", i)
+		cluster, err := w.registry.RegisterCluster(t.Context(), registry.NewCluster{
+			Account: ours, Name: name, Provider: "OTHER", RoleARN: "arn:aws:iam::" + ours + ":role/connector",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := newClusterKey(t, name)
+		joined, err := w.registry.ActivateCluster(t.Context(), cluster.Activation.ID, registry.Joining{
+			Issuers: []string{"https://" + name}, Keys: []podtoken.Key{key.key}, Practice: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		follower := w.registry.Follow(joined)
+		defer follower.Close()
+		asked := make(chan struct{}, 100)
+		for range 8 {
+			asking.Go(func() {
+				r := w.build(t, server.URL, request{as: tenant, service: "lanyard", method: http.MethodPost, path: "/lanyard/v1/clusters/" + name + "/service-accounts", body: `{}`})
+				if got, err := server.Client().Do(r.WithContext(ctx)); err == nil {
+					_ = got.Body.Close()
+				}
+				asked <- struct{}{}
+			})
+		}
+		select { // they wait, or are refused
+		case <-follower.Woken:
+		case <-asked:
+		}
+	}
+	for range 20 {
+		if got := w.send(t, server, request{as: other, service: "eks", method: http.MethodGet, path: "/clusters"}); got.status != http.StatusOK {
+			t.Errorf("another account is refused: %d %s", got.status, got.body)
+		}
+	}
+	giveUp()
+	asking.Wait()
+}
+
+// TestWhoCanAnswersNoMoreThanItHolds: policies of an account's making, of which each statement depends on conditions, are told of
+// for every role.
+func TestWhoCanAnswersNoMoreThanItHolds(t *testing.T) {
+	const roles, most = 60, 3 << 20
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	var statements []string
+	for i := range 28 {
+		statements = append(statements, fmt.Sprintf(`{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"aws:RequestTag/a%d":%q}}}`, i, strings.Repeat("x", 100)))
+	}
+	text := `{"Version":"2012-10-17","Statement":[` + strings.Join(statements, ",") + `]}`
+	var policies []string
+	for i := range 10 {
+		made, err := w.directory.CreateManagedPolicy(t.Context(), directory.NewManagedPolicy{Account: ours, Name: fmt.Sprintf("long-%d", i), Text: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		policies = append(policies, made.ARN().String())
+	}
+	for i := range roles {
+		name := fmt.Sprintf("long-%d", i)
+		if _, err := w.directory.CreateRole(t.Context(), directory.NewRole{Account: ours, Name: name, Trust: trust}); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range policies {
+			if err := w.directory.Attach(t.Context(), directory.Roles.Named(ours, fmt.Sprintf("long-%d", i)), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range roles {
+		if _, err := w.registry.CreateAssociation(t.Context(), registry.NewAssociation{
+			Account: ours, Cluster: "dev", Namespace: "default", ServiceAccount: fmt.Sprintf("app-%d", i), Role: fmt.Sprintf("arn:aws:iam::%s:role/long-%d", ours, i),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := w.serve(t, w.config())
+	seen := map[string]int{}
+	answers := asked(t, w, server, admin, "/lanyard/v1/who-can", `"action":"s3:GetObject",`, func(body []byte) string {
+		if len(body) > most {
+			t.Errorf("an answer of %d bytes, want at most %d", len(body), most)
+		}
+		var out struct {
+			Principals []struct{ ARN, ServiceAccount string }
+			Next       string
+		}
+		if err := json.Unmarshal(body, &out); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range out.Principals {
+			seen[p.ARN+" "+p.ServiceAccount]++
+		}
+		return out.Next
+	})
+	if answers < 3 || len(seen) != 1+2*roles {
+		t.Errorf("%d principals in %d answers, want the administrator, and %d roles and service accounts", len(seen), answers, roles)
+	}
+	for who, n := range seen {
+		if n != 1 {
+			t.Errorf("%s is told of %d times", who, n)
+		}
+	}
+}
