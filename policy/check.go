@@ -43,11 +43,15 @@ func UseOf(text string) Use {
 	return Identity
 }
 
-// Check returns all that is wrong with a document, or, where nothing is, what is probably not meant, in the document's order.
+// mostFindings are told of one document: each costs the reading of all before it.
+const mostFindings = 100
+
+// Check returns what is wrong with a document, or, where nothing is, what is probably not meant, in the document's order; the first
+// hundred of it.
 func Check(use Use, text string, v *Vocabulary) []Finding {
 	doc, root, problems := parse(parser{use: use}, text)
 	c := checker{text: text, vocabulary: v}
-	for _, m := range problems {
+	for _, m := range problems[:min(len(problems), mostFindings)] {
 		said := m.said
 		if said != "" {
 			said += " "
@@ -81,6 +85,9 @@ type checker struct {
 }
 
 func (c *checker) warn(at int, format string, a ...any) {
+	if len(c.found) == mostFindings {
+		return
+	}
 	c.found = append(c.found, Finding{positionOf(c.text, at), false, shorten(fmt.Sprintf(format, a...))})
 }
 

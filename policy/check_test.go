@@ -17,6 +17,21 @@ var words = &policy.Vocabulary{
 	Keys:    []string{"aws:SourceIp", "aws:PrincipalTag/*", "s3:prefix"},
 }
 
+// TestCheckTellsOfManyAtMost: whoever may ask for a check may ask about a document of which every third character is wrong.
+func TestCheckTellsOfManyAtMost(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text string
+		use  policy.Use
+	}{
+		"errors":   {`{"Version":"2012-10-17","Statement":[` + strings.Repeat(`{},`, 10_000) + `{}]}`, policy.Identity},
+		"warnings": {`{"Version":"2012-10-17","Statement":[` + strings.Repeat(`{"Effect":"Allow","Action":"sts:AssumeRole","Principal":"*"},`, 600) + `{"Effect":"Allow","Action":"sts:AssumeRole","Principal":"*"}]}`, policy.Trust},
+	} {
+		if n := len(policy.Check(tt.use, tt.text, words)); n < 50 || n > 200 {
+			t.Errorf("%s: %d findings", name, n)
+		}
+	}
+}
+
 // TestCheck holds the tables in testdata/check: a document, and what is told of it, a line each.
 func TestCheck(t *testing.T) {
 	files, err := filepath.Glob("testdata/check/*.txtar")
