@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -50,6 +51,34 @@ func ask(t *testing.T, c *Console, method, target string, header http.Header) *h
 	w := httptest.NewRecorder()
 	c.ServeHTTP(w, r)
 	return w.Result()
+}
+
+// nobody takes an answer and keeps nothing of it.
+type nobody struct{ header http.Header }
+
+func (n nobody) Header() http.Header         { return n.header }
+func (n nobody) Write(b []byte) (int, error) { return len(b), nil }
+func (n nobody) WriteHeader(int)             {}
+
+// TestUnpacksOnce: nobody has to sign to ask, and unpacking costs more than asking.
+func TestUnpacksOnce(t *testing.T) {
+	c, err := read(fstest.MapFS{"large.js.gz": {Data: zip(t, strings.Repeat("alert(1);", 1<<17))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := func() {
+		c.ServeHTTP(nobody{http.Header{}}, httptest.NewRequest("GET", "http://127.0.0.1/console/large.js", nil))
+	}
+	serve()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 50 {
+		serve()
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / 50; n > 16<<10 {
+		t.Errorf("an answer takes %d bytes of memory", n)
+	}
 }
 
 func TestServes(t *testing.T) {
