@@ -23,8 +23,11 @@ func (g *Gateway) key() string { return g.Account + "/" + g.Name + "/" + g.Insta
 // Heartbeat, and a report may be late.
 const silent = 2 * Heartbeat
 
+// maxGateways bounds what one account may take of the state, as names are its own to choose.
+const maxGateways = 1000
+
 // Confirm notes that a gateway lives and which revision its copy has. Such a note is worth a write when the revision might
-// let a key be promoted, or every few seconds. The error is of kind Exists while another process has the name.
+// let a key be promoted, or every few seconds. The error is of kind Exists while another process has the name, of kind Limit where too many live.
 func (k *Keyring) Confirm(ctx context.Context, g Gateway, epoch string) error {
 	g.Seen = k.now()
 	if epoch != k.store.Epoch() {
@@ -38,6 +41,9 @@ func (k *Keyring) Confirm(ctx context.Context, g Gateway, epoch string) error {
 		if err := k.nameIsFree(g); err != nil {
 			return err
 		}
+	}
+	if !ok && k.gateways.Count(g.Account+"/") >= maxGateways {
+		return fault.New(fault.Limit, "The account has the maximum of %d running gateways.", maxGateways)
 	}
 	if ok && g.Seen.Sub(former.Seen) < Heartbeat && !k.awaited(g.Account, former.Revision, g.Revision) {
 		return nil

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -61,6 +62,22 @@ func TestPromotionWaitsForEveryLiveGatewayOfTheAccount(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who may report for gateways by any name fills nobody's state with them, and those that are known go on.
+func TestGatewaysAreBounded(t *testing.T) {
+	w := fresh(t)
+	for i := range maxGateways {
+		w.confirm(t, one, fmt.Sprintf("gw-%d", i), 1, w.store.Epoch())
+	}
+	if err := w.Confirm(t.Context(), Gateway{Account: one, Name: "new", Instance: "newinstance", Revision: 1}, w.store.Epoch()); !fault.Is(err, fault.Limit) {
+		t.Errorf("one more: got %v, want Limit", err)
+	}
+	w.confirm(t, one, "gw-7", 2, w.store.Epoch())
+	w.confirm(t, two, "new", 2, w.store.Epoch())
+	w.clock.pass(Alive + time.Second) // those are dead
+	must(t, w.Step(t.Context()))
+	w.confirm(t, one, "new", 2, w.store.Epoch())
 }
 
 func TestAGatewayIsWrittenDownNotEachTime(t *testing.T) {

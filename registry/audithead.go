@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
+	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/store"
 )
 
@@ -33,7 +35,8 @@ func (r *Registry) AuditHead(of AuditWriter) (AuditHead, error) {
 	return head, err
 }
 
-// maxWriters bounds how many heads are told at once.
+// maxWriters bounds the heads of an account's gateways: how many are told at once, and what their names, which are its own to
+// choose, may take of the state.
 const maxWriters = 10_000
 
 // WriterHead is a head with the writer whose chain it is of.
@@ -57,8 +60,15 @@ func (r *Registry) AuditHeads(account string) ([]WriterHead, error) {
 	return heads, nil
 }
 
-// PutAuditHead keeps a head.
+// PutAuditHead keeps a head. The error is of kind Limit where the account has heads of too many gateways.
 func (r *Registry) PutAuditHead(ctx context.Context, of AuditWriter, head AuditHead) error {
+	_, known, err := r.auditHeads.Get(string(of))
+	if err != nil {
+		return err
+	}
+	if siblings := of[:strings.LastIndexByte(string(of), '/')+1]; !known && siblings != "" && r.auditHeads.Count(string(siblings)) >= maxWriters {
+		return fault.New(fault.Limit, "The account has had the maximum of %d gateways by name.", maxWriters)
+	}
 	return r.store.Update(ctx, func(tx *store.Tx) error { return r.auditHeads.Put(tx, string(of), head) })
 }
 
