@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,9 +82,12 @@ func (v *auditQuery) run(cmd *cobra.Command) error {
 		}
 		n++
 		if v.asJSON {
-			told = printf(cmd, "%s\n", text)
+			var line bytes.Buffer
+			if told = json.Compact(&line, text); told == nil {
+				told = printf(cmd, "%s\n", line.Bytes())
+			}
 		} else {
-			told = printf(cmd, "%s\n", recordLine(r))
+			told = printLine(cmd, "%s", recordLine(r))
 		}
 		return told == nil && (v.limit <= 0 || n < v.limit)
 	}

@@ -78,7 +78,7 @@ func (r *reaches) tell(cmd *cobra.Command) error {
 		case a.Statement != nil:
 			why = ", by " + a.Statement.String()
 		}
-		if err := printf(cmd, "service account %s/%s of cluster %s as %s: %s%s\n", a.Namespace, a.ServiceAccount, a.ClusterName, role, a.Decision, why); err != nil {
+		if err := printLine(cmd, "service account %s/%s of cluster %s as %s: %s%s", a.Namespace, a.ServiceAccount, a.ClusterName, role, a.Decision, why); err != nil {
 			return err
 		}
 		if err := tellOpen(cmd, a.DependsOn); err != nil {
@@ -105,7 +105,7 @@ func (s *said) grant(cmd *cobra.Command) error {
 	if len(s.Conditions) > 0 {
 		line += " if " + s.terms()
 	}
-	return printf(cmd, "  %s (%s)\n", line, s.String())
+	return printLine(cmd, "  %s (%s)", line, s.String())
 }
 
 // butNot says a list of what is meant, or of what is not.

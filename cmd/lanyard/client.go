@@ -15,8 +15,10 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -194,4 +196,22 @@ func shellQuote(s string) string {
 func printf(cmd *cobra.Command, format string, args ...any) error {
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), format, args...)
 	return err
+}
+
+// printLine prints one line, whatever the texts in it are: others have chosen them.
+func printLine(cmd *cobra.Command, format string, args ...any) error {
+	return printf(cmd, "%s\n", visible(fmt.Sprintf(format, args...)))
+}
+
+// visible escapes what a terminal would obey or not show.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }

@@ -69,7 +69,7 @@ func newWhoCan() *cobra.Command {
 					}
 				}
 				if out.Next == "" && len(out.Trusted) > 0 {
-					if err := printf(cmd, "its trust policy names %s\n", strings.Join(out.Trusted, ", ")); err != nil {
+					if err := printLine(cmd, "its trust policy names %s", strings.Join(out.Trusted, ", ")); err != nil {
 						return err
 					}
 				}
@@ -102,7 +102,7 @@ func (p *decided) tell(cmd *cobra.Command) error {
 	if p.Statement != nil {
 		why = ", by " + p.Statement.String()
 	}
-	if err := printf(cmd, "%s: %s%s\n", who, p.Decision, why); err != nil {
+	if err := printLine(cmd, "%s: %s%s", who, p.Decision, why); err != nil {
 		return err
 	}
 	return tellOpen(cmd, p.DependsOn)
@@ -115,7 +115,7 @@ func tellOpen(cmd *cobra.Command, all []said) error {
 		if s.Effect == "Deny" {
 			word = "unless"
 		}
-		if err := printf(cmd, "  %s %s (%s)\n", word, s.terms(), s.String()); err != nil {
+		if err := printLine(cmd, "  %s %s (%s)", word, s.terms(), s.String()); err != nil {
 			return err
 		}
 	}
