@@ -88,6 +88,29 @@ func TestEventsOfTheFutureAreNotTaken(t *testing.T) {
 	}
 }
 
+// TestAnOldEventTakesNoOtherWithIt: one that is about to be too old is brought to an index whose own are young.
+func TestAnOldEventTakesNoOtherWithIt(t *testing.T) {
+	log, _ := openLog(t, t.TempDir()+"/audit")
+	now, to := time.Now(), t.TempDir()
+	x := openIndex(t, trail.IndexConfig{Read: log.Read, Sink: trail.Folder(to), Now: func() time.Time { return now }})
+	commit(t, log, called(ours, "A"), called(ours, "B"))
+	brought(t, to, ours, "a", events(record(ours, "Old", now.Add(-90*24*time.Hour+2*time.Second))))
+	if err := errors.Join(x.Fill(t.Context()), x.Scan(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, x, trail.Query{}); got != "B A Old" {
+		t.Errorf("at first: got %q", got)
+	}
+	now = now.Add(10 * time.Second)
+	commit(t, log, called(ours, "C"))
+	if err := x.Fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, x, trail.Query{}); got != "C B A" {
+		t.Errorf("then: got %q", got)
+	}
+}
+
 // TestBombsAreLeftOut: a file of a hundred kilobytes may be one of gigabytes when it is unpacked, or in memory.
 func TestBombsAreLeftOut(t *testing.T) {
 	repeated := func(before, text, after string, times int) func(io.Writer) {
@@ -123,6 +146,20 @@ func TestBombsAreLeftOut(t *testing.T) {
 				t.Errorf("it cost %d MiB of memory", n)
 			}
 		})
+	}
+}
+
+// TestTheLargestRecordsAreTaken: the log's bound is 256 KiB.
+func TestTheLargestRecordsAreTaken(t *testing.T) {
+	to, now := t.TempDir(), time.Now()
+	var all []string
+	for i := range 40 {
+		name := fmt.Sprintf("Call%d", i)
+		all = append(all, strings.TrimSuffix(record(ours, name, now), "}")+`,"requestParameters":{"x":"`+strings.Repeat("x", 256<<10)+`"}}`)
+	}
+	brought(t, to, ours, "a", events(all...))
+	if got := strings.Fields(names(t, scanned(t, to), trail.Query{})); len(got) != len(all) {
+		t.Errorf("got %d of %d events", len(got), len(all))
 	}
 }
 

@@ -195,17 +195,18 @@ func (w *writing) expire(ctx context.Context, s shelf) error {
 		return err
 	}
 	before := w.of.Now().Add(-history).Unix() << idBits
-	surplus := max(n-w.of.Most, 0)
-	if oldest.Valid && oldest.Int64 < before {
-		surplus = max(surplus, 2*feedBatch)
-	} else if surplus == 0 {
-		return nil
+	switch {
+	case n > w.of.Most:
+		return w.remove(ctx, s, 1<<62, n-w.of.Most)
+	case oldest.Valid && oldest.Int64 < before:
+		return w.remove(ctx, s, before, 2*feedBatch)
 	}
-	return w.remove(ctx, s, surplus)
+	return nil
 }
 
-func (w *writing) remove(ctx context.Context, s shelf, surplus int) (err error) {
-	rows, err := w.tx.QueryContext(ctx, "SELECT id, text FROM "+string(s)+" ORDER BY id LIMIT ?", surplus)
+// remove removes the oldest events before an id, at most so many.
+func (w *writing) remove(ctx context.Context, s shelf, before int64, most int) (err error) {
+	rows, err := w.tx.QueryContext(ctx, "SELECT id, text FROM "+string(s)+" WHERE id < ? ORDER BY id LIMIT ?", before, most)
 	if err != nil {
 		return err
 	}
