@@ -43,7 +43,7 @@ func UseOf(text string) Use {
 	return Identity
 }
 
-// mostFindings are told of one document: each costs the reading of all before it.
+// mostFindings are told of one document, and looked for: each costs the reading of all before it.
 const mostFindings = 100
 
 // Check returns what is wrong with a document, or, where nothing is, what is probably not meant, in the document's order; the first

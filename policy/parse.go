@@ -103,6 +103,9 @@ func (p *parser) document(text string, root *node) *Document {
 	p.variables = version == version2012
 	sids := map[string]bool{}
 	for i := range list {
+		if len(p.problems) >= mostFindings {
+			break
+		}
 		before := len(p.problems)
 		s := p.statement(&list[i])
 		if s.sid != "" && sids[s.sid] {
