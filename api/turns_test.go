@@ -3,8 +3,10 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -124,6 +126,97 @@ func TestWhoCanAnswersNoMoreThanItHolds(t *testing.T) {
 	for who, n := range seen {
 		if n != 1 {
 			t.Errorf("%s is told of %d times", who, n)
+		}
+	}
+}
+
+// TestASimulationAnswersNoMoreThanItHolds: each of many statements of the caller's making decides each of many questions.
+func TestASimulationAnswersNoMoreThanItHolds(t *testing.T) {
+	const actions, most = 40, 3 << 20
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	server := w.serve(t, w.config())
+	statement := `{"Effect":"Allow","Action":"*","Resource":"*"}`
+	form := url.Values{"Action": {"SimulateCustomPolicy"}, "Version": {"2010-05-08"}, "PolicyInputList.member.1": {
+		`{"Version":"2012-10-17","Statement":[` + strings.Repeat(statement+",", 299) + statement + `]}`,
+	}}
+	for i := range actions {
+		form.Set(fmt.Sprintf("ActionNames.member.%d", i+1), fmt.Sprintf("s3:Action%d", i))
+	}
+	for i := range 10 {
+		form.Set(fmt.Sprintf("ResourceArns.member.%d", i+1), fmt.Sprintf("arn:aws:s3:::b/%d", i))
+	}
+	seen := map[string]int{}
+	for page := 0; page <= actions; page++ {
+		got := w.send(t, server, request{as: admin, service: "iam", method: "POST", path: "/", body: form.Encode()})
+		var out struct {
+			Actions   []string `xml:"SimulateCustomPolicyResult>EvaluationResults>member>EvalActionName"`
+			Truncated bool     `xml:"SimulateCustomPolicyResult>IsTruncated"`
+			Marker    string   `xml:"SimulateCustomPolicyResult>Marker"`
+		}
+		if err := xml.Unmarshal([]byte(got.body), &out); got.status != http.StatusOK || err != nil {
+			t.Fatalf("page %d: %d %.300s %v", page, got.status, got.body, err)
+		}
+		if len(got.body) > most {
+			t.Errorf("page %d has %d bytes, want at most %d", page, len(got.body), most)
+		}
+		for _, a := range out.Actions {
+			seen[a]++
+		}
+		if !out.Truncated {
+			break
+		}
+		form.Set("Marker", out.Marker)
+	}
+	if len(seen) != actions {
+		t.Errorf("%d actions are told of, want %d", len(seen), actions)
+	}
+	for action, n := range seen {
+		if n != 1 {
+			t.Errorf("%s is told of %d times", action, n)
+		}
+	}
+}
+
+// TestSlowPoliciesKeepNobodyLong: the caller has policies, and asks about resources, that take as long as can be to compare.
+func TestSlowPoliciesKeepNobodyLong(t *testing.T) {
+	w := newWorld(t)
+	w.account(t, ours)
+	for i := range 10 {
+		var resources []string
+		for j := range 100 {
+			resources = append(resources, fmt.Sprintf("%q", fmt.Sprintf("arn:aws:s3:::*?a?a?a?a?a?a?a?a?a?a?a?a?b%d*", j)))
+		}
+		made, err := w.directory.CreateManagedPolicy(t.Context(), directory.NewManagedPolicy{
+			Account: ours, Name: fmt.Sprintf("slow-%d", i), Text: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":[` + strings.Join(resources, ",") + `]},{"Effect":"Allow","Action":"iam:*","Resource":"*"}]}`,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.directory.Attach(t.Context(), directory.Roles.Named(ours, "nobody"), made.ARN().String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := w.serve(t, w.config())
+	as, resource := w.role(t, ours, "nobody"), "arn:aws:s3:::"+strings.Repeat("a", 2030)
+	var checks []map[string]string
+	form := url.Values{"Action": {"SimulatePrincipalPolicy"}, "Version": {"2010-05-08"}, "PolicySourceArn": {"arn:aws:iam::" + ours + ":role/nobody"}}
+	for i := range 100 {
+		checks = append(checks, map[string]string{"action": "s3:GetObject", "resource": resource})
+		form.Set(fmt.Sprintf("ResourceArns.member.%d", i+1), resource)
+		form.Set(fmt.Sprintf("ActionNames.member.%d", i+1), fmt.Sprintf("s3:Action%d", i))
+	}
+	body, err := json.Marshal(map[string]any{"checks": checks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, in := range map[string]request{
+		"CheckMyAccess":           {service: "lanyard", method: "POST", path: "/lanyard/v1/my-access", body: string(body)},
+		"SimulatePrincipalPolicy": {service: "iam", method: "POST", path: "/", body: form.Encode()},
+	} {
+		in.as = as
+		if got := w.send(t, server, in); got.status != http.StatusBadRequest || !strings.Contains(got.body, "too long") { // and not after minutes
+			t.Errorf("%s: %d %.300s", name, got.status, got.body)
 		}
 	}
 }

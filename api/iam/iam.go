@@ -11,6 +11,7 @@ import (
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/limit"
 )
 
 // Errors is IAM's table of codes.
@@ -30,11 +31,12 @@ type door struct {
 	directory *directory.Directory
 
 	users, groups, roles subject
+	simulations          *limit.Turns
 }
 
 // New returns the door.
 func New(dir *directory.Directory) *api.Door {
-	d := &door{directory: dir}
+	d := &door{directory: dir, simulations: limit.NewTurns(simulationsAtOnce, 32, 8)}
 	d.users, d.groups, d.roles = subject{d, directory.Users}, subject{d, directory.Groups}, subject{d, directory.Roles}
 	return api.Query("iam", "iam.amazonaws.com", "2010-05-08", Errors, slices.Concat(
 		d.roleOperations(), d.userOperations(), d.groupOperations(), d.policyOperations(), d.accountOperations(), d.providerRows(),

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
@@ -15,7 +16,7 @@ import (
 )
 
 // simulateCustomPolicy decides questions by policies that the call brings.
-func (d *door) simulateCustomPolicy(_ context.Context, c *api.Call) (any, error) {
+func (d *door) simulateCustomPolicy(ctx context.Context, c *api.Call) (any, error) {
 	noteSimulation(c)
 	if err := c.Authorize("iam:SimulateCustomPolicy", "*"); err != nil {
 		return nil, err
@@ -23,16 +24,16 @@ func (d *door) simulateCustomPolicy(_ context.Context, c *api.Call) (any, error)
 	if len(texts(c, "PolicyInputList")) == 0 {
 		return nil, missing("policyInputList")
 	}
-	return d.simulate(c, &simulation{})
+	return d.simulate(ctx, c, &simulation{})
 }
 
 // simulatePrincipalPolicy decides questions by the policies of a user or role, and those that the call brings.
-func (d *door) simulatePrincipalPolicy(_ context.Context, c *api.Call) (any, error) {
+func (d *door) simulatePrincipalPolicy(ctx context.Context, c *api.Call) (any, error) {
 	s, err := d.principalSource(c, "iam:SimulatePrincipalPolicy")
 	if err != nil {
 		return nil, err
 	}
-	return d.simulate(c, s)
+	return d.simulate(ctx, c, s)
 }
 
 // principalSource asks for an action on the user or role that the call names, and returns its policies.
@@ -101,6 +102,10 @@ type simulation struct {
 
 	actions, resources []string
 	given              bool // the resources are the call's
+	lacking            names
+
+	began time.Time
+	size  int // of the answer, about
 }
 
 // source takes the policies of a user or role, as they are now.

@@ -1,8 +1,10 @@
 package iam
 
 import (
+	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/arn"
@@ -80,36 +82,65 @@ const (
 
 var decisions = map[policy.Effect]string{policy.Allow: "allowed", policy.Deny: "explicitDeny", policy.ImplicitDeny: "implicitDeny"}
 
+// What a simulation may cost: the caller makes its policies and questions as long as a request can be.
+const (
+	simulationsAtOnce = 2
+	// A page ends early, with the action that it is at.
+	longestPage = time.Second
+	pageBytes   = 1 << 20
+	// An action that takes so much is not answered.
+	longestAction = 5 * time.Second
+	actionBytes   = 16 << 20
+)
+
 // simulate answers the page of actions that the call asks for.
-func (d *door) simulate(c *api.Call, s *simulation) (any, error) {
+func (d *door) simulate(ctx context.Context, c *api.Call, s *simulation) (any, error) {
 	if err := s.read(c); err != nil {
 		return nil, err
 	}
+	done, err := d.simulations.Take(ctx, c.Caller.Account)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	n := c.MaxItems()
 	from := 0
 	if marker := c.Form.Get("Marker"); marker != "" {
-		var err error
 		if from, err = strconv.Atoi(marker); err != nil || from < 1 || from >= len(s.actions) {
 			return nil, fault.New(fault.BadToken, "Invalid Marker: %.320s", marker)
 		}
 	}
 	var out simulationResult
-	to := min(from+n, len(s.actions))
+	s.lacking, s.began = names{s.missing()}, time.Now()
+	to := from
+	for to < min(from+n, len(s.actions)) && (to == from || s.size < pageBytes && time.Since(s.began) < longestPage) {
+		all, err := s.ask(ctx, s.actions[to])
+		if err != nil {
+			return nil, err
+		}
+		out.Results.Members = append(out.Results.Members, all)
+		to++
+	}
 	if to < len(s.actions) {
 		out.Page = api.Page{IsTruncated: true, Marker: strconv.Itoa(to)}
-	}
-	for _, action := range s.actions[from:to] {
-		out.Results.Members = append(out.Results.Members, s.ask(action))
 	}
 	return out, nil
 }
 
 // ask decides one action on each resource. Where the call names them the answer tells each; the whole is then as strict as
 // the strictest.
-func (s *simulation) ask(action string) evaluationResult {
+func (s *simulation) ask(ctx context.Context, action string) (evaluationResult, error) {
 	var each []resourceSpecificResult
 	for _, resource := range s.resources {
-		each = append(each, s.decide(action, resource))
+		if err := ctx.Err(); err != nil {
+			return evaluationResult{}, err
+		}
+		if s.size > actionBytes || time.Since(s.began) > longestAction {
+			return evaluationResult{}, fault.New(fault.BadState, "The policies take too long for so many resources at once: ask about fewer.")
+		}
+		r := s.decide(action, resource)
+		s.size += 200*len(r.Matched.Members) + 50*len(r.Missing.Members) + len(resource) + 200
+		each = append(each, r)
 	}
 	worst := each[0]
 	for _, r := range each[1:] {
@@ -127,7 +158,7 @@ func (s *simulation) ask(action string) evaluationResult {
 	if s.given {
 		all.Missing, all.Specific = names{}, &resourceSpecificResults{each}
 	}
-	return all
+	return all, nil
 }
 
 var severity = map[string]int{"allowed": 0, "implicitDeny": 1, "explicitDeny": 2}
@@ -163,7 +194,7 @@ func (s *simulation) decide(action, resource string) resourceSpecificResult {
 		}
 		s.match(&r, q, effect, s.resource, resourceSide)
 	}
-	r.Missing = names{s.missing()}
+	r.Missing = s.lacking
 	return r
 }
 

@@ -32,7 +32,7 @@ const maxChecked = 32 << 10
 var kinds = map[string]policy.Use{"identity": policy.Identity, "trust": policy.Trust}
 
 // checkPolicy tells what `lanyard policy check` does. It reads nothing but the request, so it needs no permission.
-func (d *door) checkPolicy(_ context.Context, c *api.Call) (any, error) {
+func (d *door) checkPolicy(ctx context.Context, c *api.Call) (any, error) {
 	in, err := api.Decode[checkPolicyRequest](c)
 	if err != nil {
 		return nil, err
@@ -48,6 +48,11 @@ func (d *door) checkPolicy(_ context.Context, c *api.Call) (any, error) {
 	if n := len(in.Document); n == 0 || n > maxChecked {
 		return nil, fault.New(fault.Invalid, "document: 1 to %d bytes are accepted, got %d", maxChecked, n)
 	}
+	done, err := d.checks.Take(ctx, c.Caller.Account)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	out := checkPolicyResponse{Findings: []finding{}}
 	for _, f := range policy.Check(use, in.Document, d.vocabulary) {
 		severity := "warning"

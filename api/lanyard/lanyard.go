@@ -33,13 +33,14 @@ type door struct {
 
 	vocabulary *policy.Vocabulary // of all doors: what a policy may sensibly speak of
 	walks      *limit.Turns       // of those who ask about all of an account
+	checks     *limit.Turns       // of those who ask without a permission
 }
 
 // New returns the door.
 func New(
 	st *store.Store, dir *directory.Directory, ring *keyring.Keyring, reg *registry.Registry, b *broker.Broker, words *policy.Vocabulary,
 ) *api.Door {
-	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg, b, words, limit.NewTurns(walksAtOnce, 32, 8)}).routes())
+	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg, b, words, limit.NewTurns(walksAtOnce, 32, 8), limit.NewTurns(checksAtOnce, 32, 8)}).routes())
 }
 
 func (d *door) routes() []api.Route {

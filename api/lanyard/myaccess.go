@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/fault"
@@ -50,11 +51,14 @@ type checkAnswer struct {
 const (
 	maxChecks = 100 // more than a page of the console has to show
 	maxAction = 128 // characters: the longest that IAM takes
+
+	checksAtOnce  = 2 // calls that compare policies
+	longestChecks = 2 * time.Second
 )
 
 // checkMyAccess tells callers what they find out by trying anyway, so it needs no permission; as with GetCallerIdentity
 // the signature is enough. Nobody asks here about anybody else.
-func (d *door) checkMyAccess(_ context.Context, c *api.Call) (any, error) {
+func (d *door) checkMyAccess(ctx context.Context, c *api.Call) (any, error) {
 	in, err := api.Decode[myAccessRequest](c)
 	if err != nil {
 		return nil, err
@@ -66,6 +70,12 @@ func (d *door) checkMyAccess(_ context.Context, c *api.Call) (any, error) {
 	if n := len(in.Checks); n < 1 || n > maxChecks {
 		return nil, fault.New(fault.Invalid, "checks: 1 to %d pairs of action and resource are accepted, got %d", maxChecks, n)
 	}
+	done, err := d.checks.Take(ctx, c.Caller.Account)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	until := time.Now().Add(longestChecks)
 	out := myAccessResponse{Principal: c.Caller.ARN, Checks: make([]checkAnswer, len(in.Checks))}
 	for i, q := range in.Checks {
 		if q.Resource == "" {
@@ -73,6 +83,9 @@ func (d *door) checkMyAccess(_ context.Context, c *api.Call) (any, error) {
 		}
 		if err := checkQuestion(q.Action, q.Resource); err != nil {
 			return nil, err
+		}
+		if time.Now().After(until) {
+			return nil, fault.New(fault.Invalid, "checks: the policies take too long for so many at once: ask for fewer")
 		}
 		decision, refused := c.May(q.Action, q.Resource)
 		answer := checkAnswer{Action: q.Action, Resource: q.Resource, Allowed: refused == nil, Reason: reasons[decision.Effect]}
