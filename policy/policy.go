@@ -119,8 +119,10 @@ func (d *Document) Mentions(prefix string) bool {
 // spelt.
 func (d *Document) ContextKeys() []string {
 	var all []string
+	had := map[string]bool{}
 	eachKey(d.statements, func(k key) {
-		if !slices.ContainsFunc(all, func(had string) bool { return equalFold(had, k.given) }) {
+		if !had[k.lower] {
+			had[k.lower] = true
 			all = append(all, k.given)
 		}
 	})

@@ -206,35 +206,22 @@ func (s *simulation) match(r *resourceSpecificResult, q *policy.Question, effect
 	}
 }
 
-// missing lists the condition keys that the policies ask for and nobody gave.
+// missing lists the condition keys that the policies ask for and nobody gave, each once.
 func (s *simulation) missing() []string {
 	var all []string
+	had := map[string]bool{}
+	for i := range s.context {
+		had[strings.ToLower(s.context[i].Key)] = true
+	}
 	for _, docs := range [][]*policy.Document{s.layers.Identity, s.layers.Boundary, s.resource} {
 		for _, doc := range docs {
 			for _, key := range doc.ContextKeys() {
-				if !s.knows(key) && !containsFold(all, key) {
+				if lower := strings.ToLower(key); !had[lower] {
+					had[lower] = true
 					all = append(all, key)
 				}
 			}
 		}
 	}
 	return all
-}
-
-func (s *simulation) knows(key string) bool {
-	for i := range s.context {
-		if strings.EqualFold(s.context[i].Key, key) {
-			return true
-		}
-	}
-	return false
-}
-
-func containsFold(list []string, s string) bool {
-	for _, other := range list {
-		if strings.EqualFold(other, s) {
-			return true
-		}
-	}
-	return false
 }
