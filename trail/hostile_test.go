@@ -163,6 +163,31 @@ func TestTheLargestRecordsAreTaken(t *testing.T) {
 	}
 }
 
+// TestARecordIsFoundByFewResources: one of the log's has a handful, and one that was brought may have ten thousand.
+func TestARecordIsFoundByFewResources(t *testing.T) {
+	to, file := t.TempDir(), filepath.Join(t.TempDir(), "index.db")
+	var all []string
+	for i := range 10_000 {
+		all = append(all, fmt.Sprintf(`{"ARN":"arn:aws:s3:::b/%d"}`, i))
+	}
+	brought(t, to, ours, "a", events(strings.TrimSuffix(record(ours, "Wide", time.Now()), "}")+`,"resources":[`+strings.Join(all, ",")+`]}`))
+	x := openIndex(t, trail.IndexConfig{File: file, Sink: trail.Folder(to)})
+	if err := x.Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, x, trail.Query{Has: map[trail.Kind]string{trail.ResourceName: "b/0"}}); got != "Wide" {
+		t.Errorf("by its first resource: got %q", got)
+	}
+	db, err := sql.Open("sqlite", "file:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var terms int
+	if err := errors.Join(db.QueryRow("SELECT count(*) FROM management_term").Scan(&terms), db.Close()); err != nil || terms > 1000 {
+		t.Errorf("it has %d terms in the index (%v)", terms, err)
+	}
+}
+
 // TestWhatIsNoFileIsNotRead: what lies in a folder under a log file's name may have no end, or lead out of it.
 func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	to := t.TempDir()

@@ -156,8 +156,11 @@ func (r *Record) Values(k Kind) []string {
 	return nil
 }
 
+// maxResources are those that a record is found by: each is several rows of the index, and who brings a record may give it thousands.
+const maxResources = 100
+
 func (r *Record) eachResource(values func(audit.Resource) []string) (all []string) {
-	for _, a := range r.Resources {
+	for _, a := range r.Resources[:min(len(r.Resources), maxResources)] {
 		all = append(all, values(a)...)
 	}
 	return all
