@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -27,6 +28,9 @@ func newConsole() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := newClient(cmd)
 			if err != nil {
+				return err
+			}
+			if err := mayLink(c.endpoint); err != nil {
 				return err
 			}
 			if err := c.hasConsole(cmd.Context()); err != nil {
@@ -95,6 +99,19 @@ func (c *client) temporary(ctx context.Context) (*temporaryCredentials, error) {
 	}
 	t := got.Credentials
 	return &temporaryCredentials{t.AccessKeyID, t.SecretAccessKey, t.SessionToken, t.Expiration.UTC().Format(time.RFC3339), c.region}, nil
+}
+
+// mayLink refuses an address at which anybody on the way could answer with a page of their own, that reads what is behind the #.
+func mayLink(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return err
+	}
+	ip := net.ParseIP(u.Hostname())
+	if near := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback(); u.Scheme != "https" && (u.Scheme != "http" || !near) {
+		return fault.New(fault.Invalid, "a link with credentials is printed for https://HOST, and for http on a loopback address alone; the server is at %q", endpoint)
+	}
+	return nil
 }
 
 // hasConsole asks the server before a link is made that would lead nowhere.

@@ -51,3 +51,15 @@ func TestConsoleIsAskedForFirst(t *testing.T) {
 		server.Close()
 	}
 }
+
+// TestNoLinkToAPlainAddress: the page behind it could be anybody's who is on the way, and reads the credentials.
+func TestNoLinkToAPlainAddress(t *testing.T) {
+	for endpoint, want := range map[string]bool{
+		"http://lanyard.example:8780": false, "http://10.0.0.1:8780": false, "ftp://127.0.0.1": false, "lanyard.example": false,
+		"http://127.0.0.1:8780": true, "http://[::1]:8780": true, "http://localhost:8780": true, "https://lanyard.example": true,
+	} {
+		if err := mayLink(endpoint); (err == nil) != want {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
