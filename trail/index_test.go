@@ -67,6 +67,28 @@ func TestIndexFindsWhatTheLogHas(t *testing.T) {
 	}
 }
 
+// TestIndexFindsOverManyAccounts: each account has its own results, and there are more accounts than connections to the file.
+func TestIndexFindsOverManyAccounts(t *testing.T) {
+	const many = 300
+	log, _ := openLog(t, t.TempDir()+"/audit")
+	var all []*audit.Event
+	for i := range many {
+		account := fmt.Sprintf("%012d", i)
+		all = append(all, called(account, "CreateRole"), readObject(account, "p", "k"))
+	}
+	commit(t, log, all...)
+	x := openIndex(t, trail.IndexConfig{Read: log.Read})
+	if err := x.Fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	n := 0
+	if err := x.Find(ctx, trail.Query{Data: true}, 0, func(trail.Found) bool { n++; return true }); err != nil || n != 2*many {
+		t.Errorf("found %d events of %d: %v", n, 2*many, err)
+	}
+}
+
 func TestIndexPages(t *testing.T) {
 	log, _ := openLog(t, t.TempDir()+"/audit")
 	x := openIndex(t, trail.IndexConfig{Read: log.Read})
