@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	// A batch is held in memory, packed.
+	// A batch is held in memory, packed; what packs a file takes half a megabyte besides.
 	maxRecords = 50_000
 	maxBytes   = 64 << 20
+	maxFiles   = 100
 
 	firstPause, longestPause = time.Second, time.Minute
 	// sameNames is how long a batch has the names with which it was first tried. An index does not look at days that are long over.
@@ -232,7 +233,9 @@ type batch struct {
 	bytes   int
 }
 
-func (b *batch) full() bool { return b.records >= maxRecords || b.bytes >= maxBytes }
+func (b *batch) full() bool {
+	return b.records >= maxRecords || b.bytes >= maxBytes || len(b.files) >= maxFiles
+}
 
 func (b *batch) add(f audit.Found) {
 	account := accountOf(f.Text)

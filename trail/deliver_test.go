@@ -130,6 +130,40 @@ func TestALogThatBeginsAnewReplacesNoFile(t *testing.T) {
 	}
 }
 
+// watched is a sink that says what it is brought.
+type watched struct {
+	trail.Sink
+	put func()
+}
+
+func (w watched) Put(ctx context.Context, name string, body []byte) error {
+	w.put()
+	return w.Sink.Put(ctx, name, body)
+}
+
+// TestABatchHasFewAccounts: each file under way takes half a megabyte, however little is in it.
+func TestABatchHasFewAccounts(t *testing.T) {
+	const many = 250
+	dir, to := t.TempDir()+"/audit", t.TempDir()
+	log, _ := openLog(t, dir)
+	var all []*audit.Event
+	for i := range many {
+		all = append(all, called(fmt.Sprintf("%012d", i), "A"))
+	}
+	commit(t, log, all...)
+	var d *trail.Delivery
+	first := 0 // files before the first batch was there
+	d = delivery(log, dir, watched{trail.Folder(to), func() {
+		if d.Delivered() == 0 {
+			first++
+		}
+	}})
+	deliver(t, d)
+	if events, _ := read(t, to); first > 100 || len(events) != many {
+		t.Errorf("%d files in the first batch, and events of %d accounts in all", first, len(events))
+	}
+}
+
 // TestAKilledDeliveryGoesOn ends deliveries in the middle of a batch.
 func TestAKilledDeliveryGoesOn(t *testing.T) {
 	dir, to := t.TempDir()+"/audit", t.TempDir()
