@@ -27,7 +27,7 @@ import (
 
 const (
 	// schemaVersion is that of the tables below. An index of another one is made anew.
-	schemaVersion = 1
+	schemaVersion = 2
 	// history is how long events stay in the index, as CloudTrail's event history keeps them.
 	history = 90 * 24 * time.Hour
 	// feedBatch is how many records one transaction takes: few milliseconds of work, for pods may wait for the same processor. After
@@ -54,7 +54,7 @@ CREATE TABLE source (name TEXT PRIMARY KEY, size INTEGER NOT NULL, offset INTEGE
 		tables += fmt.Sprintf(`
 CREATE TABLE %[1]s (id INTEGER PRIMARY KEY, text BLOB NOT NULL);
 CREATE TABLE %[1]s_term (term INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (term, id)) WITHOUT ROWID;
-CREATE TABLE %[1]s_account (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE %[1]s_account (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE %[1]s_count (n INTEGER NOT NULL);
 INSERT INTO %[1]s_count VALUES (0);
 `, s)

@@ -236,6 +236,31 @@ func TestIndexKeepsTheNewest(t *testing.T) {
 	}
 }
 
+// TestAnAccountDrivesOutItsOwnEvents: who calls as much as the index holds takes the history of no other account.
+func TestAnAccountDrivesOutItsOwnEvents(t *testing.T) {
+	log, _ := openLog(t, t.TempDir()+"/audit")
+	x := openIndex(t, trail.IndexConfig{Read: log.Read, Most: 6})
+	commit(t, log, called(theirs, "A"), called(theirs, "B"))
+	for i := range 30 {
+		commit(t, log, called(ours, fmt.Sprintf("Call%d", i)))
+		if i%10 == 0 {
+			if err := x.Fill(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	commit(t, log, called(theirs, "C"))
+	if err := x.Fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, x, trail.Query{Account: theirs}); got != "C B A" {
+		t.Errorf("of the other: got %q", got)
+	}
+	if got := names(t, x, trail.Query{Account: ours}); got != "Call29 Call28 Call27" {
+		t.Errorf("its own: got %q", got)
+	}
+}
+
 func processorTime(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

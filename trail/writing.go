@@ -45,7 +45,7 @@ func (w *writing) note(ctx context.Context, source string, size, offset int64) e
 // flush writes the events that are not there yet.
 func (w *writing) flush(ctx context.Context) error {
 	w.events, w.terms, w.seen = map[shelf][]any{}, map[shelf][]entry{}, map[int64]bool{}
-	accounts := map[shelf]map[string]bool{management: {}, data: {}}
+	accounts := map[shelf]map[string]int{management: {}, data: {}}
 	known := map[shelf]*sql.Stmt{}
 	for _, s := range shelves {
 		stmt, err := w.tx.PrepareContext(ctx, "SELECT 1 FROM "+string(s)+"_term WHERE term = ?")
@@ -80,7 +80,7 @@ func (w *writing) flush(ctx context.Context) error {
 		for _, t := range r.terms(account) {
 			w.terms[s] = append(w.terms[s], entry{t, id})
 		}
-		accounts[s][account] = true
+		accounts[s][account]++
 	}
 	for _, s := range shelves {
 		if err := w.store(ctx, s, accounts[s]); err != nil {
@@ -134,7 +134,7 @@ func (w *writing) idIn(ctx context.Context, second int64) (int64, error) {
 	return id, nil
 }
 
-func (w *writing) store(ctx context.Context, s shelf, accounts map[string]bool) error {
+func (w *writing) store(ctx context.Context, s shelf, accounts map[string]int) error {
 	terms := w.terms[s]
 	if len(terms) == 0 {
 		return nil
@@ -150,12 +150,19 @@ func (w *writing) store(ctx context.Context, s shelf, accounts map[string]bool) 
 	if err := w.insert(ctx, "INSERT INTO "+string(s)+" VALUES ", w.events[s]); err != nil {
 		return err
 	}
-	for account := range accounts {
-		if _, err := w.tx.ExecContext(ctx, "INSERT OR IGNORE INTO "+string(s)+"_account VALUES (?)", account); err != nil {
+	return w.count(ctx, s, accounts)
+}
+
+// count adds to the numbers of events, of each account and of all.
+func (w *writing) count(ctx context.Context, s shelf, accounts map[string]int) error {
+	sum := 0
+	for account, n := range accounts {
+		sum += n
+		if _, err := w.tx.ExecContext(ctx, "INSERT INTO "+string(s)+"_account VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = n + excluded.n", account, n); err != nil {
 			return err
 		}
 	}
-	_, err := w.tx.ExecContext(ctx, "UPDATE "+string(s)+"_count SET n = n + ?", len(w.events[s])/2)
+	_, err := w.tx.ExecContext(ctx, "UPDATE "+string(s)+"_count SET n = n + ?", sum)
 	return err
 }
 
@@ -187,7 +194,8 @@ func (w *writing) insert(ctx context.Context, into string, values []any) error {
 	return nil
 }
 
-// expire removes the oldest events of a shelf where it has too many, or they are too old.
+// expire removes the oldest events of a shelf where they are too old, or it has too many: those of the account that has most, so
+// that none drives out another's.
 func (w *writing) expire(ctx context.Context, s shelf) error {
 	var n int
 	var oldest sql.NullInt64
@@ -197,26 +205,32 @@ func (w *writing) expire(ctx context.Context, s shelf) error {
 	before := w.of.Now().Add(-history).Unix() << idBits
 	switch {
 	case n > w.of.Most:
-		return w.remove(ctx, s, 1<<62, n-w.of.Most)
+		var largest string
+		if err := w.tx.QueryRowContext(ctx, "SELECT name FROM "+string(s)+"_account ORDER BY n DESC LIMIT 1").Scan(&largest); err != nil {
+			return err
+		}
+		return w.remove(ctx, s, "SELECT e.id, e.text FROM "+string(s)+"_term t CROSS JOIN "+string(s)+" e ON e.id = t.id WHERE t.term = ? ORDER BY t.id LIMIT ?",
+			term(largest, all, ""), n-w.of.Most)
 	case oldest.Valid && oldest.Int64 < before:
-		return w.remove(ctx, s, before, 2*feedBatch)
+		return w.remove(ctx, s, "SELECT id, text FROM "+string(s)+" WHERE id < ? ORDER BY id LIMIT ?", before, 2*feedBatch)
 	}
 	return nil
 }
 
-// remove removes the oldest events before an id, at most so many.
-func (w *writing) remove(ctx context.Context, s shelf, before int64, most int) (err error) {
-	rows, err := w.tx.QueryContext(ctx, "SELECT id, text FROM "+string(s)+" WHERE id < ? ORDER BY id LIMIT ?", before, most)
+// remove removes the events that a question finds.
+func (w *writing) remove(ctx context.Context, s shelf, question string, values ...any) (err error) {
+	rows, err := w.tx.QueryContext(ctx, question, values...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	var ids []int64
 	var gone []entry
-	var last int64
-	n := 0
+	accounts := map[string]int{}
 	for rows.Next() {
+		var id int64
 		var text []byte
-		if err := rows.Scan(&last, &text); err != nil {
+		if err := rows.Scan(&id, &text); err != nil {
 			return err
 		}
 		r, err := ParseRecord(text)
@@ -224,9 +238,10 @@ func (w *writing) remove(ctx context.Context, s shelf, before int64, most int) (
 			return fmt.Errorf("reading an event of the index: %w", err)
 		}
 		for _, t := range r.terms(r.RecipientAccountID) {
-			gone = append(gone, entry{t, last})
+			gone = append(gone, entry{t, id})
 		}
-		n++
+		ids = append(ids, id)
+		accounts[r.RecipientAccountID]--
 	}
 	if err := rows.Err(); err != nil {
 		return err
@@ -236,11 +251,12 @@ func (w *writing) remove(ctx context.Context, s shelf, before int64, most int) (
 			return err
 		}
 	}
-	if _, err := w.tx.ExecContext(ctx, "DELETE FROM "+string(s)+" WHERE id <= ?", last); err != nil {
-		return err
+	for _, id := range ids {
+		if _, err := w.tx.ExecContext(ctx, "DELETE FROM "+string(s)+" WHERE id = ?", id); err != nil {
+			return err
+		}
 	}
-	_, err = w.tx.ExecContext(ctx, "UPDATE "+string(s)+"_count SET n = n - ?", n)
-	return err
+	return w.count(ctx, s, accounts)
 }
 
 const (
