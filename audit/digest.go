@@ -92,15 +92,18 @@ type sealed struct {
 
 // readDigests reads the digests of a folder in the chain's order. One without its signature is not there yet.
 func readDigests(dir string) ([]sealed, error) {
-	names, err := filepath.Glob(filepath.Join(dir, digestPrefix+"*"+digestSuffix))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the audit folder: %w", err)
 	}
 	var all []sealed
-	for _, name := range names {
-		s := sealed{name: filepath.Base(name)}
-		if s.text, err = os.ReadFile(name); err == nil {
-			s.signature, err = os.ReadFile(signatureName(name))
+	for _, entry := range entries { // sorted by name
+		s := sealed{name: entry.Name()}
+		if !strings.HasPrefix(s.name, digestPrefix) || !strings.HasSuffix(s.name, digestSuffix) {
+			continue
+		}
+		if s.text, err = os.ReadFile(filepath.Join(dir, s.name)); err == nil {
+			s.signature, err = os.ReadFile(filepath.Join(dir, signatureName(s.name)))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading a digest of the audit log: %w", err)

@@ -145,14 +145,14 @@ func (l *Log) expire(digests []sealed, names []string) error {
 
 // sweep removes what a crash left unfinished.
 func sweep(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, "*"+unfinished))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range left {
-		base := filepath.Base(name)
-		if strings.HasPrefix(base, filePrefix) || strings.HasPrefix(base, digestPrefix) {
-			err = errors.Join(err, os.Remove(name))
+	for _, entry := range entries {
+		name := entry.Name()
+		if strings.HasSuffix(name, unfinished) && (strings.HasPrefix(name, filePrefix) || strings.HasPrefix(name, digestPrefix)) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, name)))
 		}
 	}
 	return err

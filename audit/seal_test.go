@@ -125,6 +125,27 @@ func TestSealedSegmentsAreReadAsBefore(t *testing.T) {
 	}
 }
 
+// TestDigestsAreFoundInAnyFolder: a name with brackets is a pattern to who looks for files by one.
+func TestDigestsAreFoundInAnyFolder(t *testing.T) {
+	made := filepath.Join(t.TempDir(), "audit")
+	head := sealed(t, made)
+	dir := filepath.Join(t.TempDir(), "copy [1]*")
+	if err := os.Rename(made, dir); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := audit.Check(dir, trust(head)); err != nil || got.Signed < 8 {
+		t.Errorf("Check = %+v, %v; want all but the last segment signed", got, err)
+	}
+	left := filepath.Join(dir, "digest-1.json.new")
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, dir, audit.Config{Sign: sign, Writer: writer}).stop()
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("what a crash left is still there: %v", err)
+	}
+}
+
 func TestReadGoesOnFromAMark(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
 	sealed(t, dir)
