@@ -23,7 +23,7 @@ type ServiceAccount struct{ Namespace, Name string }
 const (
 	answerTime   = 5 * time.Second // that a connector has for an answer
 	maxQuestions = 8               // of one account that wait for an answer: its clusters may be made to give none
-	maxWaiting   = 32              // of all accounts
+	maxWaiting   = 16              // of all accounts
 )
 
 // question waits for one answer; the first is taken.
