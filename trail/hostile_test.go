@@ -253,6 +253,39 @@ func TestOneAccountsFolderHidesNoOther(t *testing.T) {
 	}
 }
 
+// counting is a sink that counts how often it is asked for a list.
+type counting struct {
+	trail.Sink
+	lists *int
+}
+
+func (c counting) List(ctx context.Context, prefix string) ([]trail.File, []string, error) {
+	*c.lists++
+	return c.Sink.List(ctx, prefix)
+}
+
+// TestAnAccountHasFewRegions: each is a question a day, and who may write an account's folder makes as many as the others wait for.
+func TestAnAccountHasFewRegions(t *testing.T) {
+	to, now, lists := t.TempDir(), time.Now(), 0
+	brought(t, to, ours, "a", events(record(ours, "Own", now)))
+	brought(t, to, theirs, "b", events(record(theirs, "Other", now)))
+	for i := range 200 {
+		if err := os.MkdirAll(filepath.Join(to, "AWSLogs", ours, "CloudTrail", fmt.Sprintf("zz-%d", i)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := openIndex(t, trail.IndexConfig{Sink: counting{trail.Folder(to), &lists}})
+	if err := x.Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, x, trail.Query{}); got != "Other Own" && got != "Own Other" {
+		t.Errorf("got %q", got)
+	}
+	if most := 70 * 92; lists > most {
+		t.Errorf("it is asked for %d lists, want at most %d", lists, most)
+	}
+}
+
 // TestASecondMayBeFull: whoever fills a second's numbers keeps no event of the log out of the index.
 func TestASecondMayBeFull(t *testing.T) {
 	log, _ := openLog(t, t.TempDir()+"/audit")

@@ -39,6 +39,9 @@ const (
 	behind    = 5 * time.Minute
 	// scanEach is how often the sink is looked through for what others have brought there.
 	scanEach = 15 * time.Second
+	// maxRegions are those of an account that are looked at: AWS has half as many, and who may write an account's folder could
+	// make any number, for which the others would wait.
+	maxRegions = 64
 	// spare is the part of the file system, in percent, that the index leaves to the log.
 	spare = 10
 )
@@ -328,7 +331,7 @@ func (x *Index) scanAccount(ctx context.Context, account string, calm bool) erro
 	if err != nil {
 		return fmt.Errorf("listing %s: %w", x.Sink, err)
 	}
-	for _, region := range regions {
+	for _, region := range regions[:min(len(regions), maxRegions)] {
 		if err := x.scanDays(ctx, account, region, calm); err != nil {
 			return err
 		}
@@ -348,11 +351,19 @@ func (x *Index) scanDays(ctx context.Context, account, region string, calm bool)
 		return err
 	}
 	for at := from.Truncate(day); !at.After(now); at = at.Add(day) {
-		files, _, err := x.Sink.List(ctx, region+at.UTC().Format("2006/01/02/"))
+		prefix := region + at.UTC().Format("2006/01/02/")
+		files, _, err := x.Sink.List(ctx, prefix)
 		if err != nil {
 			return fmt.Errorf("listing %s: %w", x.Sink, err)
 		}
+		taken, err := x.taken(ctx, prefix)
+		if err != nil {
+			return err
+		}
 		for _, file := range files {
+			if size, known := taken[file.Name]; known && size == file.Size || !strings.HasSuffix(file.Name, ".json.gz") {
+				continue
+			}
 			if err := x.take(ctx, account, file, calm); err != nil {
 				return fmt.Errorf("reading %s of %s: %w", file.Name, x.Sink, err)
 			}
@@ -367,16 +378,28 @@ func (x *Index) scanDays(ctx context.Context, account, region string, calm bool)
 	})
 }
 
-// take adds a file's records, unless it has been taken as it is.
+// taken are the sizes of a day's files as they were taken, by their names.
+func (x *Index) taken(ctx context.Context, prefix string) (sizes map[string]int64, err error) {
+	end := strings.TrimSuffix(prefix, "/") + "0" // the next sign after the slash
+	rows, err := x.db.QueryContext(ctx, "SELECT name, size FROM source WHERE name > ? AND name < ?", prefix, end)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	sizes = map[string]int64{}
+	for rows.Next() {
+		var name string
+		var size int64
+		if err := rows.Scan(&name, &size); err != nil {
+			return nil, err
+		}
+		sizes[name] = size
+	}
+	return sizes, rows.Err()
+}
+
+// take adds a file's records.
 func (x *Index) take(ctx context.Context, account string, file File, calm bool) error {
-	if !strings.HasSuffix(file.Name, ".json.gz") {
-		return nil
-	}
-	var size int64
-	err := x.db.QueryRowContext(ctx, "SELECT size FROM source WHERE name = ?", file.Name).Scan(&size)
-	if err == nil && size == file.Size || err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
 	var batch [][]byte
 	began := time.Now()
 	store := func(done bool) error {
