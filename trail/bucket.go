@@ -34,6 +34,11 @@ type Bucket struct {
 // maxAnswer bounds what is read of a store: a page of a list is below a tenth of it.
 const maxAnswer = maxPacked + 1
 
+// maxListed bounds what a list has, which is held in memory: it is more than a hundred writers bring on a day.
+const maxListed = 250_000
+
+var errTooMany = fmt.Errorf("more than %d files are in one place", maxListed)
+
 func (b *Bucket) String() string { return "s3://" + b.Bucket + "/" + b.Prefix }
 
 // Put stores an object. The signature covers its content, and so the store cannot take another for it.
@@ -75,6 +80,9 @@ func (b *Bucket) List(ctx context.Context, prefix string) (files []File, prefixe
 		}
 		if !page.IsTruncated || page.NextContinuationToken == "" {
 			return files, prefixes, nil
+		}
+		if len(files)+len(prefixes) > maxListed {
+			return nil, nil, errTooMany
 		}
 		query.Set("continuation-token", page.NextContinuationToken)
 	}

@@ -3,6 +3,7 @@ package trail_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
@@ -161,6 +162,28 @@ func TestDeliveryToABucketIsFoundByAnIndex(t *testing.T) {
 	}
 	if got := names(t, x, trail.Query{Data: true}); got != "CreateRole x" && got != "x CreateRole" {
 		t.Errorf("got %q, want both", got)
+	}
+}
+
+// TestAListHasAnEnd: whoever may write a bucket may write objects without number, and all of a list is held.
+func TestAListHasAnEnd(t *testing.T) {
+	var page strings.Builder
+	page.WriteString("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>")
+	for i := range 1000 {
+		fmt.Fprintf(&page, "<Contents><Key>a/%d</Key><Size>1</Size></Contents>", i)
+	}
+	page.WriteString("</ListBucketResult>")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page.String()) }))
+	defer server.Close()
+	at, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &trail.Bucket{Endpoint: at, Bucket: "audit", Region: region, KeyID: "AKIAEXAMPLE", SecretKey: "secret", Client: server.Client()}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, _, err := b.List(ctx, "a/"); err == nil || ctx.Err() != nil {
+		t.Errorf("List: %v, want it to be too long", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -69,10 +70,24 @@ func (f Folder) Get(_ context.Context, name string) (body []byte, err error) {
 
 // List reads a folder. What is no file has no name there.
 func (f Folder) List(_ context.Context, prefix string) (files []File, prefixes []string, err error) {
-	entries, err := os.ReadDir(f.at(prefix))
+	folder, err := os.OpenFile(f.at(prefix), os.O_RDONLY|syscall.O_DIRECTORY, 0) // of a pipe, too, an error
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	entries, err := folder.ReadDir(maxListed + 1)
+	switch {
+	case errors.Is(err, io.EOF): // it is empty
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
+	case len(entries) > maxListed:
+		return nil, nil, errTooMany
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, entry := range entries {
 		name := prefix + entry.Name()
 		if entry.IsDir() {

@@ -207,6 +207,17 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	if got := names(t, scanned(t, to), trail.Query{}); got != "Whole" {
 		t.Errorf("got %q", got)
 	}
+	other := filepath.Join(to, "AWSLogs", "000000000000") // the first of all, with a pipe in the place of a folder
+	if err := errors.Join(os.MkdirAll(other, 0o700), syscall.Mkfifo(filepath.Join(other, "CloudTrail"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	x := openIndex(t, trail.IndexConfig{Sink: trail.Folder(to)})
+	if err := x.Scan(t.Context()); err == nil {
+		t.Error("nothing is told of the pipe")
+	}
+	if got := names(t, x, trail.Query{}); got != "Whole" {
+		t.Errorf("beside a pipe: got %q", got)
+	}
 	for _, name := range []string{"a", "b", "c"} { // which may have taken a file's place since the folder was listed
 		file, err := filepath.Rel(to, filepath.Join(dir, name+".json.gz"))
 		if err != nil {
