@@ -278,8 +278,8 @@ func unpack(body []byte, visit func(record []byte) bool) error {
 	if err != nil {
 		return err
 	}
-	limited := &limited{from: io.LimitReader(from, maxUnpacked), left: maxRead}
-	decoder := json.NewDecoder(limited)
+	piece := &limited{from: io.LimitReader(from, maxUnpacked), left: maxRead}
+	decoder := json.NewDecoder(piece)
 	for _, want := range []json.Token{json.Delim('{'), "Records", json.Delim('[')} {
 		if token, err := decoder.Token(); err != nil || token != want {
 			return cmp.Or(err, fmt.Errorf("it has %v in the place of %v", token, want))
@@ -296,7 +296,7 @@ func unpack(body []byte, visit func(record []byte) bool) error {
 		if !visit(record) {
 			return nil
 		}
-		limited.left = maxRead
+		piece.left = maxRead
 	}
 	_, err = decoder.Token() // the list's end
 	return err
