@@ -182,13 +182,16 @@ func TestASimulationAnswersNoMoreThanItHolds(t *testing.T) {
 func TestSlowPoliciesKeepNobodyLong(t *testing.T) {
 	w := newWorld(t)
 	w.account(t, ours)
-	for i := range 10 {
+	slow := func(patterns int) string {
 		var resources []string
-		for j := range 100 {
-			resources = append(resources, fmt.Sprintf("%q", fmt.Sprintf("arn:aws:s3:::*?a?a?a?a?a?a?a?a?a?a?a?a?b%d*", j)))
+		for i := range patterns {
+			resources = append(resources, fmt.Sprintf("%q", fmt.Sprintf("arn:aws:s3:::*?a?a?a?a?a?a?a?a?a?a?a?a?b%d*", i)))
 		}
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":[` + strings.Join(resources, ",") + `]},{"Effect":"Allow","Action":"iam:*","Resource":"*"}]}`
+	}
+	for i := range 10 {
 		made, err := w.directory.CreateManagedPolicy(t.Context(), directory.NewManagedPolicy{
-			Account: ours, Name: fmt.Sprintf("slow-%d", i), Text: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":[` + strings.Join(resources, ",") + `]},{"Effect":"Allow","Action":"iam:*","Resource":"*"}]}`,
+			Account: ours, Name: fmt.Sprintf("slow-%d", i), Text: slow(100),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -200,7 +203,7 @@ func TestSlowPoliciesKeepNobodyLong(t *testing.T) {
 	server := w.serve(t, w.config())
 	as, resource := w.role(t, ours, "nobody"), "arn:aws:s3:::"+strings.Repeat("a", 2030)
 	var checks []map[string]string
-	form := url.Values{"Action": {"SimulatePrincipalPolicy"}, "Version": {"2010-05-08"}, "PolicySourceArn": {"arn:aws:iam::" + ours + ":role/nobody"}}
+	form := url.Values{"Action": {"SimulatePrincipalPolicy"}, "Version": {"2010-05-08"}, "PolicySourceArn": {"arn:aws:iam::" + ours + ":role/nobody"}, "PolicyInputList.member.1": {slow(1500)}}
 	for i := range 100 {
 		checks = append(checks, map[string]string{"action": "s3:GetObject", "resource": resource})
 		form.Set(fmt.Sprintf("ResourceArns.member.%d", i+1), resource)
