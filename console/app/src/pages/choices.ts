@@ -1,6 +1,6 @@
 // What the pickers offer. Who may not list a thing still types it.
 
-import { ListRolesCommand, type Role } from "@aws-sdk/client-iam";
+import { ListPoliciesCommand, ListRolesCommand, type Policy, type Role } from "@aws-sdk/client-iam";
 import type { Session } from "../session";
 
 // The roles of agents and connectors trust one service account each, and are nobody else's.
@@ -20,6 +20,22 @@ export async function roles(session: Session): Promise<Role[]> {
 
 /** Whether a role's trust policy names Pod Identity. What it says exactly, the server judges. */
 export const trustsPods = (role: Role) => decodeURIComponent(role.AssumeRolePolicyDocument ?? "").includes("pods.eks.amazonaws.com");
+
+/** The managed policies of the account, and those that every account has. */
+export async function policies(session: Session, part: (found: Policy[]) => void): Promise<Policy[]> {
+  const all: Policy[] = [];
+  let Marker: string | undefined;
+  do {
+    const page = await session.iam.send(new ListPoliciesCommand({ Marker, MaxItems: 100 }));
+    all.push(...(page.Policies ?? []));
+    Marker = page.IsTruncated ? page.Marker : undefined;
+    if (Marker) part([...all]);
+  } while (Marker);
+  return all;
+}
+
+/** Whose a policy is, by its ARN. */
+export const policyType = (arn: string) => (arn.startsWith("arn:aws:iam::aws:") ? "AWS managed" : "Customer managed");
 
 export interface ServiceAccount {
   namespace: string;

@@ -28,18 +28,23 @@ import { useLoad } from "../parts/load";
 import { PolicyEditor, pretty } from "../parts/policyeditor";
 import { useSession } from "../session";
 import type { PageProps } from ".";
+import { PolicyView, toSee } from "./policyview";
 import { depends, nameOf, type Principal, told, type Who, whoCan } from "./reach";
+import { Boundary } from "./roleboundary";
+import { Attached } from "./rolepolicies";
 
 interface Everything {
   role: Role;
   inline: { name: string; document: string }[];
-  attached: { name: string; arn: string }[];
+  /** The ARNs of its managed policies. */
+  attached: string[];
 }
 
 /** One role: who may become it, and what it may do. */
 export default function RolePage({ params }: PageProps) {
   const name = params.name!;
   const session = useSession();
+  const [shown, setShown] = useState<string>();
   const loaded = useLoad<Everything>(async () => {
     const [role, inline, attached] = await Promise.all([
       session.iam.send(new GetRoleCommand({ RoleName: name })),
@@ -50,14 +55,20 @@ export default function RolePage({ params }: PageProps) {
     return {
       role: role.Role!,
       inline: documents.map((d) => ({ name: d.PolicyName!, document: pretty(decodeURIComponent(d.PolicyDocument!)) })),
-      attached: (attached.AttachedPolicies ?? []).map((p) => ({ name: p.PolicyName!, arn: p.PolicyArn! })),
+      attached: (attached.AttachedPolicies ?? []).map((p) => p.PolicyArn!),
     };
   }, [name]);
   const arn = loaded.data?.role.Arn ?? roleArn(session, name);
+  const boundary = loaded.data?.role.PermissionsBoundary?.PermissionsBoundaryArn;
   const missing = useAccess([
     ["iam:UpdateAssumeRolePolicy", arn],
     ["iam:PutRolePolicy", arn],
     ["iam:DeleteRolePolicy", arn],
+    ["iam:AttachRolePolicy", arn],
+    ["iam:DetachRolePolicy", arn],
+    ["iam:PutRolePermissionsBoundary", arn],
+    ["iam:DeleteRolePermissionsBoundary", arn],
+    ...[...(loaded.data?.attached ?? []), ...(boundary ? [boundary] : [])].flatMap(toSee),
   ]);
   if (!loaded.data) {
     return loaded.error ? (
@@ -83,7 +94,21 @@ export default function RolePage({ params }: PageProps) {
           {
             id: "permissions",
             label: "Permissions",
-            content: <Permissions role={name} inline={inline} attached={attached} put={missing("iam:PutRolePolicy", arn)} remove={missing("iam:DeleteRolePolicy", arn)} onChanged={loaded.reload} />,
+            content: (
+              <SpaceBetween size="xl">
+                <Inlines
+                  role={name}
+                  inline={inline}
+                  alone={attached.length === 0}
+                  put={missing("iam:PutRolePolicy", arn)}
+                  remove={missing("iam:DeleteRolePolicy", arn)}
+                  onChanged={loaded.reload}
+                />
+                <Attached role={name} arn={arn} attached={{ ...loaded, data: attached }} missing={missing} onShow={setShown} />
+                <Boundary role={name} arn={arn} boundary={boundary} missing={missing} onShow={setShown} onChanged={loaded.reload} />
+                {shown && <PolicyView arn={shown} onClose={() => setShown(undefined)} />}
+              </SpaceBetween>
+            ),
           },
           {
             id: "trust",
@@ -97,16 +122,18 @@ export default function RolePage({ params }: PageProps) {
   );
 }
 
-interface PermissionsProps {
+interface InlinesProps {
   role: string;
   inline: Everything["inline"];
-  attached: Everything["attached"];
+  /** It has no managed policy. */
+  alone: boolean;
   put?: string;
   remove?: string;
   onChanged: () => void;
 }
 
-function Permissions({ role, inline, attached, put, remove, onChanged }: PermissionsProps) {
+/** The policies that are the role's own. */
+function Inlines({ role, inline, alone, put, remove, onChanged }: InlinesProps) {
   const [adding, setAdding] = useState(false);
   const add = (
     <Action missing={put} onClick={() => setAdding(true)}>
@@ -116,7 +143,7 @@ function Permissions({ role, inline, attached, put, remove, onChanged }: Permiss
   return (
     <SpaceBetween size="l">
       <Header variant="h2" actions={add}>
-        Policies
+        Inline policies
       </Header>
       {adding && (
         <Inline
@@ -132,18 +159,8 @@ function Permissions({ role, inline, attached, put, remove, onChanged }: Permiss
       {inline.map((p) => (
         <Inline key={`${p.name} ${p.document}`} role={role} name={p.name} document={p.document} put={put} remove={remove} onClose={(changed) => changed && onChanged()} />
       ))}
-      {attached.length > 0 && (
-        <Container header={<Header variant="h3">Managed policies</Header>}>
-          <ul className="findings">
-            {attached.map((p) => (
-              <li key={p.arn}>
-                {p.name} <Box variant="small">{p.arn}</Box>
-              </li>
-            ))}
-          </ul>
-        </Container>
-      )}
-      {!adding && inline.length + attached.length === 0 && <Empty text="The role may do nothing yet. Add a policy that says what it may do." next={add} />}
+      {!adding && inline.length === 0 && !alone && <Empty text="The role has none of its own." />}
+      {!adding && inline.length === 0 && alone && <Empty text="The role may do nothing yet. Add a policy that says what it may do, or attach one." next={add} />}
     </SpaceBetween>
   );
 }
