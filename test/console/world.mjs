@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, statSync } f
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -110,15 +111,20 @@ export async function user(world, name, statements) {
   return { accessKeyId: key.AccessKeyId, secretAccessKey: key.SecretAccessKey };
 }
 
+// One for all tests of a file; it comes up while their server does. Chromium's shell is Chromium without what is around a
+// page, for half the time; unhinted, its letters are as wide as Chromium's. Without a sandbox of its own: as root Chromium
+// has none, and the page is ours and can reach nothing but this machine.
+const executablePath = process.env.CHROMIUM ?? ["/usr/bin/chromium-headless-shell", "/usr/bin/chromium"].find(existsSync);
+const browser = chromium.launch({ executablePath, args: ["--no-sandbox", "--font-render-hinting=none"] });
+after(async () => (await browser).close());
+
 /**
- * Opens a page of a browser of its own. After the test nothing may have been thrown or refused by the content policy, and
- * nobody else asked for anything.
+ * Opens a page that shares nothing with others, as if in a browser of its own. After the test nothing may have been thrown
+ * or refused by the content policy, and nobody else asked for anything.
  */
 export async function open(t, world, options = {}) {
-  // Without a sandbox of its own: as root Chromium has none, and the page is ours and can reach nothing but this machine.
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-  atEnd(t, () => browser.close());
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
+  const context = await (await browser).newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
+  atEnd(t, () => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   const wrong = [];
@@ -155,9 +161,13 @@ export async function role(world, name) {
   return made.Arn;
 }
 
-/** Holds the page to the rules that axe knows, in light and in dark. */
+/** Gives a role a policy of these statements. */
+export const permit = (world, name, ...statements) =>
+  world.iam.send(new iam.PutRolePolicyCommand({ RoleName: name, PolicyName: "it", PolicyDocument: JSON.stringify({ Version: "2012-10-17", Statement: statements }) }));
+
+/** Holds the page to the rules that axe knows: in light to all, and in dark, which is other colours, to those about colours. */
 export async function accessible(page, name) {
-  await page.evaluate(axe);
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
   await page.mouse.move(0, 0); // what the last button said of itself stands outside of everything
   for (const dark of [false, true]) {
     if (dark !== (await page.evaluate(() => document.body.classList.contains("awsui-dark-mode")))) {
@@ -165,23 +175,38 @@ export async function accessible(page, name) {
       await page.waitForFunction((dark) => document.body.classList.contains("awsui-dark-mode") === dark, dark);
     }
     await page.evaluate(() => Promise.all(document.getAnimations().map((a) => a.finished.catch(() => undefined)))); // colours fade over
-    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+    const options = { resultTypes: ["violations"], ...(dark && { runOnly: aboutColours }) };
+    const { violations } = await page.evaluate((options) => window.axe.run(document, options), options);
     const found = violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`);
     assert.deepEqual(found, [], `${name}, ${dark ? "dark" : "light"}`);
   }
   await page.emulateMedia({ colorScheme: "light" });
 }
 
+const aboutColours = ["color-contrast", "link-in-text-block"]; // of those that run by themselves, all of category color
 const axe = readFileSync(tools.resolve("axe-core/axe.min.js"), "utf8");
 
 /** Nothing may be to the right of what a phone shows. */
 export async function narrow(page, name) {
   const before = page.viewportSize();
   await page.setViewportSize({ width: 390, height: 844 });
-  await page.waitForTimeout(300); // the layout follows by an observer, of which nothing tells
+  await page.evaluate(rest);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(wide <= 390, `${name} is ${wide} pixels wide on a screen of 390`);
   await page.setViewportSize(before);
+}
+
+/** Waits until the layout, which follows by observers of which nothing tells, has been the same for some frames. */
+async function rest() {
+  const size = () => `${document.documentElement.scrollWidth} ${document.documentElement.scrollHeight}`;
+  const begun = performance.now();
+  let before = "";
+  for (let same = 0; same < 8; ) {
+    await new Promise(requestAnimationFrame);
+    same = size() === before ? same + 1 : 0;
+    before = size();
+    if (performance.now() - begun > 10_000) throw new Error("the layout does not come to rest");
+  }
 }
 
 /** With UPDATE=1, makes a picture of the README anew. */
