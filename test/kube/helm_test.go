@@ -18,8 +18,11 @@ import (
 	"time"
 )
 
-// gatewayIP is of the Service that the chart makes for the gateway, of the range in test/kube/settings.
-const gatewayIP = "10.96.77.7"
+// Addresses of the chart's Services, of the range in test/kube/settings.
+const (
+	serverIP  = "10.96.77.6"
+	gatewayIP = "10.96.77.7"
+)
 
 // TestHelm has the chart run all of Lanyard in the cluster, by the commands of docs/CLUSTERS.md: a server with its state in a
 // volume, a gateway before an object store, and the connector of this very cluster. A release that is removed and installed
@@ -36,7 +39,8 @@ func TestHelm(t *testing.T) {
 	giveImages(t)
 	image(t, "lanyard")
 
-	h.helm("install", "--create-namespace", "--set", "image.repository=lanyard.local,image.tag=test,image.pullPolicy=Never")
+	values := "image.repository=lanyard.local,image.tag=test,image.pullPolicy=Never,server.service.clusterIP=" + serverIP
+	h.helm("install", "--create-namespace", "--set", values)
 	l := h.administrator()
 	before := l.aws("sts get-caller-identity --query Arn --output text")
 	if got := l.aws("eks list-clusters --query clusters --output text"); got != "" {
@@ -55,8 +59,8 @@ func TestHelm(t *testing.T) {
 	h.kubectl("create", "secret", "generic", "store-key", "--from-file=key.env="+upstream)
 	h.kubectl("create", "secret", "generic", "store-ca", "--from-file=ca.pem="+cert)
 	h.kubectl("create", "secret", "generic", "gateway-key", "--from-file=key.env="+filepath.Join(l.dir, "administrator.env"))
-	h.helm("upgrade", "--reuse-values", "--set", strings.Join([]string{
-		"gateway.enabled=true", "gateway.account=" + l.account, "gateway.keySecret=gateway-key", "gateway.tlsSecret=gateway-tls",
+	h.helm("upgrade", "--reuse-values", "--set-string", "gateway.account="+l.account, "--set", strings.Join([]string{
+		"gateway.enabled=true", "gateway.server=" + l.endpoint /* there is no DNS */, "gateway.keySecret=gateway-key", "gateway.tlsSecret=gateway-tls",
 		"gateway.upstream.url=https://" + store.address, "gateway.upstream.keySecret=store-key", "gateway.upstream.caSecret=store-ca",
 		"gateway.service.clusterIP=" + gatewayIP,
 	}, ","))
@@ -107,7 +111,7 @@ func TestHelm(t *testing.T) {
 
 	// The volume outlives the release.
 	h.helm("uninstall")
-	h.helm("install", "--set", "image.repository=lanyard.local,image.tag=test,image.pullPolicy=Never")
+	h.helm("install", "--set", values)
 	again := h.administrator()
 	if after := again.aws("sts get-caller-identity --query Arn --output text"); after != before {
 		t.Errorf("installed again the administrator is %s, want %s", after, before)
@@ -173,7 +177,7 @@ func (h *release) administrator() *lanyard {
 			h.t.Fatal(err)
 		}
 	}
-	l.endpoint = "https://" + h.kubectl("get", "service", "lanyard-server", "-o", "jsonpath={.spec.clusterIP}") + ":8443"
+	l.endpoint = "https://" + serverIP + ":8443"
 	l.account, _, _ = strings.Cut(strings.TrimPrefix(l.aws("sts get-caller-identity --query Arn --output text"), "arn:aws:iam::"), ":")
 	return l
 }
