@@ -78,6 +78,9 @@ func (s *Store) readFeed(ctx context.Context) error {
 	silence := time.AfterFunc(feedSilence, cancel)
 	defer silence.Stop()
 	body, err := s.follower.open(ctx, s.position())
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("nobody answered within %v: %w", feedSilence, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,8 @@ type door struct {
 func New(
 	st *store.Store, dir *directory.Directory, ring *keyring.Keyring, reg *registry.Registry, b *broker.Broker, words *policy.Vocabulary,
 ) *api.Door {
-	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, (&door{st, dir, ring, reg, b, words, limit.NewTurns(walksAtOnce, 16, 8), limit.NewTurns(checksAtOnce, 16, 8)}).routes())
+	d := &door{st, dir, ring, reg, b, words, limit.NewTurns(walksAtOnce, 16, 8), limit.NewTurns(checksAtOnce, 16, 8)}
+	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, d.routes())
 }
 
 func (d *door) routes() []api.Route {
