@@ -27,6 +27,9 @@ var oldest = []struct {
 	{"AWS SDK for JavaScript v2", "2.1550.0", "oldest/js/package.json", node("v2.mjs")},
 	{"AWS SDK for Java 2", "2.21.30", "oldest/java/pom.xml", oldestJava("2")},
 	{"AWS SDK for Java 1", "1.12.746", "oldest/java/pom.xml", oldestJava("1")},
+	{"AWS SDK for Rust", "aws-config 1.1.8", "oldest/rust/Cargo.toml", func(t *testing.T) []string {
+		return []string{tools(t, "rust/oldest/debug/lanyard-oldest-client")}
+	}},
 }
 
 func node(program string) func(t *testing.T) []string {
