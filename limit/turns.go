@@ -27,6 +27,9 @@ func NewTurns(atOnce, most, each int) *Turns {
 	return &Turns{at: make(chan struct{}, atOnce), most: most, each: each, of: map[string]int{}}
 }
 
+// NewQuestions gives turns to the questions of an API that take long: one account's are half of those that have one or wait for one.
+func NewQuestions(atOnce int) *Turns { return NewTurns(atOnce, 16, 8) }
+
 // Take waits for a turn. Call done exactly once, when the work is done.
 //
 // Errors: Throttled for too many, and for who has waited too long.

@@ -209,8 +209,10 @@ func TestIndexIsOvertaken(t *testing.T) {
 	}
 	asking.Wait()
 	commit(t, log, called(theirs, "GetRole"))
-	for names(t, x, trail.Query{Account: theirs}) == "" { // the one that fills itself goes on
-		time.Sleep(10 * time.Millisecond)
+	for began := time.Now(); names(t, x, trail.Query{Account: theirs}) == ""; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("the one that fills itself does not go on")
+		}
 	}
 	stop()
 	running.Wait()

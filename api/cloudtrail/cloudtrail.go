@@ -30,7 +30,7 @@ type door struct {
 
 // New returns the door.
 func New(index *trail.Index) *api.Door {
-	d := &door{index, limit.NewTurns(atOnce, inAll, ofOne)}
+	d := &door{index, limit.NewQuestions(atOnce)}
 	return api.JSON("cloudtrail", "cloudtrail.amazonaws.com", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", Errors, []api.Operation{
 		{Name: "LookupEvents", ReadOnly: true, Serve: d.lookupEvents, Errors: lookupErrors},
 	}).Knows("DescribeTrails", "GetTrailStatus", "LookupEvents")

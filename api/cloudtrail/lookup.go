@@ -18,9 +18,8 @@ import (
 
 const (
 	maxPage = 50
-	// atOnce is how many lookups may run: all of them together may keep some processors busy, not more, and none for long. So many
-	// wait to be one of them, and of one account.
-	atOnce, inAll, ofOne = 2, 16, 8
+	// atOnce is how many lookups may run: all of them together may keep some processors busy, not more, and none for long.
+	atOnce = 2
 	// patience is how long a call waits for the index to take what was recorded last.
 	patience = 2 * time.Second
 	// longest is how long one call may look.

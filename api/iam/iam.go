@@ -36,7 +36,7 @@ type door struct {
 
 // New returns the door.
 func New(dir *directory.Directory) *api.Door {
-	d := &door{directory: dir, simulations: limit.NewTurns(simulationsAtOnce, 16, 8)}
+	d := &door{directory: dir, simulations: limit.NewQuestions(simulationsAtOnce)}
 	d.users, d.groups, d.roles = subject{d, directory.Users}, subject{d, directory.Groups}, subject{d, directory.Roles}
 	return api.Query("iam", "iam.amazonaws.com", "2010-05-08", Errors, slices.Concat(
 		d.roleOperations(), d.userOperations(), d.groupOperations(), d.policyOperations(), d.accountOperations(), d.providerRows(),

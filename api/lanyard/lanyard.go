@@ -40,7 +40,7 @@ type door struct {
 func New(
 	st *store.Store, dir *directory.Directory, ring *keyring.Keyring, reg *registry.Registry, b *broker.Broker, words *policy.Vocabulary,
 ) *api.Door {
-	d := &door{st, dir, ring, reg, b, words, limit.NewTurns(walksAtOnce, 16, 8), limit.NewTurns(checksAtOnce, 16, 8)}
+	d := &door{st, dir, ring, reg, b, words, limit.NewQuestions(walksAtOnce), limit.NewQuestions(checksAtOnce)}
 	return api.RESTJSON("lanyard", "lanyard.amazonaws.com", Errors, d.routes())
 }
 

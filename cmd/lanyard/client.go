@@ -11,6 +11,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -82,6 +83,11 @@ func (c *client) trust(file string) error {
 	}
 	c.http = &http.Client{Transport: transport, Timeout: 30 * time.Second}
 	return nil
+}
+
+// isLoopback reports whether a URL is of this machine's loopback address.
+func isLoopback(u *url.URL) bool {
+	return u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
 }
 
 // as returns a client that signs with another pair.

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -107,8 +106,7 @@ func mayLink(endpoint string) error {
 	if err != nil {
 		return err
 	}
-	ip := net.ParseIP(u.Hostname())
-	if near := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback(); u.Scheme != "https" && (u.Scheme != "http" || !near) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u)) {
 		return fault.New(fault.Invalid, "a link with credentials is printed for https://HOST, and for http on a loopback address alone; the server is at %q", endpoint)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -100,8 +99,7 @@ func (v *joinVerb) complete() error {
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return fault.New(fault.Invalid, "--server %q: the https URL by which the cluster reaches the server is accepted", v.values.Server)
 	}
-	ip := net.ParseIP(u.Hostname())
-	if ip != nil && ip.IsLoopback() || u.Hostname() == "localhost" {
+	if isLoopback(u) {
 		return fault.New(fault.Invalid, "--server %q is this machine's loopback address: give the one by which the cluster reaches the server", v.values.Server)
 	}
 	if v.values.CA, err = readCA("--server-ca", firstOf(v.serverCA, os.Getenv("AWS_CA_BUNDLE"))); err != nil {
