@@ -145,21 +145,3 @@ func TestMetricsBearTheNamesOfAWSsAgent(t *testing.T) {
 		t.Errorf("metrics\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
-
-func FuzzToken(f *testing.F) {
-	f.Add(day("a"))
-	f.Add("a.b.c")
-	f.Add("..")
-	f.Add(tokenMark + ".eyJleHAiOjFlMzAwfQ.c2ln")
-	f.Fuzz(func(t *testing.T, text string) {
-		if checkShape(text) != nil {
-			return
-		}
-		if strings.ContainsAny(text, "\"\\\r\n \x00") {
-			t.Errorf("%q may be written into JSON", text)
-		}
-		if token, err := parseToken(text, noon); err == nil && !token.expires.After(noon) {
-			t.Errorf("%q: expired at %v and accepted", text, token.expires)
-		}
-	})
-}

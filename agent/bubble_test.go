@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,8 +104,8 @@ func newBubble(t *testing.T, change func(*Config)) (*rig, *pipes) {
 	fake := newFake(t, p)
 	fake.clock.began = time.Now()
 	r := newRigOn(t, fake, change)
-	transport := r.upstream.client.Transport.(*http.Transport)
-	transport.DialContext, transport.Proxy = p.dial, nil
+	transport := r.upstream.client.Transport.(*transport)
+	transport.dialer, transport.Proxy = p.dial, nil
 	return r, p
 }
 

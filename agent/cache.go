@@ -71,7 +71,7 @@ func newEntry(k key, t podToken, c credentials, now time.Time) (*entry, error) {
 		return nil, err
 	}
 	e := &entry{
-		key: k, token: pack(t.text), tokenExpires: t.expires, expires: c.expires, used: now,
+		key: k, token: t.packed, tokenExpires: t.expires, expires: c.expires, used: now,
 		body: body, length: []string{strconv.Itoa(len(body))},
 		origin: origin{unique.Make(c.namespace + "/" + c.serviceAccount), unique.Make(c.association), unique.Make(c.role)},
 	}
@@ -199,7 +199,7 @@ func (c *cache) collect(now time.Time) (list []due, spent int) {
 			c.remove(place)
 			spent++
 		case !now.Before(e.renew) && now.Sub(e.used) < idle:
-			list = append(list, due{e.key, podToken{e.token.text(), e.tokenExpires}, e.by(now)})
+			list = append(list, due{e.key, podToken{e.token.text(), e.token, e.tokenExpires}, e.by(now)})
 		}
 		place = next
 	}

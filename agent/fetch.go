@@ -107,10 +107,9 @@ func (a *Agent) ask(ctx context.Context, k key, t podToken) (answer, error) {
 
 // exchange makes the call and prepares the entry of its answer.
 func (a *Agent) exchange(ctx context.Context, k key, t podToken) (*entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
 	if a.kubernetes != nil && a.kubernetes.VerifyPods {
-		limited, cancel := context.WithTimeout(ctx, deadline) // for both questions together
-		defer cancel()
-		ctx = limited
 		if err := a.kubernetes.review(ctx, t.text); err != nil {
 			return nil, err
 		}

@@ -89,7 +89,11 @@ func TestEveryDueEntryIsRenewedBeforeItExpires(t *testing.T) {
 	end := noon.Add(3 * time.Minute)
 	for i := range entries {
 		text := day(fmt.Sprint(i))
-		e, err := newEntry(keyOf(text), podToken{text, noon.Add(24 * time.Hour)}, credentials{expires: end}, noon)
+		parsed, err := parseToken(text, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := newEntry(keyOf(text), parsed, credentials{expires: end}, noon)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,10 +2,11 @@ package agent
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"strings"
 	"time"
 	"unique"
+
+	"github.com/tidwall/gjson"
 
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -19,6 +20,7 @@ const (
 // podToken is a token that is worth asking EKS Auth about. Nothing of it is verified here.
 type podToken struct {
 	text    string
+	packed  packed
 	expires time.Time
 }
 
@@ -48,34 +50,37 @@ func checkShape(text string) error {
 
 var errShape = fault.New(fault.BadToken, "the Authorization header is not a service account token: the raw token is expected, without a prefix")
 
-// parseToken reads the two times that can refuse a token early and cheaply. The signature and everything else is EKS
-// Auth's to judge. A token from the near future passes: this node's clock may be the one that is wrong.
+// parseToken reads the two times that can refuse a token early and cheaply, of a text whose shape is checked. The signature
+// and everything else is EKS Auth's to judge. A token from the near future passes: this node's clock may be the one that is
+// wrong.
 func parseToken(text string, now time.Time) (podToken, error) {
-	_, rest, _ := strings.Cut(text, ".")
-	payload, _, _ := strings.Cut(rest, ".")
-	raw, err := base64.RawURLEncoding.DecodeString(payload)
+	p, err := pack(text)
 	if err != nil {
+		return podToken{}, errEncoding
+	}
+	expires, ok := seconds(p.claims(), "exp")
+	begins, okay := seconds(p.claims(), "nbf")
+	if !ok || !okay || expires == 0 {
 		return podToken{}, errClaims
 	}
-	var claims struct {
-		Expires   *float64 `json:"exp"`
-		NotBefore float64  `json:"nbf"`
-	}
-	if json.Unmarshal(raw, &claims) != nil {
-		return podToken{}, errClaims
-	}
-	if claims.Expires == nil || *claims.Expires < 0 || *claims.Expires > latest || claims.NotBefore > latest {
-		return podToken{}, errClaims
-	}
-	t := podToken{text, time.Unix(int64(*claims.Expires), 0)}
+	t := podToken{text, p, time.Unix(expires, 0)}
 	if !now.Before(t.expires) {
 		return podToken{}, expiredToken(t.expires, now)
 	}
-	if begins := time.Unix(int64(max(claims.NotBefore, 0)), 0); begins.After(now.Add(earliness)) {
+	if begins := time.Unix(begins, 0); begins.After(now.Add(earliness)) {
 		return podToken{}, fault.New(fault.BadToken, "the service account token is valid from %s on; this node's clock says %s",
 			begins.UTC().Format(zulu), now.UTC().Format(zulu))
 	}
 	return t, nil
+}
+
+// seconds reads a moment as epoch seconds, 0 where it is absent. It is not ok where it is no moment.
+func seconds(claims, name string) (at int64, ok bool) {
+	found := gjson.Get(claims, name)
+	if !found.Exists() {
+		return 0, true
+	}
+	return int64(found.Num), found.Type == gjson.Number && found.Num >= 0 && found.Num <= latest
 }
 
 func expiredToken(expires, now time.Time) error {
@@ -83,36 +88,38 @@ func expiredToken(expires, now time.Time) error {
 		expires.UTC().Format(zulu), now.UTC().Format(zulu))
 }
 
-var errClaims = fault.New(fault.BadToken, "the service account token has no readable claims with an expiry")
+var (
+	errEncoding = fault.New(fault.BadToken, "the service account token is not base64url in all its parts")
+	errClaims   = fault.New(fault.BadToken, "the service account token has no readable claims with an expiry")
+)
 
 // packed is a token as the cache keeps it: its parts decoded, a quarter shorter. The first part is the same in all tokens
 // that one key has signed, and kept once.
 type packed struct {
 	header unique.Handle[string]
 	rest   string // the other two parts
-	claims int    // the length of the second; negative: the token has another form, and rest is its text
+	length int    // of the second
 }
 
-// pack keeps a token so that text returns it to the last bit: one whose encoding is not the usual is left as it is.
-func pack(text string) packed {
+// pack decodes a text whose shape is checked. The encoding is strict, so one token has one text, which text returns.
+func pack(text string) (packed, error) {
 	header, rest, _ := strings.Cut(text, ".")
 	payload, signature, _ := strings.Cut(rest, ".")
 	raw := make([]byte, packing.DecodedLen(len(payload))+packing.DecodedLen(len(signature)))
 	n, err := packing.Decode(raw, []byte(payload))
-	if err == nil {
-		_, err = packing.Decode(raw[n:], []byte(signature))
+	if err != nil {
+		return packed{}, err
 	}
-	if p := (packed{unique.Make(header), string(raw), n}); err == nil && p.text() == text {
-		return p
+	if _, err := packing.Decode(raw[n:], []byte(signature)); err != nil {
+		return packed{}, err
 	}
-	return packed{rest: text, claims: -1}
+	return packed{unique.Make(header), string(raw), n}, nil
 }
 
+func (p packed) claims() string { return p.rest[:p.length] }
+
 func (p packed) text() string {
-	if p.claims < 0 {
-		return p.rest
-	}
-	payload, signature := p.rest[:p.claims], p.rest[p.claims:]
+	payload, signature := p.rest[:p.length], p.rest[p.length:]
 	text := make([]byte, 0, len(p.header.Value())+packing.EncodedLen(len(payload))+packing.EncodedLen(len(signature))+2)
 	text = append(append(text, p.header.Value()...), '.')
 	text = append(packing.AppendEncode(text, []byte(payload)), '.')

@@ -18,7 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
+	"github.com/tidwall/gjson"
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/openlanyard/lanyard/arn"
@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// deadline is what one question to EKS Auth may take, the identity's renewal included: several SDKs give up after a
-	// second and should still hear why.
+	// deadline is what one question to EKS Auth may take, the identity's renewal and the API server's review included:
+	// several SDKs give up after a second and should still hear why.
 	deadline = 950 * time.Millisecond
 
 	maxAnswer  = 64 << 10 // bytes
@@ -50,16 +50,15 @@ type upstream struct {
 func newClient(cas *x509.CertPool) *http.Client {
 	dialer := &net.Dialer{Timeout: 500 * time.Millisecond, KeepAlive: 15 * time.Second}
 	return &http.Client{
-		Transport: &http.Transport{
+		Transport: newTransport(&http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         dialer.DialContext,
 			TLSClientConfig:     &tls.Config{RootCAs: cas, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout: 800 * time.Millisecond,
 			MaxIdleConns:        0,
 			MaxIdleConnsPerHost: 1024 + parallelRenewals,
 			IdleConnTimeout:     90 * time.Second,
 			DisableCompression:  true,
-		},
+		}, dialer.DialContext),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -74,8 +73,6 @@ func (e identityError) Error() string {
 // assume asks for a token's credentials. When EKS Auth refuses the agent's own session, it is renewed and the question is
 // asked once more. The errors have the kinds of the table exceptions; whatever is not EKS Auth's word is Unavailable.
 func (u *upstream) assume(ctx context.Context, token string) (credentials, error) {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
 	for again := true; ; again = false {
 		self, err := u.identity.session(ctx)
 		if err != nil {
@@ -139,51 +136,37 @@ func send(client *http.Client, answers *atomic.Int64, r *http.Request) (status i
 		return 0, nil, nil, err
 	}
 	answers.Add(1)
-	body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	var read bytes.Buffer
+	read.Grow(int(max(0, min(response.ContentLength, maxAnswer))) + bytes.MinRead) // with room to see the end without growing
+	_, err = read.ReadFrom(io.LimitReader(response.Body, maxAnswer))
 	if closing := response.Body.Close(); err == nil {
 		err = closing
 	}
-	return response.StatusCode, response.Header, body, err
+	return response.StatusCode, response.Header, read.Bytes(), err
 }
 
 func readCredentials(body []byte) (credentials, error) {
-	var wire struct {
-		Subject struct {
-			Namespace      string `json:"namespace"`
-			ServiceAccount string `json:"serviceAccount"`
-		} `json:"subject"`
-		Association struct {
-			ID string `json:"associationId"`
-		} `json:"podIdentityAssociation"`
-		AssumedRoleUser struct {
-			ARN string `json:"arn"`
-			ID  string `json:"assumeRoleId"` // the role's id, a colon, the session's name
-		} `json:"assumedRoleUser"`
-		Credentials struct {
-			AccessKeyID     string  `json:"accessKeyId"`
-			SecretAccessKey string  `json:"secretAccessKey"`
-			SessionToken    string  `json:"sessionToken"`
-			Expiration      float64 `json:"expiration"` // epoch seconds
-		} `json:"credentials"`
-	}
-	if err := json.Unmarshal(body, &wire); err != nil {
-		// The cause could quote the body.
+	if !gjson.ValidBytes(body) {
 		return credentials{}, fault.New(fault.Unavailable, "EKS Auth's answer cannot be read: try again")
 	}
-	c := wire.Credentials
-	if c.AccessKeyID == "" || c.SecretAccessKey == "" || c.SessionToken == "" || !(c.Expiration > 0 && c.Expiration <= latest) {
+	answer := gjson.ParseBytes(body)
+	session := answer.Get("credentials")
+	found := credentials{
+		accessKeyID:    session.Get("accessKeyId").Str,
+		secret:         session.Get("secretAccessKey").Str,
+		token:          session.Get("sessionToken").Str,
+		namespace:      answer.Get("subject.namespace").Str,
+		serviceAccount: answer.Get("subject.serviceAccount").Str,
+		association:    answer.Get("podIdentityAssociation.associationId").Str,
+	}
+	expires, ok := seconds(session.Raw, "expiration")
+	if found.accessKeyID == "" || found.secret == "" || found.token == "" || !ok || expires == 0 {
 		return credentials{}, fault.New(fault.Unavailable, "EKS Auth's answer lacks a part of the credentials: try again")
 	}
-	found := credentials{
-		accessKeyID: c.AccessKeyID, secret: c.SecretAccessKey, token: c.SessionToken,
-		expires:        time.Unix(int64(c.Expiration), 0),
-		namespace:      wire.Subject.Namespace,
-		serviceAccount: wire.Subject.ServiceAccount,
-		association:    wire.Association.ID,
-	}
-	found.role, _, _ = strings.Cut(wire.AssumedRoleUser.ID, ":")
+	found.expires = time.Unix(expires, 0)
+	found.role, _, _ = strings.Cut(answer.Get("assumedRoleUser.assumeRoleId").Str, ":") // the role's id, a colon, the session's name
 	// SDKs do without the account; a role of another partition has none that we can read.
-	if role, err := arn.Parse(wire.AssumedRoleUser.ARN); err == nil {
+	if role, err := arn.Parse(answer.Get("assumedRoleUser.arn").Str); err == nil {
 		found.account = role.Account
 	}
 	return found, nil

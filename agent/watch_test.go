@@ -312,7 +312,7 @@ func TestHeldNamesEachOnce(t *testing.T) {
 		{association: "a-1", role: "AROA1"}, {association: "a-1", role: "AROA1"}, {association: "a-2", role: "AROA1"}, {},
 	} {
 		of.expires = noon.Add(time.Hour)
-		e, err := newEntry(keyOf(fmt.Sprint(i)), podToken{"t", noon.Add(time.Hour)}, of, noon)
+		e, err := newEntry(keyOf(fmt.Sprint(i)), podToken{expires: noon.Add(time.Hour)}, of, noon)
 		if err != nil {
 			t.Fatal(err)
 		}

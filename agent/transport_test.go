@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// counting answers after a pause, as calls overlap then, and counts the connections that it was asked for.
+func counting(t *testing.T, pause time.Duration) (server *httptest.Server, made *atomic.Int64) {
+	made = &atomic.Int64{}
+	server = httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(pause) }))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			made.Add(1)
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	return server, made
+}
+
+func get(t *testing.T, client *http.Client, url string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if _, _, _, err := send(client, &atomic.Int64{}, r); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNoMoreConnectionsThanCallsAtOnce(t *testing.T) {
+	const atOnce, each = 16, 200
+	server, made := counting(t, 0)
+	client := newClient(nil)
+	var all sync.WaitGroup
+	for range atOnce {
+		all.Go(func() {
+			for range each {
+				get(t, client, server.URL)
+			}
+		})
+	}
+	all.Wait()
+	if got := made.Load(); got > atOnce {
+		t.Errorf("%d connections for %d calls at once", got, atOnce)
+	}
+	if transport := client.Transport.(*transport); transport.calls != 0 || int64(transport.open) != made.Load() {
+		t.Errorf("%d calls and %d connections are counted after all, want 0 and %d", transport.calls, transport.open, made.Load())
+	}
+	client.CloseIdleConnections()
+	if open := client.Transport.(*transport).open; open != 0 {
+		t.Errorf("%d connections are counted when all are closed", open)
+	}
+}
+
+// What is idle at one server is no use at another, which the count does not tell apart.
+func TestAnotherServersConnectionHoldsACallUpForAMomentOnly(t *testing.T) {
+	first, _ := counting(t, 0)
+	second, made := counting(t, 0)
+	client := newClient(nil)
+	get(t, client, first.URL)
+	get(t, client, second.URL)
+	if made.Load() != 1 {
+		t.Errorf("%d connections to the second server, want 1", made.Load())
+	}
+}
+
+// A call whose idle connection the server has just closed is made again, on a connection that it waits for once more.
+func TestACallIsMadeAgainWhenItsConnectionWasClosed(t *testing.T) {
+	server, made := counting(t, 0)
+	client := newClient(nil)
+	for range 20 {
+		get(t, client, server.URL)
+		server.CloseClientConnections()
+	}
+	if got := made.Load(); got != 20 {
+		t.Errorf("%d connections, want 20", got)
+	}
+}
+
+// A call that a slow one's connection cannot serve gets its own at once.
+func TestASlowCallHoldsNobodyUp(t *testing.T) {
+	server, made := counting(t, 200*time.Millisecond)
+	client := newClient(nil)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { get(t, client, server.URL) })
+	}
+	all.Wait()
+	if got := made.Load(); got != 8 {
+		t.Errorf("%d connections for 8 calls at once, want 8", got)
+	}
+}
