@@ -28,42 +28,42 @@ type transport struct {
 	open  int // those being made included
 }
 
-func newTransport(t *http.Transport, dialer func(ctx context.Context, network, address string) (net.Conn, error)) *transport {
-	c := &transport{Transport: t, dialer: dialer}
-	t.DialContext = c.dial
-	return c
+func newTransport(base *http.Transport, dialer func(ctx context.Context, network, address string) (net.Conn, error)) *transport {
+	t := &transport{Transport: base, dialer: dialer}
+	base.DialContext = t.dial
+	return t
 }
 
 type wantedKey struct{} // of an *atomic.Bool: whether the call waits for a connection
 
 // RoundTrip makes a call, whose context tells dial, as that outlives the call, whether a connection is wanted still.
-func (c *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	wanted := &atomic.Bool{}
 	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), wantedKey{}, wanted), &httptrace.ClientTrace{
 		GetConn: func(string) { wanted.Store(true) }, // once more where a call is tried again
 		GotConn: func(httptrace.GotConnInfo) { wanted.Store(false) },
 	})
-	c.begin()
-	response, err := c.Transport.RoundTrip(r.WithContext(ctx))
+	t.begin()
+	response, err := t.Transport.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		wanted.Store(false)
-		c.end()
+		t.end()
 		return nil, err
 	}
-	response.Body = &ending{ReadCloser: response.Body, end: c.end}
+	response.Body = &ending{ReadCloser: response.Body, end: t.end}
 	return response, nil
 }
 
-func (c *transport) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls++
+func (t *transport) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calls++
 }
 
-func (c *transport) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls--
+func (t *transport) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calls--
 }
 
 // ending is a body whose closing ends its call.
@@ -80,37 +80,37 @@ func (b *ending) Close() error {
 
 var errServed = errors.New("the call has got another connection")
 
-func (c *transport) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (t *transport) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	wanted, _ := ctx.Value(wantedKey{}).(*atomic.Bool)
-	for patience := settle; !c.reserve(patience <= 0); patience -= time.Millisecond {
+	for patience := settle; !t.reserve(patience <= 0); patience -= time.Millisecond {
 		time.Sleep(time.Millisecond)
 		if !wanted.Load() {
 			return nil, errServed
 		}
 	}
-	conn, err := c.dialer(ctx, network, address)
+	conn, err := t.dialer(ctx, network, address)
 	if err != nil {
-		c.closed()
+		t.closed()
 		return nil, err
 	}
-	return &counted{Conn: conn, closed: c.closed}, nil
+	return &counted{Conn: conn, closed: t.closed}, nil
 }
 
 // reserve counts one more connection if there are fewer than calls, or if it is wanted anyway.
-func (c *transport) reserve(anyway bool) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open >= c.calls && !anyway {
+func (t *transport) reserve(anyway bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open >= t.calls && !anyway {
 		return false
 	}
-	c.open++
+	t.open++
 	return true
 }
 
-func (c *transport) closed() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.open--
+func (t *transport) closed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open--
 }
 
 // counted is a connection that is counted until it is closed.
