@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -125,6 +126,7 @@ func TestUnsignedSetIsClosed(t *testing.T) {
 		{"a list of clusters", "GET", "/clusters", "", nil, 403},
 		{"credentials of a pod", "POST", "/clusters/dev/assume-role-for-pod-identity", "{}", nil, 403},
 		{"an account", "POST", "/lanyard/v1/accounts", "{}", nil, 403},
+		{"a browser's preflight", "OPTIONS", "/clusters", "", nil, 403},
 		{"the console", "GET", "/console/", "", nil, 418},
 		{"the console without its slash", "HEAD", "/console", "", nil, 418},
 		{"what is below the console", "GET", "/console/..%2fhealthz", "", nil, 418},
@@ -149,6 +151,43 @@ func TestUnsignedSetIsClosed(t *testing.T) {
 			if op.Unsigned != (op.Name == "AssumeRoleWithWebIdentity") {
 				t.Errorf("%s %s: unsigned is %v", door.Service, op.Name, op.Unsigned)
 			}
+		}
+	}
+}
+
+// A browser's preflight bears no signature, or that of the link that it asks about. Only S3 has an answer.
+func TestPreflightsReachTheDoorOfS3Alone(t *testing.T) {
+	w := newWorld(t)
+	admin := w.account(t, ours)
+	s3 := &api.Door{
+		Service: "s3", Source: "s3.amazonaws.com", Code: kindOf,
+		Stream: func(w http.ResponseWriter, _ *http.Request) (operation, code string) {
+			w.WriteHeader(http.StatusTeapot)
+			return "Brew", "Teapot"
+		},
+		Fail: func(w http.ResponseWriter, _ *api.Call, err error) (string, int) {
+			w.WriteHeader(http.StatusForbidden)
+			return fault.Of(err).String(), http.StatusForbidden
+		},
+	}
+	config := w.config()
+	server := httptest.NewServer(api.New(config, "s3", append(w.doors(), s3)...))
+	t.Cleanup(server.Close)
+	link := "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F20261126%2Fus-east-1%2FSERVICE%2Faws4_request&X-Amz-Date=20261126T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=" + strings.Repeat("0", 64)
+	for _, tt := range []struct {
+		name   string
+		in     request
+		status int
+	}{
+		{"unsigned", request{method: "OPTIONS", path: "/pay/a"}, 418},
+		{"about a link of S3", request{method: "OPTIONS", path: "/pay/a" + strings.Replace(link, "SERVICE", "s3", 1)}, 418},
+		{"about a link of STS", request{method: "OPTIONS", path: "/" + strings.Replace(link, "SERVICE", "sts", 1)}, 403},
+		{"signed for EKS", request{as: admin, service: "eks", method: "OPTIONS", path: "/clusters"}, 404},
+		{"no preflight", request{method: "GET", path: "/pay/a"}, 403},
+		{"another method of no signature", request{method: "TRACE", path: "/pay/a"}, 403},
+	} {
+		if got := w.send(t, server, tt.in); got.status != tt.status {
+			t.Errorf("%s: status %d, want %d: %s", tt.name, got.status, tt.status, got.body)
 		}
 	}
 }

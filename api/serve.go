@@ -44,7 +44,7 @@ func (f *Frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case own:
 		return
-	case err == nil && signature != nil && c.Door.Stream != nil:
+	case err == nil && c.Door.Stream != nil && (signature != nil || isPreflight(c)):
 		f.stream(w, c)
 		return
 	case err == nil:
@@ -233,7 +233,7 @@ func (f *Frame) door(c *Call) (*sigv4.Signature, error) {
 	if !f.Addresses.Allow(limit.Source(c.Request.RemoteAddr), c.Started) {
 		return nil, fault.New(fault.Throttled, "Rate exceeded")
 	}
-	if fault.Is(err, fault.MissingAuth) && isForm(c.Request) {
+	if fault.Is(err, fault.MissingAuth) && (isForm(c.Request) || isPreflight(c)) {
 		return nil, nil // one of the few that need no signature, perhaps
 	}
 	return signature, err
@@ -262,6 +262,9 @@ func Source(r *http.Request) string {
 	}
 	return host
 }
+
+// isPreflight reports whether a browser asks if it may send a page's request to S3: nobody signs that.
+func isPreflight(c *Call) bool { return c.Door.Stream != nil && c.Request.Method == http.MethodOptions }
 
 func isForm(r *http.Request) bool {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))

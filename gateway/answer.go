@@ -62,10 +62,10 @@ func withBody(resp *http.Response, root *element) *http.Response {
 }
 
 // refusedBatch is the answer of a batch of which nothing is left for the upstream.
-func refusedBatch(c *call) *http.Response {
+func refusedBatch(c *call, rules http.Header) *http.Response {
 	root := &element{name: "DeleteResult"}
 	c.report(root)
-	return withBody(&http.Response{StatusCode: http.StatusOK, Header: http.Header{}}, root)
+	return withBody(&http.Response{StatusCode: http.StatusOK, Header: rules}, root)
 }
 
 // lateRefusal is an error that came with status 200, since the upstream had begun to answer before it knew.

@@ -159,7 +159,7 @@ func (c *call) takeHeaders(header http.Header) error {
 	metadata := 0
 	for name, values := range header {
 		lower := strings.ToLower(name)
-		forwarded := c.op.forwards(lower)
+		forwarded := c.op.forwards(lower) || name == originHeader
 		if c.takeACL(lower, values) {
 			continue
 		}

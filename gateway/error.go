@@ -20,7 +20,9 @@ type code struct {
 
 // Codes that only this door gives: no other wire has a place for them, so they are no kinds.
 var (
-	bodyMismatch = code{
+	accessForbidden = code{"AccessForbidden", http.StatusForbidden, "CORSResponse: This CORS request is not allowed: the bucket's CORS rules have the origin, method or headers not, or there are none."}
+	badRequest      = code{"BadRequest", http.StatusBadRequest, "Bad Request"}
+	bodyMismatch    = code{
 		"XAmzContentSHA256Mismatch", http.StatusBadRequest,
 		"The provided 'x-amz-content-sha256' header does not match what was computed.",
 	}

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -122,6 +123,9 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request) (operation, cod
 	e.err = g.guarded(w, r, e)
 	refused := e.err != nil && e.status == 0
 	if refused {
+		if known, _ := codeOf(e.err); !isTrouble(known.status) {
+			maps.Copy(w.Header(), g.rulesFor(r))
+		}
 		_, e.status = WriteError(w, r, e.id, e.err)
 	}
 	g.log(r, e, g.config.Now().Sub(start))
@@ -172,6 +176,9 @@ func (g *Gateway) guarded(w http.ResponseWriter, r *http.Request, e *entry) (err
 
 // serve takes the steps of one request. After it returned an error with e.status still zero, nothing was answered.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *entry) error {
+	if r.Method == http.MethodOptions {
+		return g.preflight(w, r, e)
+	}
 	sig, principal, err := g.authenticate(r)
 	e.principal = principal
 	if err != nil {
@@ -340,7 +347,7 @@ func (g *Gateway) withoutTags(ctx context.Context, c *call, source *name, denied
 // perform asks the upstream for what was allowed, and takes out of its answer what is not the client's business.
 func (g *Gateway) perform(r *http.Request, source io.Reader, c *call, sig *sigv4.Signature) (*http.Response, error) {
 	if c.isRefused() {
-		return refusedBatch(c), nil
+		return refusedBatch(c, g.rulesFor(r)), nil
 	}
 	body, declared, err := g.openBody(source, c, sig)
 	if err != nil {
@@ -401,7 +408,7 @@ func (g *Gateway) conceal(p *directory.Principal, c *call, err error) error {
 // log writes the request's line. What is not known yet when a request fails is left out.
 func (g *Gateway) log(r *http.Request, e *entry, took time.Duration) {
 	level := slog.LevelInfo
-	if e.status >= http.StatusInternalServerError && e.status != http.StatusNotImplemented {
+	if isTrouble(e.status) {
 		level = slog.LevelError
 	}
 	attributes := make([]slog.Attr, 0, 12)
@@ -422,6 +429,11 @@ func (g *Gateway) log(r *http.Request, e *entry, took time.Duration) {
 		attributes = append(attributes, slog.String("code", found.name), slog.String("error", e.err.Error()))
 	}
 	g.config.Logger.LogAttrs(context.WithoutCancel(r.Context()), level, "s3", attributes...)
+}
+
+// isTrouble reports whether a status is about the gateway or the store, and not about what was asked.
+func isTrouble(status int) bool {
+	return status >= http.StatusInternalServerError && status != http.StatusNotImplemented
 }
 
 // newRequestID returns 16 characters, the length of S3's.

@@ -126,7 +126,7 @@ var answerHeaders = func() map[string]bool {
 const metadata = "X-Amz-Meta-"
 
 func answers(header string) bool {
-	return answerHeaders[header] || strings.HasPrefix(header, metadata) || strings.HasPrefix(header, "X-Amz-Checksum-")
+	return answerHeaders[header] || isCORS(header) || strings.HasPrefix(header, metadata) || strings.HasPrefix(header, "X-Amz-Checksum-")
 }
 
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}

@@ -18,6 +18,8 @@ const { chromium } = tools("playwright-core");
 export const eks = libraries("@aws-sdk/client-eks");
 export const iam = libraries("@aws-sdk/client-iam");
 export const sts = libraries("@aws-sdk/client-sts");
+const { SignatureV4 } = libraries("@smithy/signature-v4");
+const { Sha256 } = libraries("@aws-crypto/sha256-js");
 
 const lanyard = join(root, "bin/lanyard");
 
@@ -100,6 +102,17 @@ function world(url, value) {
   const administrator = { accessKeyId: value("AWS_ACCESS_KEY_ID"), secretAccessKey: value("AWS_SECRET_ACCESS_KEY") };
   const config = { endpoint: url, region: "us-east-1", credentials: administrator };
   return { url, administrator, eks: new eks.EKSClient(config), iam: new iam.IAMClient(config), sts: new sts.STSClient(config) };
+}
+
+/** Makes a link to S3, as a program hands it to a page: it is good for so many seconds. */
+export async function link(world, credentials, method, path, expiresIn = 60) {
+  const { protocol, hostname, port, host } = new URL(world.url);
+  const signer = new SignatureV4({ service: "s3", region: "us-east-1", credentials, sha256: Sha256, uriEscapePath: false });
+  const [pathname, search] = path.split("?");
+  const query = search === undefined ? {} : { [search]: "" };
+  const request = { method, protocol, hostname, port: Number(port), path: pathname, query, headers: { host, "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD" } };
+  const signed = await signer.presign(request, { expiresIn });
+  return `${world.url}${pathname}?${new URLSearchParams(signed.query)}`;
 }
 
 /** Makes a user with a policy and gives its access key. */
