@@ -198,25 +198,47 @@ func (a *Access) byActivation(id string, now time.Time) (*directory.Principal, s
 // Authorize decides whether the principal may do the action to the resource now. extra holds the condition keys that
 // speak of the request. The decision is for the audit; the error, of kind Denied, is AWS's own sentence.
 func (a *Access) Authorize(p *directory.Principal, action, resource string, extra policy.Context) (policy.Decision, error) {
-	if !within(p.Account, resource) {
+	if !within(p.Account, resource) || !askable(p, action) {
 		return policy.Decision{}, denied(p, action, resource, policy.Decision{})
 	}
-	if p.User != nil && p.Session != nil && !askable(p, action) {
-		return policy.Decision{}, denied(p, action, resource, policy.Decision{})
-	}
-	d := p.Layers.Evaluate(&policy.Question{
-		Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra, a.resourceTags(p, resource)),
-	})
+	d := p.Layers.Evaluate(a.question(p, action, resource, extra))
 	if d.Effect != policy.Allow {
 		return d, denied(p, action, resource, d)
 	}
 	return d, nil
 }
 
-// askable reports whether an action is one that a user's session may ask for at all: without a second factor, which nobody has
-// here, IAM takes no such session and STS takes it for AssumeRole alone, a guest's not even for that
+// Foresee tells what Authorize will say once more than extra is known of the request: what it brings, and which of the
+// things that a pattern in resource stands for it is about. Who asks, when and from where is known by now.
+func (a *Access) Foresee(p *directory.Principal, action, resource string, extra policy.Context) policy.Outlook {
+	if !within(p.Account, resource) || !askable(p, action) {
+		return policy.Outlook{}
+	}
+	return p.Layers.Foresee(a.question(p, action, resource, extra), policy.Unnamed, func(key string) bool {
+		service, name, _ := strings.Cut(key, ":")
+		switch {
+		case strings.HasPrefix(name, "resourcetag/"):
+			return !strings.ContainsAny(resource, "*?")
+		case service == "aws":
+			return name != "tagkeys" && !strings.HasPrefix(name, "requesttag/")
+		}
+		return false
+	})
+}
+
+func (a *Access) question(p *directory.Principal, action, resource string, extra policy.Context) *policy.Question {
+	return &policy.Question{
+		Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra, a.resourceTags(p, resource)),
+	}
+}
+
+// askable reports whether an action is one that the principal may ask for at all: without a second factor, which nobody has
+// here, IAM takes no session of a user and STS takes it for AssumeRole alone, a guest's not even for that
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html).
 func askable(p *directory.Principal, action string) bool {
+	if p.User == nil || p.Session == nil {
+		return true
+	}
 	service, name, _ := strings.Cut(action, ":")
 	return !strings.EqualFold(service, "iam") && (!strings.EqualFold(service, "sts") || strings.EqualFold(name, "AssumeRole") && !p.IsGuest())
 }

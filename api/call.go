@@ -89,6 +89,11 @@ func (c *Call) May(action, resource string) (policy.Decision, error) {
 	return c.frame.Access.Authorize(c.Caller, action, resource, RequestContext(c.Request, c.frame.Region))
 }
 
+// Foresee answers what May would of a request that has more to say than this one.
+func (c *Call) Foresee(action, resource string) policy.Outlook {
+	return c.frame.Access.Foresee(c.Caller, action, resource, RequestContext(c.Request, c.frame.Region))
+}
+
 // RequestContext returns the condition keys that every request sets, whatever it asks for, with room for a few more; the time
 // is with every decision anyway. A door that left one out would never match a Deny that asks for it.
 func RequestContext(r *http.Request, region string) policy.Context {

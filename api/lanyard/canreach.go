@@ -137,7 +137,7 @@ func (w *reachWalk) tell(a *registry.Association) error {
 	}
 	out := reachable{
 		Cluster: a.Cluster, Namespace: a.Namespace, ServiceAccount: a.ServiceAccount, AssociationID: a.ID, RoleARN: a.Role.String(),
-		Elsewhere: p.Elsewhere, Decision: w.decision(p.Way), Statement: w.deciding(p.Way), DependsOn: w.teller.open(p.Way),
+		Elsewhere: p.Elsewhere, Decision: word(p.Way), Statement: w.deciding(p.Way), DependsOn: w.teller.open(p.Way),
 	}
 	if a.Target != (arn.ARN{}) {
 		out.TargetRoleARN = a.Target.String()

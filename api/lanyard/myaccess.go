@@ -42,7 +42,8 @@ type myAccessResponse struct {
 type checkAnswer struct {
 	Action   string `json:"action"`
 	Resource string `json:"resource"`
-	Allowed  bool   `json:"allowed"`
+	Allowed  bool   `json:"allowed"`  // of a request that says nothing else
+	Decision string `json:"decision"` // of one that says more: allowed, depends or denied
 	Reason   string `json:"reason"`
 	Layer    string `json:"layer,omitempty"`
 	Message  string `json:"message,omitempty"` // what the operation would answer
@@ -88,7 +89,7 @@ func (d *door) checkMyAccess(ctx context.Context, c *api.Call) (any, error) {
 			return nil, fault.New(fault.Invalid, "checks: the policies take too long for so many at once: ask for fewer")
 		}
 		decision, refused := c.May(q.Action, q.Resource)
-		answer := checkAnswer{Action: q.Action, Resource: q.Resource, Allowed: refused == nil, Reason: reasons[decision.Effect]}
+		answer := checkAnswer{Action: q.Action, Resource: q.Resource, Allowed: refused == nil, Decision: word(c.Foresee(q.Action, q.Resource)), Reason: reasons[decision.Effect]}
 		if refused != nil {
 			answer.Layer, answer.Message = layers[decision.Layer], fault.Message(refused)
 		}

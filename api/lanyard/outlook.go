@@ -75,8 +75,8 @@ func (t *teller) knows(p *directory.Principal) error {
 	return err
 }
 
-// decision words an outlook: allowed, depends or denied.
-func (t *teller) decision(o policy.Outlook) string {
+// word says what an outlook comes to: allowed, depends or denied.
+func word(o policy.Outlook) string {
 	switch {
 	case o.Effect != policy.Allow:
 		return "denied"

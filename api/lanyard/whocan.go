@@ -311,7 +311,7 @@ func (w *whoWalk) tell(who canPrincipal, p *directory.Principal, o policy.Outloo
 	if err := w.knows(p); err != nil {
 		return err
 	}
-	who.Decision, who.Statement, who.DependsOn = w.decision(o), w.deciding(o), w.teller.open(o)
+	who.Decision, who.Statement, who.DependsOn = word(o), w.deciding(o), w.teller.open(o)
 	w.size += sizeOf(who.DependsOn)
 	w.out.Principals = append(w.out.Principals, who)
 	return nil

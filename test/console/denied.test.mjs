@@ -35,6 +35,21 @@ test("what the principal may not do", async (t) => {
   await refused("Get more add-ons", "eks:CreateAddon");
 });
 
+test("what hangs on what the call brings", async (t) => {
+  const world = await start(t, "--empty");
+  const arn = await role(world, "reports");
+  const limited = await user(world, "limited", [
+    { Effect: "Allow", Action: ["iam:Get*", "iam:List*"], Resource: "*" },
+    { Effect: "Allow", Action: "iam:AttachRolePolicy", Resource: arn, Condition: { ArnEquals: { "iam:PolicyARN": "arn:aws:iam::aws:policy/ReadOnlyAccess" } } },
+  ]);
+  const page = await open(t, world);
+  await signIn(page, world, limited);
+  await page.getByRole("link", { name: "Roles" }).first().click();
+  await page.getByRole("link", { name: "reports", exact: true }).click();
+  await page.getByRole("button", { name: "Attach policies", exact: true, disabled: false }).first().waitFor();
+  await page.getByRole("button", { name: "Set boundary", exact: true, disabled: true }).first().waitFor();
+});
+
 test("who may do nothing", async (t) => {
   const world = await start(t, "--empty");
   const nobody = await user(world, "nobody", [{ Effect: "Deny", Action: "*", Resource: "*" }]);

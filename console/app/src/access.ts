@@ -8,10 +8,10 @@ import { useSession } from "./session";
 export type Check = [action: string, resource?: string];
 
 interface Answer {
-  checks: { action: string; resource: string; allowed: boolean }[];
+  checks: { action: string; resource: string; decision: "allowed" | "depends" | "denied" }[];
 }
 
-/** Returns why an action that was asked about cannot be done, or undefined: it can, or that is not known yet. */
+/** Returns why an action that was asked about cannot be done, or undefined: it can, or that is not known before it is tried. */
 export type Missing = (action: string, resource?: string) => string | undefined;
 
 const key = (action: string, resource = "*") => `${action} ${resource}`;
@@ -28,7 +28,7 @@ export function useAccess(checks: Check[]): Missing {
       .call<Answer>("POST", "/my-access", { checks: questions })
       .then((answer) => {
         if (gone) return;
-        setDenied(new Set(answer.checks.filter((c) => !c.allowed).map((c) => key(c.action, c.resource))));
+        setDenied(new Set(answer.checks.filter((c) => c.decision === "denied").map((c) => key(c.action, c.resource))));
       })
       .catch(() => undefined); // then nothing is known, and the calls themselves say what is missing
     return () => {
