@@ -146,13 +146,19 @@ func (d Dir) PutStarted() error { return d.write(startedFile, struct{}{}) }
 func (d Dir) PutAdministrator(a Administrator) error { return d.write(administratorFile, a) }
 
 // Administrator returns the administrator's key; NotFound before the first start has made it.
-func (d Dir) Administrator() (a Administrator, err error) { return a, d.read(administratorFile, &a) }
+func (d Dir) Administrator() (a Administrator, err error) {
+	err = d.read(administratorFile, &a)
+	return a, err
+}
 
 // PutAddresses tells other commands where the running process listens.
 func (d Dir) PutAddresses(a Addresses) error { return d.write(addressesFile, a) }
 
 // Addresses returns where the running process listens, or listened when it was killed.
-func (d Dir) Addresses() (a Addresses, err error) { return a, d.read(addressesFile, &a) }
+func (d Dir) Addresses() (a Addresses, err error) {
+	err = d.read(addressesFile, &a)
+	return a, err
+}
 
 // ClearAddresses says that no process listens any more.
 func (d Dir) ClearAddresses() error {

@@ -50,7 +50,7 @@ const maxAccessKeys = 2 // of one user
 // CreateAccessKey stores a key of a user and answers it, whose secret is shown this once.
 func (d *Directory) CreateAccessKey(ctx context.Context, account, user string) (*AccessKey, error) {
 	var key *AccessKey
-	return key, d.store.Update(ctx, func(tx *store.Tx) error {
+	err := d.store.Update(ctx, func(tx *store.Tx) error {
 		// Written as it is: of two who see one key left to make, and of a key made while its user is deleted, one fails.
 		u, err := d.users.change(tx, account, user, func(*User) error { return nil })
 		if err != nil {
@@ -66,6 +66,7 @@ func (d *Directory) CreateAccessKey(ctx context.Context, account, user string) (
 		key = newAccessKey(account, u.Name, d.now())
 		return d.keys.Put(tx, key.ID, key)
 	})
+	return key, err
 }
 
 // AccessKeys returns a user's keys, oldest first.

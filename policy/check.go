@@ -96,6 +96,9 @@ func (c *checker) document(d *Document, nodes []node) {
 	for i := range nodes {
 		parts[i] = partsOf(&nodes[i])
 		c.statement(&d.statements[i], &parts[i])
+		if !d.variables {
+			c.plain(&parts[i])
+		}
 	}
 	for i := range parts {
 		c.reach(d, parts, i)
@@ -168,9 +171,10 @@ func (c *checker) statement(s *Statement, p *parts) {
 			c.warn(k.at, "%q: nothing here fills in such a condition key, so it is always missing", k.text)
 		}
 	}
-	if strings.Contains(c.text, version2012) {
-		return
-	}
+}
+
+// plain looks for variables in a statement of a document that has none.
+func (c *checker) plain(p *parts) {
 	for _, t := range p.texts {
 		if strings.Contains(t.text, "${") {
 			c.warn(t.at, "%q: a variable is text in a document without \"Version\": %q", t.text, version2012)

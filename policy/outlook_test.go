@@ -106,6 +106,16 @@ func TestForesee(t *testing.T) {
 	}
 }
 
+// Where ${ is text it stays, also if the document has the name of the later version somewhere.
+func TestNothingIsFilledIntoAnOldDocument(t *testing.T) {
+	d := mustParse(t, policy.Identity, `{"Id":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::data/${k:one}"}}`)
+	terms := d.Terms(&d.Statements()[0])
+	got := d.Filled(terms, policy.Context{{Key: "k:one", Values: []string{"a"}}}, nil)
+	if diff := cmp.Diff(terms, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestProspects(t *testing.T) {
 	d := mustParse(t, policy.Identity, `{"Version":"2012-10-17","Statement":[
 		{"Effect":"Allow","Action":["s3:GetObject","s3:PutObject"],"Resource":["arn:aws:s3:::data/${k:one}/*","arn:aws:s3:::x/${k:none}","arn:aws:s3:::y/${k:none, 'd'}","arn:aws:s3:::z/${k:what}${*}"]},

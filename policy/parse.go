@@ -101,6 +101,7 @@ func (p *parser) document(text string, root *node) *Document {
 		p.keep(at(root.at, errors.New(`"Statement" is missing: an object or a list of objects is accepted`)))
 	}
 	p.variables = version == version2012
+	d.variables = p.variables
 	sids := map[string]bool{}
 	for i := range list {
 		if len(p.problems) >= mostFindings {

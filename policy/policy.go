@@ -91,6 +91,7 @@ type Document struct {
 	text       string
 	use        Use
 	id         string
+	variables  bool // see dialect
 	statements []Statement
 	index      *index   // nil for a short document
 	keys       []string // see Mentions

@@ -90,7 +90,7 @@ func Prospects(ctx Context, docs []*Document, layer Layer, lacks Lacks) []Open {
 // Filled returns the terms with the values of the variables in resources that are known. A resource with a variable that
 // never has a value matches nothing, and is left out.
 func (d *Document) Filled(t Terms, ctx Context, lacks Lacks) Terms {
-	if !strings.Contains(d.text, version2012) {
+	if !d.variables {
 		return t // where ${ is text
 	}
 	fill := func(given []string) (filled []string) {

@@ -116,7 +116,8 @@ func newAuditHeads() *cobra.Command {
 }
 
 func (c *client) auditHeads(ctx context.Context) (heads auditHeads, err error) {
-	return heads, c.call(ctx, "lanyard", http.MethodGet, "/lanyard/v1/audit/heads", nil, &heads)
+	err = c.call(ctx, "lanyard", http.MethodGet, "/lanyard/v1/audit/heads", nil, &heads)
+	return heads, err
 }
 
 // auditClient is newClient, but that a server's folder has no address in it: such a server is called by the environment.

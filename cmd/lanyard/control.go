@@ -189,8 +189,11 @@ func (c *control) send(ctx context.Context, through *http.Client, method, path s
 	sum := sha256.Sum256(body)
 	sigv4.Sign(r, self.keyID, self.secret, self.token, c.region, "lanyard", hex.EncodeToString(sum[:]), time.Now())
 	response, err := through.Do(r)
-	if err == nil && response.StatusCode == http.StatusForbidden {
-		c.forget(self)
+	if err == nil {
+		switch response.Header.Get("X-Amzn-ErrorType") {
+		case "ExpiredTokenException", "UnrecognizedClientException":
+			c.forget(self)
+		}
 	}
 	return response, err
 }
