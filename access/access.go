@@ -196,12 +196,17 @@ func (a *Access) byActivation(id string, now time.Time) (*directory.Principal, s
 }
 
 // Authorize decides whether the principal may do the action to the resource now. extra holds the condition keys that
-// speak of the request. The decision is for the audit; the error, of kind Denied, is AWS's own sentence.
+// speak of the request. The decision is for the audit; the error, of kind Denied, is AWS's own sentence, or of kind Internal
+// or Unavailable where the resource's tags cannot be read.
 func (a *Access) Authorize(p *directory.Principal, action, resource string, extra policy.Context) (policy.Decision, error) {
 	if !within(p.Account, resource) || !askable(p, action) {
 		return policy.Decision{}, denied(p, action, resource, policy.Decision{})
 	}
-	d := p.Layers.Evaluate(a.question(p, action, resource, extra))
+	q, err := a.question(p, action, resource, extra)
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	d := p.Layers.Evaluate(q)
 	if d.Effect != policy.Allow {
 		return d, denied(p, action, resource, d)
 	}
@@ -214,7 +219,11 @@ func (a *Access) Foresee(p *directory.Principal, action, resource string, extra 
 	if !within(p.Account, resource) || !askable(p, action) {
 		return policy.Outlook{}
 	}
-	return p.Layers.Foresee(a.question(p, action, resource, extra), policy.Unnamed, func(key string) bool {
+	q, err := a.question(p, action, resource, extra)
+	if err != nil {
+		return policy.Outlook{}
+	}
+	return p.Layers.Foresee(q, policy.Unnamed, func(key string) bool {
 		service, name, _ := strings.Cut(key, ":")
 		switch {
 		case strings.HasPrefix(name, "resourcetag/"):
@@ -226,10 +235,9 @@ func (a *Access) Foresee(p *directory.Principal, action, resource string, extra 
 	})
 }
 
-func (a *Access) question(p *directory.Principal, action, resource string, extra policy.Context) *policy.Question {
-	return &policy.Question{
-		Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra, a.resourceTags(p, resource)),
-	}
+func (a *Access) question(p *directory.Principal, action, resource string, extra policy.Context) (*policy.Question, error) {
+	tags, err := a.resourceTags(p, resource)
+	return &policy.Question{Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra, tags)}, err
 }
 
 // askable reports whether an action is one that the principal may ask for at all: without a second factor, which nobody has

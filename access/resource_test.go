@@ -4,8 +4,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
+	"github.com/openlanyard/lanyard/store"
 )
 
 // TestTagsOfTheResource asks for each kind of resource with tags, with the tag that its policy wants and with another.
@@ -50,4 +53,35 @@ func TestTagsOfTheResource(t *testing.T) {
 			return err
 		}(), fault.Denied)
 	}
+}
+
+// A record of a version to come may have tags that a Deny speaks of.
+func TestTagsThatCannotBeReadRefuse(t *testing.T) {
+	dir, master := folder(t), store.NewMasterKey()
+	w := open(t, dir, master)
+	w.fill(t)
+	must(t, w.Store.Close())
+	st, err := store.Open(t.Context(), store.Config{Dir: dir, MasterKey: master})
+	must(t, err)
+	clusters := store.NewTable(st, "cluster", store.Codec[string]{
+		Version: 99,
+		Encode:  func(_ *store.Sealer, _ string, v string) ([]byte, error) { return []byte(v), nil },
+		Decode:  func(_ *store.Sealer, _ string, _ int, data []byte) (string, error) { return string(data), nil },
+	})
+	must(t, st.Start(t.Context()))
+	must(t, st.Update(t.Context(), func(tx *store.Tx) error { return clusters.Put(tx, one+"/new", "{}") }))
+	must(t, st.Close())
+
+	w = open(t, dir, master)
+	doc, err := policy.Parse(policy.Identity, document(allowAll, `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/team":"red"}}}`))
+	must(t, err)
+	tester := &directory.Principal{Account: one, ARN: "arn:aws:iam::" + one + ":user/tester", Layers: policy.Layers{Identity: []*policy.Document{doc}}}
+	resource := arn.Cluster("us-west-2", one, "new").String()
+	_, err = w.Authorize(tester, "eks:DescribeCluster", resource, nil)
+	wants(t, "Authorize", err, fault.Unavailable)
+	if o := w.Foresee(tester, "eks:DescribeCluster", resource, nil); o.Effect == policy.Allow {
+		t.Error("Foresee: allowed")
+	}
+	_, err = w.Authorize(tester, "eks:DescribeCluster", arn.Cluster("us-west-2", one, "none").String(), nil)
+	wants(t, "Authorize of what does not exist", err, accepted)
 }

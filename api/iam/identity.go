@@ -40,7 +40,7 @@ func fromName(i *directory.Identity, kind directory.Kind) (n named) {
 func (s subject) authorize(c *api.Call, extra ...policy.Entry) (directory.Who, error) {
 	noteParameters(c)
 	who := s.kind.Named(c.Caller.Account, c.Form.Get(s.parameter()))
-	if err := c.Authorize("iam:"+c.Operation.Name, s.resource(who), append(s.about(who), extra...)...); err != nil {
+	if err := c.Authorize("iam:"+c.Operation.Name, s.resource(who), extra...); err != nil {
 		return directory.Who{}, err
 	}
 	if s.kind == directory.Roles {
@@ -59,15 +59,6 @@ func (s subject) resource(who directory.Who) string {
 
 func (s subject) resourceAt(account, path, name string) string {
 	return arn.ARN{Service: "iam", Account: account, Resource: s.kind.String() + path + name}.String()
-}
-
-// about are the condition keys that speak of an identity: its tags.
-func (s subject) about(who directory.Who) []policy.Entry {
-	found, err := s.directory.Identity(who)
-	if err != nil {
-		return nil
-	}
-	return resourceTags(found.Tags)
 }
 
 func resourceTags(tags []directory.Tag) []policy.Entry {

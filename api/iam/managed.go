@@ -79,9 +79,6 @@ func (d *door) authorizePolicy(c *api.Call, extra ...policy.Entry) (name string,
 	if name, err = policyARN(c, "PolicyArn"); err != nil {
 		return "", err
 	}
-	if p, err := d.directory.ManagedPolicy(c.Caller.Account, name); err == nil {
-		extra = append(extra, resourceTags(p.Tags)...)
-	}
 	return name, c.Authorize("iam:"+c.Operation.Name, name, extra...)
 }
 

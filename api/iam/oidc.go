@@ -51,11 +51,6 @@ func (d *door) authorizeProvider(c *api.Call, action string, extra ...policy.Ent
 	if err != nil || !ok {
 		return "", fault.New(fault.BadState, "ARN %.2048s is not valid.", text)
 	}
-	if p, err := d.directory.OIDCProvider(c.Caller.Account, issuer); err == nil && name.Account == c.Caller.Account {
-		for _, t := range p.Tags {
-			extra = append(extra, policy.Entry{Key: "aws:ResourceTag/" + t.Key, Values: []string{t.Value}})
-		}
-	}
 	return issuer, c.Authorize(action, text, extra...)
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/openlanyard/lanyard/api"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/policy"
 )
 
 type user struct {
@@ -120,8 +121,9 @@ func (s subject) move(c *api.Call) (directory.Who, directory.Move, error) {
 	}
 	var to directory.Move
 	path, name := "/", who.Name
+	var tags []policy.Entry
 	if found, err := s.directory.Identity(who); err == nil {
-		path, name = found.Path, found.Name
+		path, name, tags = found.Path, found.Name, resourceTags(found.Tags)
 	}
 	if text := c.Form.Get("NewPath"); text != "" {
 		path, to.Path = text, &text
@@ -129,7 +131,11 @@ func (s subject) move(c *api.Call) (directory.Who, directory.Move, error) {
 	if text := c.Form.Get("New" + s.parameter()); text != "" {
 		name, to.Name = text, &text
 	}
-	return who, to, c.Authorize("iam:"+c.Operation.Name, s.resourceAt(who.Account, path, name), s.about(who)...)
+	there := s.resourceAt(who.Account, path, name)
+	if there == s.resource(who) {
+		return who, to, nil
+	}
+	return who, to, c.Authorize("iam:"+c.Operation.Name, there, tags...) // its tags go with it
 }
 
 func (d *door) deleteUser(ctx context.Context, c *api.Call) (any, error) {

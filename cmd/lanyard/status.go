@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -59,12 +60,12 @@ func (c *client) status(cmd *cobra.Command) error {
 	if err := printf(cmd, "credentials %s are accepted\n", c.keyID); err != nil {
 		return err
 	}
-	var list struct{ Clusters []string }
-	if err := c.call(ctx, "eks", http.MethodGet, "/clusters", nil, &list); err != nil {
+	clusters, err := c.clusters(ctx)
+	if err != nil {
 		return fmt.Errorf("clusters: %w", err)
 	}
 	unwell := 0
-	for _, name := range list.Clusters {
+	for _, name := range clusters {
 		well, err := c.clusterStatus(cmd, name)
 		if err != nil {
 			return fmt.Errorf("cluster %s: %w", name, err)
@@ -76,7 +77,24 @@ func (c *client) status(cmd *cobra.Command) error {
 	if err := c.gateways(cmd); err != nil || unwell == 0 {
 		return err
 	}
-	return fmt.Errorf("%d of %d clusters are not well", unwell, len(list.Clusters))
+	return fmt.Errorf("%d of %d clusters are not well", unwell, len(clusters))
+}
+
+// clusters returns the names of one's clusters.
+func (c *client) clusters(ctx context.Context) (all []string, err error) {
+	for query := ""; ; {
+		var page struct {
+			Clusters  []string
+			NextToken string
+		}
+		if err := c.call(ctx, "eks", http.MethodGet, "/clusters"+query, nil, &page); err != nil {
+			return nil, err
+		}
+		if all = append(all, page.Clusters...); page.NextToken == "" {
+			return all, nil
+		}
+		query = "?" + url.Values{"nextToken": {page.NextToken}}.Encode()
+	}
 }
 
 // gateways shows the gateways of one's account, to who may know.
