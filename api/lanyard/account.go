@@ -90,6 +90,11 @@ func (d *door) ownAccount(c *api.Call, action string) (*directory.Account, error
 	return d.directory.Account(id)
 }
 
+// onCluster asks for an action on a cluster of the caller's account, which may not exist.
+func onCluster(c *api.Call, action, name string) error {
+	return c.Authorize(action, arn.Cluster(c.Region(), c.Caller.Account, name).String())
+}
+
 type describeAccountResponse struct {
 	AccountID string    `json:"accountId"`
 	Name      string    `json:"name"`

@@ -255,7 +255,7 @@ func (d *door) reportConnector(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"name": name, "instance": in.Instance, "version": in.Version, "leader": in.Leader}
-	if err := c.Authorize("lanyard:ReportConnector", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+	if err := onCluster(c, "lanyard:ReportConnector", name); err != nil {
 		return nil, err
 	}
 	if err := checkInstance(in.Instance, in.Version); err != nil {
@@ -304,7 +304,7 @@ type addonState struct {
 func (d *door) describeConnector(_ context.Context, c *api.Call) (any, error) {
 	name := c.Labels["name"]
 	c.Event.RequestParameters = map[string]any{"name": name}
-	if err := c.Authorize("lanyard:DescribeConnector", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+	if err := onCluster(c, "lanyard:DescribeConnector", name); err != nil {
 		return nil, err
 	}
 	cluster, err := d.registry.Cluster(c.Caller.Account, name)
@@ -361,7 +361,7 @@ func (d *door) reportDeletedPods(ctx context.Context, c *api.Call) (any, error) 
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"name": name, "pods": in.Pods}
-	if err := c.Authorize("lanyard:ReportDeletedPods", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+	if err := onCluster(c, "lanyard:ReportDeletedPods", name); err != nil {
 		return nil, err
 	}
 	pods := make([]registry.DeletedPod, len(in.Pods))
@@ -387,7 +387,7 @@ type reactivateResponse struct {
 func (d *door) reactivateCluster(ctx context.Context, c *api.Call) (any, error) {
 	name := c.Labels["name"]
 	c.Event.RequestParameters = map[string]any{"name": name}
-	if err := c.Authorize("lanyard:ReactivateCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+	if err := onCluster(c, "lanyard:ReactivateCluster", name); err != nil {
 		return nil, err
 	}
 	changed, err := d.registry.ReactivateCluster(ctx, c.Caller.Account, name)

@@ -165,7 +165,7 @@ func (d *door) putClusterKeys(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"name": name, "issuers": in.Issuers, "jwks": string(in.JWKS)}
-	if err := c.Authorize("lanyard:PutClusterKeys", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+	if err := onCluster(c, "lanyard:PutClusterKeys", name); err != nil {
 		return nil, err
 	}
 	keys, err := parseKeys(in.JWKS)
@@ -215,7 +215,7 @@ func (d *door) updateCluster(ctx context.Context, c *api.Call) (any, error) {
 		return nil, err
 	}
 	c.Event.RequestParameters = in.shown(name)
-	if err := c.Authorize("lanyard:UpdateCluster", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+	if err := onCluster(c, "lanyard:UpdateCluster", name); err != nil {
 		return nil, err
 	}
 	if in == (updateClusterRequest{InsecureHTTP: in.InsecureHTTP}) {

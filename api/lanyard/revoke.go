@@ -35,7 +35,7 @@ const maxRevokedRoles = 50
 
 var (
 	keyID  = regexp.MustCompile(`^ASIA[A-Z2-7]{16}$`)
-	name   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+	object = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 	nsName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 )
 
@@ -173,7 +173,7 @@ func (d *door) roleTarget(c *api.Call, in revokeRequest) (registry.Target, error
 
 func (d *door) clusterTarget(c *api.Call, in revokeRequest) (registry.Target, error) {
 	account := c.Caller.Account
-	if err := c.Authorize("lanyard:Revoke", arn.Cluster(c.Region(), account, in.Cluster).String()); err != nil {
+	if err := onCluster(c, "lanyard:Revoke", in.Cluster); err != nil {
 		return registry.Target{}, err
 	}
 	cluster, err := d.registry.Cluster(account, in.Cluster)
@@ -185,9 +185,9 @@ func (d *door) clusterTarget(c *api.Call, in revokeRequest) (registry.Target, er
 		return registry.Target{Kind: in.Kind, Value: cluster.ID}, nil
 	case registry.ByAssociation:
 		// A deleted association's sessions can still be revoked, so that re-creating it does not heal them.
-		return checked(in, name, cluster.ID+"/"+in.Value, "an association's id")
+		return checked(in, object, cluster.ID+"/"+in.Value, "an association's id")
 	case registry.ByNode:
-		return checked(in, name, cluster.ID+"/"+in.Value, "a node's name")
+		return checked(in, object, cluster.ID+"/"+in.Value, "a node's name")
 	default: // a service account, a pod
 		return checked(in, nsName, cluster.ID+"/"+in.Value, "NAMESPACE/NAME")
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/openlanyard/lanyard/api"
-	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/registry"
 )
@@ -32,7 +31,7 @@ func (d *door) listServiceAccounts(ctx context.Context, c *api.Call) (any, error
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"name": name, "namespace": in.Namespace}
-	if err := c.Authorize("lanyard:ListServiceAccounts", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+	if err := onCluster(c, "lanyard:ListServiceAccounts", name); err != nil {
 		return nil, err
 	}
 	if len(in.Namespace) > maxNamespace {
@@ -75,7 +74,7 @@ func (d *door) reportServiceAccounts(_ context.Context, c *api.Call) (any, error
 		return nil, err
 	}
 	c.Event.RequestParameters = map[string]any{"name": name, "id": in.ID[:min(len(in.ID), 64)]}
-	if err := c.Authorize("lanyard:ReportServiceAccounts", arn.Cluster(c.Region(), c.Caller.Account, name).String()); err != nil {
+	if err := onCluster(c, "lanyard:ReportServiceAccounts", name); err != nil {
 		return nil, err
 	}
 	list, err := in.list()
