@@ -22,7 +22,7 @@ const First = "dev"
 // should show soon.
 const retention = time.Minute
 
-// tokenLife is how long tokens of the practice issuer live; they are made anew at half of it.
+// tokenLife is how long tokens of the practice issuer live; they are made anew at a quarter of it.
 const tokenLife = time.Hour
 
 // Agents serves the practice clusters' agents on one listener: First at /v1/credentials, NAME at /NAME/v1/credentials. An
@@ -129,16 +129,18 @@ func (a *Agents) start(cluster *Practice) (*running, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(a.ctx)
-	for _, run := range []func() error{
-		func() error { return node.Run(ctx) },
-		func() error { return keepToken(ctx, cluster, identity, registry.AgentAudience, file) },
-	} {
-		a.working.Go(func() {
-			if err := run(); err != nil && ctx.Err() == nil {
-				a.Log.Error("the agent of a practice cluster stopped", "cluster", cluster.Name, "error", err)
+	a.working.Go(func() {
+		if err := node.Run(ctx); err != nil && ctx.Err() == nil {
+			a.Log.Error("the agent of a practice cluster stopped", "cluster", cluster.Name, "error", err)
+		}
+	})
+	a.working.Go(func() {
+		keepToken(ctx, cluster, identity, registry.AgentAudience, file, func(err error) {
+			if err != nil {
+				a.Log.Error("the token of a practice cluster's agent is not renewed", "cluster", cluster.Name, "error", err)
 			}
 		})
-	}
+	})
 	return &running{role: cluster.AgentRole, handler: node.Handler(), stop: stop}, nil
 }
 
@@ -150,18 +152,16 @@ func writeToken(cluster *Practice, pod Pod, audience, file string) error {
 	return Replace(file, []byte(token))
 }
 
-// keepToken writes a token file anew at half of its token's life, until ctx is done.
-func keepToken(ctx context.Context, cluster *Practice, pod Pod, audience, file string) error {
-	again := time.NewTicker(tokenLife / 2)
+// keepToken writes a token file anew, several times in its token's life, until ctx is done, and says how each went.
+func keepToken(ctx context.Context, cluster *Practice, pod Pod, audience, file string, wrote func(error)) {
+	again := time.NewTicker(tokenLife / 4)
 	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-again.C:
-			if err := writeToken(cluster, pod, audience, file); err != nil {
-				return err
-			}
+			wrote(writeToken(cluster, pod, audience, file))
 		}
 	}
 }

@@ -56,8 +56,12 @@ func (e *Exec) Run(ctx context.Context) (status int, err error) {
 	// A signal is for the command, which may go on after it, as a shell does after ctrl-C, and needs its token then.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	kept := make(chan error, 1)
-	go func() { kept <- keepToken(ctx, cluster, e.Pod, registry.PodAudience, file) }()
+	var late error // of the last renewal
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		keepToken(ctx, cluster, e.Pod, registry.PodAudience, file, func(err error) { late = err })
+	}()
 
 	uri := credentialsURI(at.Agent, e.Cluster)
 	status, err = e.run(Environment(os.Environ(), at.Endpoint, uri, file, folder))
@@ -65,7 +69,8 @@ func (e *Exec) Run(ctx context.Context) (status int, err error) {
 		e.explain(ctx, uri, file)
 	}
 	cancel()
-	return status, errors.Join(err, <-kept)
+	<-kept
+	return status, errors.Join(err, late)
 }
 
 // credentialsURI is where the cluster's agent answers on the shared listener.

@@ -14,9 +14,8 @@ import (
 )
 
 // initialize makes a dummy link that carries both addresses; on a kernel without dummy links a bridge without ports, which
-// carries addresses as well, and without bridges the loopback link. Of a listener that closes beside another, the kernel is told to hand on what it has not accepted. Done again it
-// changes nothing. A node without IPv6 gets IPv4 only: that is logged, and the server is told by
-// --bind-hosts.
+// carries addresses as well, and without bridges the loopback link. Done again it changes nothing. A node without IPv6 gets
+// IPv4 only: that is logged, and the server is told by --bind-hosts.
 func initialize(ctx context.Context, log *slog.Logger) error {
 	name, err := addLink(ctx, log)
 	if err != nil {

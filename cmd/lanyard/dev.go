@@ -14,6 +14,7 @@ import (
 
 	"github.com/openlanyard/lanyard/dev"
 	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/gateway"
 )
 
@@ -179,8 +180,8 @@ try next, in a second terminal:
 // administrator makes the first account, or a new key for its administrator when a first start was cut short before the
 // key was kept.
 func (v *devVerb) administrator(ctx context.Context, p *plane) error {
-	if _, err := v.dir.Administrator(); err == nil {
-		return nil
+	if _, err := v.dir.Administrator(); err == nil || !fault.Is(err, fault.NotFound) {
+		return err
 	}
 	accounts, err := p.directory.Accounts()
 	if err != nil {
