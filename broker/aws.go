@@ -11,6 +11,7 @@ import (
 	"github.com/openlanyard/lanyard/awssts"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/registry"
 	"github.com/openlanyard/lanyard/session"
 )
@@ -122,11 +123,7 @@ func (i awsBacked) plan(g *Grant) (*plan, error) {
 	p := &plan{at: i.place(), hops: i.hops(a, sessionName(g.Cluster.Name, g.Token.Pod.Name))}
 	p.session = session.Session{
 		Name: p.hops[0].SessionName, Through: []string{a.Role.String()},
-		Origin: &session.Origin{
-			Cluster: g.Cluster.ID, Namespace: g.Token.Namespace, ServiceAccount: g.Token.ServiceAccount,
-			PodName: g.Token.Pod.Name, PodUID: g.Token.Pod.UID, NodeName: g.Token.Node.Name, NodeUID: g.Token.Node.UID,
-			Association: a.ID, Digest: i.digest(a),
-		},
+		Origin:   originOf(g, a.ID, i.digest(a)),
 		Revision: i.Store.Revision(), Epoch: i.Store.Epoch(), // before STS is asked: what is revoked meanwhile ends it
 	}
 	if a.Target != (arn.ARN{}) {
@@ -277,15 +274,11 @@ func (b *Broker) Trial(ctx context.Context, a *registry.Association, deputy bool
 // trialTime is for all the calls of a trial. Managing tools wait longer.
 const trialTime = 15 * time.Second
 
+// trialTags are those that a pod's session will have.
 func trialTags(a *registry.Association) []session.Tag {
-	return []session.Tag{
-		{Key: "eks-cluster-arn", Value: arn.Cluster(a.Region, a.Account, a.Cluster).String()},
-		{Key: "eks-cluster-name", Value: a.Cluster},
-		{Key: "kubernetes-namespace", Value: a.Namespace},
-		{Key: "kubernetes-service-account", Value: a.ServiceAccount},
-		{Key: "kubernetes-pod-name", Value: trialPod},
-		{Key: "kubernetes-pod-uid", Value: trialPod},
-	}
+	return podTags(a.Cluster, arn.Cluster(a.Region, a.Account, a.Cluster).String(), &podtoken.Token{
+		Namespace: a.Namespace, ServiceAccount: a.ServiceAccount, Pod: podtoken.Ref{Name: trialPod, UID: trialPod},
+	})
 }
 
 // AWSIdentity answers who Lanyard is for an account with AWS behind it.

@@ -197,11 +197,7 @@ func (b *Broker) grantPod(ctx context.Context, g *Grant) error {
 	g.Session = &session.Session{
 		Account: g.Role.Account, RoleID: g.Role.ID, RoleName: g.Role.Name, Name: name, Tags: tags, Policies: policies,
 		Issued: now, Expires: now.Add(PodSession),
-		Origin: &session.Origin{
-			Cluster: g.Cluster.ID, Namespace: g.Token.Namespace, ServiceAccount: g.Token.ServiceAccount,
-			PodName: g.Token.Pod.Name, PodUID: g.Token.Pod.UID, NodeName: g.Token.Node.Name, NodeUID: g.Token.Node.UID,
-			Association: a.ID, Digest: session.Digest(g.Role.ID, target, a.Policy, a.DisableTags),
-		},
+		Origin: originOf(g, a.ID, session.Digest(g.Role.ID, target, a.Policy, a.DisableTags)),
 	}
 	var err error
 	g.Credentials, err = b.mint(ctx, g.Session)
@@ -242,6 +238,16 @@ func (b *Broker) passing(a *registry.Association, name string) *Assumption {
 
 func unauthorized() error {
 	return fault.New(fault.Denied, "Unauthorized Exception! EKS does not have permissions to assume the associated role.")
+}
+
+// originOf says where a session comes from that a token gives; without an association it is an agent's or a connector's.
+func originOf(g *Grant, association string, digest [32]byte) *session.Origin {
+	t := g.Token
+	return &session.Origin{
+		Cluster: g.Cluster.ID, Namespace: t.Namespace, ServiceAccount: t.ServiceAccount,
+		PodName: t.Pod.Name, PodUID: t.Pod.UID, NodeName: t.Node.Name, NodeUID: t.Node.UID,
+		Association: association, Digest: digest,
+	}
 }
 
 // podTags are the six session tags that EKS sends, in its order, all transitive.

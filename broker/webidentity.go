@@ -206,10 +206,7 @@ func (b *Broker) grantWebIdentity(ctx context.Context, g *Grant, in WebIdentity)
 		return err
 	}
 	if g.Cluster != nil {
-		s.Origin = &session.Origin{
-			Cluster: g.Cluster.ID, Namespace: g.Token.Namespace, ServiceAccount: g.Token.ServiceAccount,
-			PodName: g.Token.Pod.Name, PodUID: g.Token.Pod.UID, NodeName: g.Token.Node.Name, NodeUID: g.Token.Node.UID,
-		}
+		s.Origin = originOf(g, "", [32]byte{})
 	}
 	g.Session = s
 	g.Credentials, err = b.mint(ctx, s)
