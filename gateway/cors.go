@@ -1,12 +1,12 @@
 package gateway
 
 import (
-	"context"
 	"maps"
 	"net/http"
 	"strings"
 
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/limit"
 )
 
 // S3 lets pages of other origins use a bucket by its CORS rules
@@ -40,7 +40,7 @@ func (g *Gateway) preflight(w http.ResponseWriter, r *http.Request, e *entry) (e
 	if asked := r.Header[headersHeader]; len(asked) > 0 {
 		e.call.headers.Set(headersHeader, strings.Join(asked, ","))
 	}
-	rules, err := g.askRules(r.Context(), e.call)
+	rules, err := g.askRules(r, e.call)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (g *Gateway) rulesFor(r *http.Request) http.Header {
 	if err != nil {
 		return http.Header{}
 	}
-	rules, err := g.askRules(r.Context(), c)
+	rules, err := g.askRules(r, c)
 	if err != nil { // then a browser shows nothing, and the log's line tells what was refused
 		return http.Header{}
 	}
@@ -87,9 +87,15 @@ func (g *Gateway) parsePreflight(r *http.Request, method string) (*call, error) 
 	}, nil
 }
 
-// askRules asks the store. What it says beyond yes and no about a bucket is for callers who sign.
-func (g *Gateway) askRules(ctx context.Context, c *call) (http.Header, error) {
-	resp, err := g.send(ctx, c, nothing(), emptyHash)
+// askRules asks the store for a caller who may be anybody, so what has to wait for a slow one is bounded by address. What the
+// store says beyond yes and no about a bucket is for callers who sign.
+func (g *Gateway) askRules(r *http.Request, c *call) (http.Header, error) {
+	leave, ok := g.flights.enter(limit.Source(r.RemoteAddr))
+	if !ok {
+		return nil, codes[fault.Throttled].refusal()
+	}
+	defer leave()
+	resp, err := g.send(r.Context(), c, nothing(), emptyHash)
 	if err != nil {
 		return nil, err
 	}

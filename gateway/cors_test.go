@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -192,4 +193,32 @@ func TestAPageReadsThatItsLinkHasExpired(t *testing.T) {
 	if answer.Code != http.StatusForbidden || answer.Header().Get("Access-Control-Allow-Origin") != page {
 		t.Errorf("status %d, headers %v: %s", answer.Code, answer.Header(), answer.Body)
 	}
+}
+
+// A store that is slow does not let one address have any number of preflights wait for it.
+func TestPreflightsOfOneAddressAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.config.InFlight = 2
+	w.serve(t)
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	w.upstream.respond(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-answer
+		opens(w, r)
+	})
+	var waiting sync.WaitGroup
+	for range 2 {
+		waiting.Go(func() {
+			if resp, text := w.ask(t, "/open", asks("GET"), ""); resp.StatusCode != http.StatusOK {
+				t.Errorf("status %d: %s", resp.StatusCode, text)
+			}
+		})
+		<-arrived
+	}
+	_, text := w.ask(t, "/open", asks("GET"), "")
+	if got := errorOf(t, text).Code; got != "SlowDown" {
+		t.Errorf("the third: %s, want SlowDown", got)
+	}
+	close(answer)
+	waiting.Wait()
 }

@@ -82,7 +82,7 @@ func (p *pacedWriter) Write(b []byte) (int, error) {
 	return p.Writer.Write(b)
 }
 
-// flights counts what each principal has under way to the upstream.
+// flights counts what each principal, or the address of who is nobody yet, has under way to the upstream.
 type flights struct {
 	most int
 
