@@ -125,20 +125,7 @@ func (d *door) source(s *simulation, name arn.ARN) error {
 		if err != nil {
 			return err
 		}
-		s.take(p, "user_"+u.Name, u.Inline)
-		groups, err := d.directory.GroupsOf(u)
-		if err != nil {
-			return err
-		}
-		for _, g := range groups {
-			for _, inline := range g.Inline {
-				s.ids[inline.Document] = "group_" + g.Name + "_" + inline.Name
-			}
-			if err := d.nameManaged(s, &g.Identity); err != nil {
-				return err
-			}
-		}
-		return d.nameManaged(s, &u.Identity)
+		return d.take(s, p)
 	case "role":
 		r, err := d.directory.RoleByARN(name)
 		if err != nil {
@@ -148,8 +135,7 @@ func (d *door) source(s *simulation, name arn.ARN) error {
 		if err != nil {
 			return err
 		}
-		s.take(p, "role_"+r.Name, r.Inline)
-		return d.nameManaged(s, &r.Identity)
+		return d.take(s, p)
 	}
 	return fault.New(fault.BadState, "Invalid Entity Arn: %.2048s: the ARN of a user or role is accepted", name)
 }
@@ -157,8 +143,9 @@ func (d *door) source(s *simulation, name arn.ARN) error {
 // simulated is the name of the session of a role that is asked about as such.
 const simulated = "simulated"
 
-// take makes a principal the caller, with its policies and condition keys. The time of a session is that of no session.
-func (s *simulation) take(p *directory.Principal, prefix string, inline []directory.InlinePolicy) {
+// take makes a principal the caller, with its policies and condition keys. The time of a session is that of no session. The
+// answer shows a managed policy by its own name.
+func (d *door) take(s *simulation, p *directory.Principal) error {
 	s.layers, s.owner = p.Layers, p.Account
 	s.caller = policy.Principal{Kind: policy.AWS, Account: p.Account, Names: p.Names(), Bounded: len(p.Layers.Boundary) > 0}
 	for _, e := range p.Context() {
@@ -166,24 +153,14 @@ func (s *simulation) take(p *directory.Principal, prefix string, inline []direct
 			s.context = append(s.context, e)
 		}
 	}
-	s.ids = map[*policy.Document]string{}
-	for _, d := range inline {
-		s.ids[d.Document] = prefix + "_" + d.Name
-	}
-}
-
-// nameManaged names the managed policies of a source, its boundary among them; the answer shows them by their own names.
-func (d *door) nameManaged(s *simulation, of *directory.Identity) error {
-	attached, err := d.directory.Attached(of.Attached)
-	if err != nil {
-		return err
-	}
-	boundary, err := d.directory.BoundaryOf(of)
-	if boundary != nil {
-		attached = append(attached, boundary)
-	}
-	for _, p := range attached {
-		s.ids[p.Document()] = p.Name
+	all, err := d.directory.PolicySources(p)
+	s.ids = make(map[*policy.Document]string, len(all))
+	for _, from := range all {
+		if from.Managed != nil {
+			s.ids[from.Document] = from.Managed.Name
+		} else {
+			s.ids[from.Document] = from.Kind.String() + "_" + from.Of.Name + "_" + from.Inline
+		}
 	}
 	return err
 }
