@@ -35,6 +35,7 @@ func TestAFloodFromOneAddressLeavesTheOthers(t *testing.T) {
 	w.associate(t, ours)
 	config := w.config()
 	config.Addresses = limit.NewRates(1, 10, 64)
+	config.Console = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	server := w.serve(t, config)
 	credentials := w.pod(w.agent(t, ours), w.token(t, podToken(w.clock())))
 	flooder, agent := from(t, "127.0.0.1"), from(t, "127.0.0.2")
@@ -60,6 +61,13 @@ func TestAFloodFromOneAddressLeavesTheOthers(t *testing.T) {
 	}
 	if got := do(t, flooder, w.build(t, server.URL, request{method: "GET", path: "/healthz"})); got.status != 200 {
 		t.Errorf("healthz from the flooding address: %d, want 200", got.status)
+	}
+	page := request{method: "GET", path: "/console/"}
+	if got := do(t, flooder, w.build(t, server.URL, page)); got.status != 429 {
+		t.Errorf("the console from the flooding address: %d, want 429", got.status)
+	}
+	if got := do(t, agent, w.build(t, server.URL, page)); got.status != 200 {
+		t.Errorf("the console from another address: %d, want 200", got.status)
 	}
 }
 

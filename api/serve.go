@@ -332,6 +332,10 @@ func (f *Frame) own(w http.ResponseWriter, r *http.Request) bool {
 	case p == "/readyz":
 		err = f.Ready()
 	case f.Console != nil && (p == "/console" || strings.HasPrefix(p, "/console/")):
+		if !f.Addresses.Allow(limit.Source(r.RemoteAddr), f.Now()) { // its scripts are large
+			http.Error(w, "too many requests: try again", http.StatusTooManyRequests)
+			return true
+		}
 		f.Console.ServeHTTP(w, r)
 		return true
 	default:
