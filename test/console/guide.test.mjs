@@ -110,6 +110,25 @@ test("the guide's steps 2 and 3", async (t) => {
     await page.getByRole("row", { name: /ec2-restart-sa/ }).getByText(other).waitFor();
   });
 
+  await t.test("its session policy, given and taken away", async () => {
+    const edit = async (policy) => {
+      await page.getByRole("checkbox", { name: "Choose default/ec2-restart-sa" }).check();
+      await page.getByRole("button", { name: "Edit", exact: true }).click();
+      const settings = page.getByRole("button", { name: "Optional settings" });
+      if ((await settings.getAttribute("aria-expanded")) === "false") await settings.click();
+      await page.getByLabel("Session policy").fill(policy);
+      await page.getByRole("checkbox", { name: "Leave out the session tags" }).check(); // without which it may have none
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+      const { associations } = await world.eks.send(new eks.ListPodIdentityAssociationsCommand({ clusterName: "dev" }));
+      const { association } = await world.eks.send(new eks.DescribePodIdentityAssociationCommand({ clusterName: "dev", associationId: associations[0].associationId }));
+      return association.policy;
+    };
+    const policy = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}';
+    assert.equal(await edit(policy), policy);
+    assert.equal(await edit(""), undefined);
+  });
+
   await t.test("deleting it, and whom that cuts off", async () => {
     await page.getByRole("checkbox", { name: "Choose default/ec2-restart-sa" }).check();
     await page.getByRole("button", { name: "Delete", exact: true }).click();

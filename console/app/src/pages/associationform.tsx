@@ -53,7 +53,7 @@ export function AssociationForm({ cluster, edited, askable, known, onClose }: Fo
     try {
       const common = { clusterName: cluster, roleArn: role, disableSessionTags: noTags };
       if (edited) {
-        const changed = { targetRoleArn: target, policy: policy || undefined };
+        const changed = { targetRoleArn: target, policy }; // empty, it is taken away; left out, it would stay
         await session.eks.send(new UpdatePodIdentityAssociationCommand({ ...common, ...changed, associationId: edited.associationId }));
       } else {
         const rest = { targetRoleArn: target || undefined, policy: policy || undefined };

@@ -55,7 +55,7 @@ export function Associations({ cluster, practice }: { cluster: string; practice:
   };
   const edit = async (a: PodIdentityAssociationSummary) => {
     try {
-      setForm({ edited: details.of(a) ?? (await describe(session, cluster, a.associationId!)) });
+      setForm({ edited: await describe(session, cluster, a.associationId!) }); // of now: what is saved replaces all of it
     } catch (refused) {
       flash.error(`The association of ${named(a)} cannot be edited`, refused);
     }
