@@ -41,6 +41,17 @@ test("the guide's steps 2 and 3", async (t) => {
     await narrow(page, "a cluster that is pending");
   });
 
+  await t.test("one that is not there until one tries again", async () => {
+    await page.goto(`${world.url}/console/#/clusters/later`);
+    await page.getByText("The cluster could not be loaded").waitFor();
+    await accessible(page, "a cluster that is not there");
+    const made = { name: "later", connectorConfig: { provider: "OTHER", roleArn: "arn:aws:iam::111122223333:role/any" } };
+    await world.eks.send(new eks.RegisterClusterCommand(made));
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByText("Join the cluster, from where kubectl reaches it:").waitFor();
+    assert.equal(await page.getByText("could not be loaded").count(), 0);
+  });
+
   await t.test("a name that is taken", async () => {
     await page.goto(`${world.url}/console/#/clusters`);
     await page.getByRole("button", { name: "Register a cluster" }).click();

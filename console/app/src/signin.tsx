@@ -11,7 +11,8 @@ import Spinner from "@cloudscape-design/components/spinner";
 import Textarea from "@cloudscape-design/components/textarea";
 import { useEffect, useState } from "react";
 import type { Link } from "./link";
-import { connect, type Credentials, sentence, type Session } from "./session";
+import { useAct } from "./parts/act";
+import { connect, type Credentials, type Session } from "./session";
 
 interface SignInProps {
   /** Of `lanyard console`: it is tried at once. */
@@ -27,24 +28,14 @@ export function SignIn({ link, why, onSession, end }: SignInProps) {
   const [secret, setSecret] = useState("");
   const [token, setToken] = useState("");
   const [region, setRegion] = useState("us-east-1");
-  const [busy, setBusy] = useState(link !== null);
-  const [error, setError] = useState<string>();
+  const { busy, error, act } = useAct();
 
-  const enter = async (credentials: Credentials, where: string) => {
-    setBusy(true);
-    setError(undefined);
-    try {
-      onSession(await connect(credentials, where, end));
-    } catch (refused) {
-      setError(sentence(refused));
-      setBusy(false);
-    }
-  };
+  const enter = (credentials: Credentials, where: string) => act("Not signed in", async () => onSession(await connect(credentials, where, end)));
   useEffect(() => {
     if (link) void enter(link.credentials, link.region ?? region);
   }, []); // eslint-disable-line react-hooks/exhaustive-deps
 
-  if (busy && link) {
+  if (link && !error) {
     return (
       <main className="sign-in">
         <Box textAlign="center">
@@ -73,11 +64,7 @@ export function SignIn({ link, why, onSession, end }: SignInProps) {
         >
           <SpaceBetween size="m">
             {why && <Alert type="info">{why}</Alert>}
-            {error && (
-              <Alert type="error" header="Not signed in">
-                {error}
-              </Alert>
-            )}
+            {error}
             <Container header={<Header variant="h1">Sign in</Header>}>
               <SpaceBetween size="m">
                 <Box variant="p">

@@ -1,6 +1,6 @@
 import { type Addon, DeleteAddonCommand } from "@aws-sdk/client-eks";
 import Alert from "@cloudscape-design/components/alert";
-import { useState } from "react";
+import { useAct } from "../parts/act";
 import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
 import { useSession } from "../session";
@@ -8,17 +8,13 @@ import { useSession } from "../session";
 export function DeleteAddon({ cluster, addon, onClose }: { cluster: string; addon: Addon; onClose: (changed: boolean) => void }) {
   const session = useSession();
   const flash = useFlash();
-  const [busy, setBusy] = useState(false);
+  const { busy, act } = useAct(flash.error);
   const remove = async () => {
-    setBusy(true);
-    try {
+    const deleted = await act(`${addon.addonName} was not deleted`, async () => {
       await session.eks.send(new DeleteAddonCommand({ clusterName: cluster, addonName: addon.addonName }));
       flash.success(`${addon.addonName} is being deleted.`);
-      onClose(true);
-    } catch (refused) {
-      flash.error(`${addon.addonName} was not deleted`, refused);
-      onClose(false);
-    }
+    });
+    onClose(deleted);
   };
   const owned = addon.podIdentityAssociations?.length ?? 0;
   return (

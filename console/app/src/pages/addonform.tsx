@@ -15,10 +15,12 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import Textarea from "@cloudscape-design/components/textarea";
 import Tiles from "@cloudscape-design/components/tiles";
 import { useState } from "react";
+import { useAct } from "../parts/act";
 import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
 import { useLoad } from "../parts/load";
-import { sentence, useSession } from "../session";
+import { NotLoaded } from "../parts/notloaded";
+import { useSession } from "../session";
 import { problemOf, Schema, type Shape } from "./schema";
 
 interface FormProps {
@@ -50,8 +52,7 @@ export function AddonForm({ cluster, edited, installed, onClose }: FormProps) {
   const wanted = version ?? defaultVersion(kind);
   const [values, setValues] = useState(edited?.configurationValues ?? "");
   const [conflict, setConflict] = useState(conflicts[0]!);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
+  const { busy, error, act } = useAct();
   const schema = useLoad(async () => {
     if (!name || !wanted) return undefined;
     const answer = await session.eks.send(new DescribeAddonConfigurationCommand({ addonName: name, addonVersion: wanted }));
@@ -59,19 +60,13 @@ export function AddonForm({ cluster, edited, installed, onClose }: FormProps) {
   }, [name, wanted]);
   const problem = problemOf(values, schema.data);
 
-  const save = async () => {
-    setBusy(true);
-    setError(undefined);
-    const request = { clusterName: cluster, addonName: name, addonVersion: wanted, resolveConflicts: conflict.value as ResolveConflicts, configurationValues: values.trim() };
-    try {
+  const save = () =>
+    act("The add-on was not saved", async () => {
+      const request = { clusterName: cluster, addonName: name, addonVersion: wanted, resolveConflicts: conflict.value as ResolveConflicts, configurationValues: values.trim() };
       await session.eks.send(edited ? new UpdateAddonCommand(request) : new CreateAddonCommand({ ...request, configurationValues: values.trim() || undefined }));
       flash.success(edited ? `${name} is being updated.` : `${name} is being created; the connector installs it.`);
       onClose(true);
-    } catch (refused) {
-      setError(sentence(refused));
-      setBusy(false);
-    }
-  };
+    });
 
   return (
     <Dialog
@@ -85,11 +80,8 @@ export function AddonForm({ cluster, edited, installed, onClose }: FormProps) {
       onCancel={() => onClose(false)}
     >
       <SpaceBetween size="m">
-        {(error ?? offered.error) && (
-          <Alert type="error" header={error ? "The add-on was not saved" : "The add-ons could not be listed"}>
-            {error ?? offered.error}
-          </Alert>
-        )}
+        {error}
+        {offered.error && <NotLoaded what="The add-ons" why={offered.error} onRetry={offered.reload} />}
         {!edited && offered.data && left.length === 0 && <Alert type="info">This cluster has every add-on that there is.</Alert>}
         {!edited && left.length > 0 && (
           <FormField label="Add-on">

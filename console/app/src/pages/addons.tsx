@@ -12,6 +12,7 @@ import { clusterArn, useAccess } from "../access";
 import { Action } from "../parts/action";
 import { Empty } from "../parts/listing";
 import { useLoad } from "../parts/load";
+import { NotLoaded } from "../parts/notloaded";
 import { State } from "../parts/state";
 import { type Session, useSession } from "../session";
 import { AddonForm } from "./addonform";
@@ -47,11 +48,7 @@ export function Addons({ cluster, practice }: { cluster: string; practice: boole
   };
   return (
     <SpaceBetween size="s">
-      {loaded.error && (
-        <Alert type="error" header="The add-ons could not be loaded" action={<Button onClick={loaded.reload}>Try again</Button>}>
-          {loaded.error}
-        </Alert>
-      )}
+      {loaded.error && <NotLoaded what="The add-ons" why={loaded.error} onRetry={loaded.reload} />}
       {practice && <Alert type="info">A practice cluster has no nodes. What is created here is kept, and nothing runs: lanyard dev is its agent.</Alert>}
       <Cards
         items={loaded.data ?? []}

@@ -4,7 +4,6 @@ import {
   type PodIdentityAssociationSummary,
   UpdatePodIdentityAssociationCommand,
 } from "@aws-sdk/client-eks";
-import Alert from "@cloudscape-design/components/alert";
 import Autosuggest from "@cloudscape-design/components/autosuggest";
 import Checkbox from "@cloudscape-design/components/checkbox";
 import ExpandableSection from "@cloudscape-design/components/expandable-section";
@@ -12,10 +11,11 @@ import FormField from "@cloudscape-design/components/form-field";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Textarea from "@cloudscape-design/components/textarea";
 import { useState } from "react";
+import { useAct } from "../parts/act";
 import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
 import { useLoad } from "../parts/load";
-import { sentence, useSession } from "../session";
+import { useSession } from "../session";
 import { roles, serviceAccounts, trustsPods } from "./choices";
 
 interface FormProps {
@@ -37,8 +37,7 @@ export function AssociationForm({ cluster, edited, askable, known, onClose }: Fo
   const [target, setTarget] = useState(edited?.targetRoleArn ?? "");
   const [policy, setPolicy] = useState(edited?.policy ?? "");
   const [noTags, setNoTags] = useState(edited?.disableSessionTags ?? false);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
+  const { busy, error, act } = useAct();
   const offered = useLoad(() => roles(session), []);
   const [asked, setAsked] = useState("");
   const inCluster = useLoad(async () => (askable ? serviceAccounts(session, cluster, asked) : undefined), [cluster, asked]);
@@ -47,10 +46,8 @@ export function AssociationForm({ cluster, edited, askable, known, onClose }: Fo
   const namespaces = inCluster.data?.namespaces ?? accounts.map((a) => a.namespace);
   const ready = role !== "" && namespace !== "" && serviceAccount !== "";
 
-  const save = async () => {
-    setBusy(true);
-    setError(undefined);
-    try {
+  const save = () =>
+    act(`The association was not ${edited ? "changed" : "created"}`, async () => {
       const common = { clusterName: cluster, roleArn: role, disableSessionTags: noTags };
       if (edited) {
         const changed = { targetRoleArn: target, policy }; // empty, it is taken away; left out, it would stay
@@ -65,11 +62,7 @@ export function AssociationForm({ cluster, edited, askable, known, onClose }: Fo
           : `Pods of ${namespace}/${serviceAccount} get credentials of ${role.split("/").pop()}.`,
       );
       onClose(true);
-    } catch (refused) {
-      setError(sentence(refused));
-      setBusy(false);
-    }
-  };
+    });
 
   return (
     <Dialog
@@ -83,11 +76,7 @@ export function AssociationForm({ cluster, edited, askable, known, onClose }: Fo
       onCancel={() => onClose(false)}
     >
       <SpaceBetween size="m">
-        {error && (
-          <Alert type="error" header={edited ? "The association was not changed" : "The association was not created"}>
-            {error}
-          </Alert>
-        )}
+        {error}
         <RoleField label="IAM role" value={role} onChange={setRole} offered={offered.data} loading={offered.loading} problem={offered.error} />
         <FormField
           label="Namespace"

@@ -8,6 +8,7 @@ import Box from "@cloudscape-design/components/box";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
 import { clusterArn, useAccess } from "../access";
+import { useAct } from "../parts/act";
 import { Action } from "../parts/action";
 import { useFlash } from "../parts/flash";
 import { Listing } from "../parts/listing";
@@ -53,13 +54,11 @@ export function Associations({ cluster, practice }: { cluster: string; practice:
     setChosen([]);
     loaded.reload();
   };
-  const edit = async (a: PodIdentityAssociationSummary) => {
-    try {
+  const { busy, act } = useAct(flash.error);
+  const edit = (a: PodIdentityAssociationSummary) =>
+    act(`The association of ${named(a)} cannot be edited`, async () => {
       setForm({ edited: await describe(session, cluster, a.associationId!) }); // of now: what is saved replaces all of it
-    } catch (refused) {
-      flash.error(`The association of ${named(a)} cannot be edited`, refused);
-    }
-  };
+    });
   const create = (
     <Action key="create" variant="primary" missing={missing("eks:CreatePodIdentityAssociation", own)} onClick={() => setForm({})}>
       Create association
@@ -89,6 +88,8 @@ export function Associations({ cluster, practice }: { cluster: string; practice:
               disabled={!one}
               disabledReason="Choose one association."
               missing={one && missing("eks:UpdatePodIdentityAssociation", one.associationArn!)}
+              loading={busy}
+              loadingText="Loading"
               onClick={() => edit(one!)}
             >
               Edit

@@ -14,6 +14,7 @@ import { useState } from "react";
 import { useAccess } from "../access";
 import { Empty } from "../parts/listing";
 import { useLoad } from "../parts/load";
+import { NotLoaded } from "../parts/notloaded";
 import { href } from "../router";
 import { useSession } from "../session";
 import { moment, Timeline } from "./auditchart";
@@ -64,11 +65,7 @@ export default function Audit() {
       >
         Audit
       </Header>
-      {loaded.error && (
-        <Alert type="error" header="The records could not be loaded" action={<Button onClick={reload}>Try again</Button>}>
-          {loaded.error}
-        </Alert>
-      )}
+      {loaded.error && <NotLoaded what="The records" why={loaded.error} onRetry={reload} />}
       <DateRangePicker
         value={view.range}
         onChange={({ detail }) => detail.value && change({ range: detail.value })}

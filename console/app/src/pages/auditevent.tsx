@@ -1,6 +1,4 @@
-import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
-import Button from "@cloudscape-design/components/button";
 import Container from "@cloudscape-design/components/container";
 import Header from "@cloudscape-design/components/header";
 import KeyValuePairs from "@cloudscape-design/components/key-value-pairs";
@@ -10,6 +8,7 @@ import Spinner from "@cloudscape-design/components/spinner";
 import { Command } from "../parts/command";
 import { Empty } from "../parts/listing";
 import { useLoad } from "../parts/load";
+import { NotLoaded } from "../parts/notloaded";
 import { State } from "../parts/state";
 import { href } from "../router";
 import { useSession } from "../session";
@@ -29,9 +28,7 @@ export default function AuditEvent({ params }: PageProps) {
     return (
       <SpaceBetween size="l">
         <Header variant="h1">Record</Header>
-        <Alert type="error" header="The record could not be loaded" action={<Button onClick={loaded.reload}>Try again</Button>}>
-          {loaded.error}
-        </Alert>
+        <NotLoaded what="The record" why={loaded.error} onRetry={loaded.reload} />
       </SpaceBetween>
     );
   }

@@ -8,10 +8,12 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import Tabs from "@cloudscape-design/components/tabs";
 import { useState } from "react";
 import { clusterArn, useAccess } from "../access";
+import { useAct } from "../parts/act";
 import { Action } from "../parts/action";
 import { Command } from "../parts/command";
 import { useFlash } from "../parts/flash";
 import { useLoad } from "../parts/load";
+import { NotLoaded } from "../parts/notloaded";
 import { State } from "../parts/state";
 import { go, href } from "../router";
 import { useSession } from "../session";
@@ -31,11 +33,7 @@ export default function ClusterPage({ params }: PageProps) {
       <Header variant="h1" actions={<Button iconName="refresh" ariaLabel="Refresh the cluster" loading={loaded.loading} loadingText="Loading" onClick={loaded.reload} />}>
         {name}
       </Header>
-      {loaded.error && (
-        <Alert type="error" header="The cluster could not be loaded">
-          {loaded.error}
-        </Alert>
-      )}
+      {loaded.error && <NotLoaded what="The cluster" why={loaded.error} onRetry={loaded.reload} />}
       <Tabs
         ariaLabel={`Of cluster ${name}`}
         activeTabId={tab}
@@ -101,16 +99,11 @@ function Reactivate({ cluster }: { cluster: string }) {
   const own = clusterArn(session, cluster);
   const missing = useAccess([["lanyard:ReactivateCluster", own]]);
   const [pair, setPair] = useState<Activation>();
-  const take = async () => {
-    try {
-      setPair(await reactivate(session, cluster));
-    } catch (refused) {
-      flash.error("There is no new activation pair", refused);
-    }
-  };
+  const { busy, act } = useAct(flash.error);
+  const take = () => act("There is no new activation pair", async () => setPair(await reactivate(session, cluster)));
   return (
     <>
-      <Action missing={missing("lanyard:ReactivateCluster", own)} onClick={take}>
+      <Action missing={missing("lanyard:ReactivateCluster", own)} loading={busy} loadingText="Taking it" onClick={take}>
         Take a new activation pair
       </Action>
       {pair && <Joining title={`A new activation pair for ${cluster}`} pair={pair} onClose={() => setPair(undefined)} />}

@@ -1,4 +1,3 @@
-import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
 import Container from "@cloudscape-design/components/container";
@@ -14,6 +13,7 @@ import { useAccess } from "../access";
 import { Drawing } from "../parts/drawing";
 import { Empty, Listing } from "../parts/listing";
 import { useLoad } from "../parts/load";
+import { NotLoaded } from "../parts/notloaded";
 import { href } from "../router";
 import { useSession } from "../session";
 import { accountOf, graph, type Node, reached, roleOf, textOf } from "./graph";
@@ -65,11 +65,7 @@ export default function Map_() {
       >
         Map
       </Header>
-      {loaded.error && (
-        <Alert type="error" header="The map could not be loaded" action={<Button onClick={loaded.reload}>Try again</Button>}>
-          {missing ?? loaded.error}
-        </Alert>
-      )}
+      {loaded.error && <NotLoaded what="The map" why={missing ?? loaded.error} onRetry={loaded.reload} />}
       {view === "table" ? (
         <AsTable loaded={{ ...loaded, data: all }} />
       ) : all.length === 0 ? (

@@ -14,21 +14,21 @@ interface PickerProps {
   header: string;
   verb: string;
   doing: string;
+  busy: boolean;
   kind: "single" | "multi";
   /** The ARNs of those that are not offered. */
   without: readonly string[];
   /** What comes of it. */
   about: ReactNode;
-  onPick: (arns: string[]) => Promise<void>;
+  onPick: (arns: string[]) => void;
   onCancel: () => void;
 }
 
 /** Asks for managed policies, and shows what the one that was chosen last says. */
-export function PolicyPicker({ header, verb, doing, kind, without, about, onPick, onCancel }: PickerProps) {
+export function PolicyPicker({ header, verb, doing, busy, kind, without, about, onPick, onCancel }: PickerProps) {
   const session = useSession();
   const [chosen, setChosen] = useState<Policy[]>([]);
   const [typed, setTyped] = useState("");
-  const [busy, setBusy] = useState(false);
   const loaded = useLoad<Policy[]>((part) => policies(session, part), []);
   const arns = loaded.error && typed.trim() !== "" ? [typed.trim()] : chosen.map((p) => p.Arn!);
   const last = chosen.at(-1);
@@ -41,10 +41,7 @@ export function PolicyPicker({ header, verb, doing, kind, without, about, onPick
       busy={busy}
       held={busy}
       lacks={arns.length === 0 ? "Choose a policy." : undefined}
-      onDo={() => {
-        setBusy(true);
-        void onPick(arns);
-      }}
+      onDo={() => onPick(arns)}
       onCancel={onCancel}
     >
       <SpaceBetween size="m">

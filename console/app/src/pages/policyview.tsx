@@ -1,5 +1,4 @@
 import { GetPolicyCommand, GetPolicyVersionCommand } from "@aws-sdk/client-iam";
-import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
 import Modal from "@cloudscape-design/components/modal";
@@ -9,6 +8,7 @@ import type { Check, Missing } from "../access";
 import { Action } from "../parts/action";
 import { Command } from "../parts/command";
 import { useLoad } from "../parts/load";
+import { NotLoaded } from "../parts/notloaded";
 import { pretty } from "../parts/policyeditor";
 import { useSession } from "../session";
 import { policyType } from "./choices";
@@ -68,13 +68,7 @@ export function InForce({ arn }: { arn: string }) {
     const { PolicyVersion: version } = await session.iam.send(new GetPolicyVersionCommand({ PolicyArn: arn, VersionId: policy!.DefaultVersionId }));
     return { arn, description: policy!.Description, version: version!.VersionId, at: version!.CreateDate!, document: pretty(decodeURIComponent(version!.Document!)) };
   }, [arn]);
-  if (loaded.error) {
-    return (
-      <Alert type="error" header={`What ${nameOf(arn)} says could not be loaded`}>
-        {loaded.error}
-      </Alert>
-    );
-  }
+  if (loaded.error) return <NotLoaded what={`What ${nameOf(arn)} says`} why={loaded.error} onRetry={loaded.reload} />;
   if (loaded.data?.arn !== arn) return <Spinner />;
   const { description, version, at, document } = loaded.data;
   return (

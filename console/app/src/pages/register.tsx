@@ -9,17 +9,17 @@ import Modal from "@cloudscape-design/components/modal";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useEffect, useRef, useState } from "react";
 import { roleArn } from "../access";
+import { useAct } from "../parts/act";
 import { Command } from "../parts/command";
 import { Dialog } from "../parts/dialog";
-import { sentence, type Session, useSession } from "../session";
+import { type Session, useSession } from "../session";
 import { join } from "./health";
 
 /** Registers a cluster, and then shows how it joins, with what is shown this once. */
 export function Register({ onClose }: { onClose: () => void }) {
   const session = useSession();
   const [name, setName] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
+  const { busy, error, act } = useAct();
   const [made, setMade] = useState<Activation>();
   const field = useRef<InputProps.Ref>(null);
   useEffect(() => {
@@ -27,19 +27,13 @@ export function Register({ onClose }: { onClose: () => void }) {
     return () => cancelAnimationFrame(drawn);
   }, []);
   const valid = /^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$/.test(name);
-  const register = async () => {
-    setBusy(true);
-    setError(undefined);
-    try {
+  const register = () =>
+    act("The cluster was not registered", async () => {
       const connectorConfig = { provider: "OTHER" as const, roleArn: roleArn(session, "lanyard-join") };
       const { cluster } = await session.eks.send(new RegisterClusterCommand({ name, connectorConfig }));
       const { activationId, activationCode, activationExpiry } = cluster!.connectorConfig!;
       setMade({ name, id: cluster!.id!, activationId: activationId!, activationCode: activationCode!, expiry: activationExpiry! });
-    } catch (refused) {
-      setError(sentence(refused));
-    }
-    setBusy(false);
-  };
+    });
   if (made) return <Joining title={`${name} is registered: now it joins`} pair={made} onClose={onClose} />;
   return (
     <Dialog header="Register a cluster" verb="Register" doing="Registering" busy={busy} lacks={valid ? undefined : "Give it a name first."} onDo={register} onCancel={onClose}>
@@ -50,7 +44,7 @@ export function Register({ onClose }: { onClose: () => void }) {
         }}
       >
         <SpaceBetween size="m">
-          {error && <Alert type="error" header="The cluster was not registered">{error}</Alert>}
+          {error}
           <FormField
             label="Name"
             description="By which it is called in associations, policies and the audit."

@@ -8,7 +8,6 @@ import {
   type Role,
   UpdateAssumeRolePolicyCommand,
 } from "@aws-sdk/client-iam";
-import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
 import Container from "@cloudscape-design/components/container";
@@ -21,10 +20,12 @@ import StatusIndicator from "@cloudscape-design/components/status-indicator";
 import Tabs from "@cloudscape-design/components/tabs";
 import { useState } from "react";
 import { roleArn, useAccess } from "../access";
+import { useAct } from "../parts/act";
 import { Action } from "../parts/action";
 import { useFlash } from "../parts/flash";
 import { Empty, Listing } from "../parts/listing";
 import { useLoad } from "../parts/load";
+import { NotLoaded } from "../parts/notloaded";
 import { PolicyEditor, pretty } from "../parts/policyeditor";
 import { useSession } from "../session";
 import type { PageProps } from ".";
@@ -72,9 +73,7 @@ export default function RolePage({ params }: PageProps) {
   ]);
   if (!loaded.data) {
     return loaded.error ? (
-      <Alert type="error" header={`The role ${name} could not be loaded`} action={<Button onClick={loaded.reload}>Try again</Button>}>
-        {loaded.error}
-      </Alert>
+      <NotLoaded what={`The role ${name}`} why={loaded.error} onRetry={loaded.reload} />
     ) : (
       <Box textAlign="center" padding="xxl">
         <Spinner size="large" />
@@ -185,18 +184,13 @@ function Inline({ role, name, document, put, remove, onClose }: InlineProps) {
   const [called, setCalled] = useState(name ?? "");
   const [text, setText] = useState(document);
   const [good, setGood] = useState(true);
-  const [busy, setBusy] = useState(false);
-  const run = async (attempted: string, done: string, send: () => Promise<unknown>) => {
-    setBusy(true);
-    try {
+  const { busy, act } = useAct(flash.error);
+  const run = (attempted: string, done: string, send: () => Promise<unknown>) =>
+    act(attempted, async () => {
       await send();
       flash.success(done);
       onClose(true);
-    } catch (error) {
-      flash.error(attempted, error);
-    }
-    setBusy(false);
-  };
+    });
   const save = () =>
     run(`The policy ${called} was not saved`, `The policy ${called} is saved, and in force for running pods too.`, () =>
       session.iam.send(new PutRolePolicyCommand({ RoleName: role, PolicyName: called, PolicyDocument: text })),
@@ -255,18 +249,13 @@ function Trust({ role, missing, onChanged }: { role: Role; missing?: string; onC
   const stored = pretty(decodeURIComponent(role.AssumeRolePolicyDocument ?? ""));
   const [text, setText] = useState(stored);
   const [good, setGood] = useState(true);
-  const [busy, setBusy] = useState(false);
-  const save = async () => {
-    setBusy(true);
-    try {
+  const { busy, act } = useAct(flash.error);
+  const save = () =>
+    act("The trust policy was not saved", async () => {
       await session.iam.send(new UpdateAssumeRolePolicyCommand({ RoleName: role.RoleName, PolicyDocument: text }));
       flash.success("The trust policy is saved. Who got a session before keeps it until it ends.");
       onChanged();
-    } catch (error) {
-      flash.error("The trust policy was not saved", error);
-    }
-    setBusy(false);
-  };
+    });
   return (
     <SpaceBetween size="m">
       <PolicyEditor label="Trust policy" description="Who may become the role." kind="trust" value={text} onChange={setText} onJudged={setGood} />

@@ -6,6 +6,7 @@ import Header from "@cloudscape-design/components/header";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
 import type { Missing } from "../access";
+import { useAct } from "../parts/act";
 import { Action } from "../parts/action";
 import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
@@ -30,17 +31,13 @@ export function Boundary({ role, arn, boundary, missing, onShow, onChanged }: Bo
   const session = useSession();
   const flash = useFlash();
   const [asking, setAsking] = useState<"set" | "remove">();
-  const [busy, setBusy] = useState(false);
+  const { busy, act } = useAct(flash.error);
   const run = async (attempted: string, done: string, send: () => Promise<unknown>) => {
-    setBusy(true);
-    try {
+    await act(attempted, async () => {
       await send();
       flash.success(done);
       onChanged();
-    } catch (refused) {
-      flash.error(attempted, refused);
-    }
-    setBusy(false);
+    });
     setAsking(undefined);
   };
   const set = ([PermissionsBoundary]: string[]) =>
@@ -85,6 +82,7 @@ export function Boundary({ role, arn, boundary, missing, onShow, onChanged }: Bo
           header={`Set the boundary of ${role}`}
           verb="Set"
           doing="Setting"
+          busy={busy}
           kind="single"
           without={boundary ? [boundary] : []}
           about="It allows nothing by itself. What it does not allow, sessions of the role may not do within a second, those of running pods neither."

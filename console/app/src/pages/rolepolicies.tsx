@@ -2,6 +2,7 @@ import { AttachRolePolicyCommand, DetachRolePolicyCommand } from "@aws-sdk/clien
 import Alert from "@cloudscape-design/components/alert";
 import { useState } from "react";
 import type { Missing } from "../access";
+import { useAct } from "../parts/act";
 import { Action } from "../parts/action";
 import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
@@ -28,16 +29,15 @@ export function Attached({ role, arn, attached, missing, onShow }: AttachedProps
   const flash = useFlash();
   const [chosen, setChosen] = useState<string[]>([]);
   const [asking, setAsking] = useState<"attach" | "detach">();
+  const { busy, act } = useAct(flash.error);
   // One after the other: each of them changes the role.
   const change = async (arns: string[], done: string, command: typeof AttachRolePolicyCommand | typeof DetachRolePolicyCommand) => {
     const changed: string[] = [];
     for (const PolicyArn of arns) {
-      try {
+      await act(`The policy ${nameOf(PolicyArn)} was not ${done}`, async () => {
         await session.iam.send(new command({ RoleName: role, PolicyArn }));
         changed.push(nameOf(PolicyArn));
-      } catch (refused) {
-        flash.error(`The policy ${nameOf(PolicyArn)} was not ${done}`, refused);
-      }
+      });
     }
     if (changed.length > 0) flash.success(`${changed.join(", ")} ${changed.length === 1 ? "is" : "are"} ${done}, for running pods too.`);
     setAsking(undefined);
@@ -84,6 +84,7 @@ export function Attached({ role, arn, attached, missing, onShow }: AttachedProps
           header={`Attach policies to ${role}`}
           verb="Attach"
           doing="Attaching"
+          busy={busy}
           kind="multi"
           without={attached.data ?? []}
           about="What they allow, sessions of the role may do within a second, those of running pods too."
@@ -91,7 +92,9 @@ export function Attached({ role, arn, attached, missing, onShow }: AttachedProps
           onCancel={() => setAsking(undefined)}
         />
       )}
-      {asking === "detach" && <Detach role={role} policies={chosen} onDetach={() => change(chosen, "detached", DetachRolePolicyCommand)} onCancel={() => setAsking(undefined)} />}
+      {asking === "detach" && (
+        <Detach role={role} policies={chosen} busy={busy} onDetach={() => change(chosen, "detached", DetachRolePolicyCommand)} onCancel={() => setAsking(undefined)} />
+      )}
     </>
   );
 }
@@ -99,22 +102,16 @@ export function Attached({ role, arn, attached, missing, onShow }: AttachedProps
 interface DetachProps {
   role: string;
   policies: string[];
-  onDetach: () => Promise<void>;
+  busy: boolean;
+  onDetach: () => void;
   onCancel: () => void;
 }
 
-function Detach({ role, policies, onDetach, onCancel }: DetachProps) {
-  const [busy, setBusy] = useState(false);
-  const detach = () => {
-    setBusy(true);
-    void onDetach();
-  };
-  return (
-    <Dialog header={`Detach from ${role}`} verb="Detach" doing="Detaching" busy={busy} held={busy} onDo={detach} onCancel={onCancel}>
-      <Alert type="warning">
-        What {policies.map(nameOf).join(", ")} {policies.length === 1 ? "says" : "say"} holds no longer for sessions of the role, those of running pods too, within a
-        second. {policies.length === 1 ? "It stays" : "They stay"} in the account, and can be attached again.
-      </Alert>
-    </Dialog>
-  );
-}
+const Detach = ({ role, policies, busy, onDetach, onCancel }: DetachProps) => (
+  <Dialog header={`Detach from ${role}`} verb="Detach" doing="Detaching" busy={busy} held={busy} onDo={onDetach} onCancel={onCancel}>
+    <Alert type="warning">
+      What {policies.map(nameOf).join(", ")} {policies.length === 1 ? "says" : "say"} holds no longer for sessions of the role, those of running pods too, within a
+      second. {policies.length === 1 ? "It stays" : "They stay"} in the account, and can be attached again.
+    </Alert>
+  </Dialog>
+);

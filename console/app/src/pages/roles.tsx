@@ -1,5 +1,4 @@
 import { CreateRoleCommand, type Role } from "@aws-sdk/client-iam";
-import Alert from "@cloudscape-design/components/alert";
 import FormField from "@cloudscape-design/components/form-field";
 import Input from "@cloudscape-design/components/input";
 import Link from "@cloudscape-design/components/link";
@@ -7,6 +6,7 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import StatusIndicator from "@cloudscape-design/components/status-indicator";
 import { useState } from "react";
 import { roleArn, useAccess } from "../access";
+import { useAct } from "../parts/act";
 import { Action } from "../parts/action";
 import { Dialog } from "../parts/dialog";
 import { useFlash } from "../parts/flash";
@@ -14,7 +14,7 @@ import { Listing } from "../parts/listing";
 import { useLoad } from "../parts/load";
 import { podsTrust, PolicyEditor } from "../parts/policyeditor";
 import { go, href } from "../router";
-import { sentence, useSession } from "../session";
+import { useSession } from "../session";
 import { roles, trustsPods } from "./choices";
 
 /** The account's roles, but those that are a cluster's own. */
@@ -65,20 +65,14 @@ function CreateRole({ onClose }: { onClose: () => void }) {
   const [description, setDescription] = useState("");
   const [trust, setTrust] = useState(podsTrust);
   const [good, setGood] = useState(true);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
-  const save = async () => {
-    setBusy(true);
-    setError(undefined);
-    try {
+  const { busy, error, act } = useAct();
+  const save = () =>
+    act("The role was not created", async () => {
       await session.iam.send(new CreateRoleCommand({ RoleName: name, Description: description || undefined, AssumeRolePolicyDocument: trust }));
       flash.success(`The role ${name} is created. It may do nothing yet: give it permissions.`);
+      onClose();
       go("roles", name);
-    } catch (refused) {
-      setError(sentence(refused));
-      setBusy(false);
-    }
-  };
+    });
   return (
     <Dialog
       size="large"
@@ -91,11 +85,7 @@ function CreateRole({ onClose }: { onClose: () => void }) {
       onCancel={onClose}
     >
       <SpaceBetween size="m">
-        {error && (
-          <Alert type="error" header="The role was not created">
-            {error}
-          </Alert>
-        )}
+        {error}
         <FormField label="Name" constraintText="1 to 64 letters, digits and +=,.@_-.">
           <Input value={name} onChange={({ detail }) => setName(detail.value)} placeholder="reports" />
         </FormField>

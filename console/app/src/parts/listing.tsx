@@ -1,5 +1,4 @@
 import { useCollection } from "@cloudscape-design/collection-hooks";
-import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
 import Header from "@cloudscape-design/components/header";
@@ -9,6 +8,7 @@ import Table, { type TableProps } from "@cloudscape-design/components/table";
 import TextFilter from "@cloudscape-design/components/text-filter";
 import { type ReactNode, useEffect, useRef } from "react";
 import type { Loaded } from "./load";
+import { NotLoaded } from "./notloaded";
 
 export interface Column<T> {
   id: string;
@@ -77,11 +77,7 @@ export function Listing<T>(p: ListingProps<T>) {
   const busy = p.loaded.loading && all.length === 0;
   return (
     <SpaceBetween size="s">
-      {p.loaded.error && (
-        <Alert type="error" header={`The ${p.title.toLowerCase()} could not be loaded`} action={<Button onClick={p.loaded.reload}>Try again</Button>}>
-          {p.loaded.error}
-        </Alert>
-      )}
+      {p.loaded.error && <NotLoaded what={`The ${p.title.toLowerCase()}`} why={p.loaded.error} onRetry={p.loaded.reload} />}
       <Table
         {...collectionProps}
         {...selection}
