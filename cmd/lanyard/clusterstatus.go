@@ -113,15 +113,17 @@ func (c *client) clusterStatus(cmd *cobra.Command, name string) (well bool, err 
 
 // steps end at the first one without which the others cannot be.
 func steps(name, status string, told *connectorStatus, now time.Time) []step {
+	// With --reactivate also for a cluster that was registered elsewhere, and for one that is ACTIVE and tells its keys again.
+	join := "`lanyard join --name " + name + " --reactivate`"
 	const logs = "`kubectl -n " + install.Namespace + " logs deployment/" + install.Name + "` says why"
 	if status != string(registry.Active) {
-		return []step{{"activated", "no", "`lanyard join --name " + name + "` does it, or the chart with an activation pair (`lanyard cluster reactivate " + name + "` makes a new one)"}}
+		return []step{{"activated", "no", join + " does it, or the chart with an activation pair (`lanyard cluster reactivate " + name + "` makes a new one)"}}
 	}
 	all := []step{{"activated", "yes", ""}}
 	keys := step{"keys", "confirmed " + ago(time.Duration(told.KeysAgeSeconds)*time.Second), ""}
 	switch {
 	case told.KeysAgeSeconds < 0:
-		keys = step{"keys", "were never told", "`lanyard cluster reactivate " + name + "`, then join again"}
+		keys = step{"keys", "were never told", join + " tells them"}
 	case told.KeysAgeSeconds > int64(staleKeys/time.Second):
 		keys.fix = "tokens that a newer key signed are refused: the connector confirms the list, " + logs
 	}
@@ -141,7 +143,7 @@ func steps(name, status string, told *connectorStatus, now time.Time) []step {
 	case now.Sub(at(latest)) > silent:
 		connector.fix = "it no longer reports: " + logs
 	case !leader:
-		connector.fix = "no replica leads: the lease " + install.Lease + " in " + install.Namespace + " tells who did"
+		connector.fix = "no replica leads: `kubectl -n " + install.Namespace + " get lease " + install.Lease + "` tells who did"
 	}
 	all = append(all, connector)
 	webhook := step{"webhook", "ready", ""}

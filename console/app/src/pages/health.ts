@@ -50,8 +50,8 @@ export async function clusterState(session: Session, name: string): Promise<Clus
 /** The step of a name, for who shows one alone. */
 export const stepOf = (state: ClusterState | undefined, name: Step["name"]) => state?.steps.find((s) => s.name === name);
 
-// They end at the first one without which the others cannot be.
-function steps(name: string, status: string, told: Connector, now: number): Step[] {
+/** They end at the first one without which the others cannot be. */
+export function steps(name: string, status: string, told: Connector, now: number): Step[] {
   if (status !== "ACTIVE") {
     const fix = "Join the cluster, from where kubectl reaches it:";
     return [{ name: "Activated", kind: "pending", state: "Not yet", fix, command: join(name) }];
@@ -72,13 +72,12 @@ function steps(name: string, status: string, told: Connector, now: number): Step
           fix: `${last.webhook.message || "It does not say why."} New pods get no credentials until it is ready.`,
         },
   );
-  return [...all, agentStep(told)];
+  return [...all, agentStep(name, told)];
 }
 
 function keys(name: string, told: Connector): Step {
   if (told.keysAgeSeconds < 0) {
-    const fix = "The cluster's signing keys were never told. Take a new activation pair, and join again:";
-    return { name: "Keys", kind: "error", state: "Never told", fix, command: `lanyard cluster reactivate ${name}` };
+    return { name: "Keys", kind: "error", state: "Never told", fix: "The cluster's signing keys were never told. Joining again tells them:", command: join(name) };
   }
   const state = `Confirmed ${ago(told.keysAgeSeconds)}`;
   if (told.keysAgeSeconds <= staleKeys) return { name: "Keys", kind: "success", state };
@@ -91,20 +90,25 @@ function connector(told: Connector, now: number): Step {
   const state = `${n} ${n === 1 ? "replica" : "replicas"}, heard from ${ago(seen)}`;
   if (seen > silent) return { name: "Connector", kind: "error", state, fix: "It no longer reports:", command: logs };
   if (!told.replicas.some((r) => r.leader)) {
-    return { name: "Connector", kind: "warning", state, fix: "No replica leads. The lease tells who did:", command: "kubectl -n lanyard-system get lease" };
+    return { name: "Connector", kind: "warning", state, fix: "No replica leads. The lease tells who did:", command: "kubectl -n lanyard-system get lease lanyard-connector" };
   }
   return { name: "Connector", kind: "success", state };
 }
 
-function agentStep(told: Connector): Step {
+function agentStep(name: string, told: Connector): Step {
   const found = told.addons.find((a) => a.name === agent);
   if (!found) {
-    return { name: "Agent", kind: "stopped", state: "Not installed", fix: `Install the add-on ${agent}: on the tab Add-ons, get more add-ons.` };
+    const fix = "Get the add-on on the tab Add-ons, or by:";
+    return { name: "Agent", kind: "stopped", state: "Not installed", fix, command: `aws eks create-addon --cluster-name ${name} --addon-name ${agent}` };
   }
-  const step: Step = { name: "Agent", kind: addonKind(found.status), state: words(found.status) };
+  const kind = found.status === "DELETING" ? "warning" : addonKind(found.status); // pods soon have nobody to ask
+  const step: Step = { name: "Agent", kind, state: words(found.status) };
   const issue = found.issues[0];
   if (issue) step.fix = `${issue.code}: ${issue.message}`;
-  if (step.kind === "error" || step.kind === "warning") step.command = `kubectl -n kube-system describe daemonset/${agent}`;
+  if (kind === "error" || kind === "warning") {
+    step.fix ??= "The cluster may say more:";
+    step.command = `kubectl -n kube-system describe daemonset/${agent}`;
+  }
   return step;
 }
 
