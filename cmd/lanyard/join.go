@@ -79,7 +79,7 @@ func newJoin() *cobra.Command {
 	f.StringVar(&v.values.FailurePolicy, "failure-policy", "Ignore", "what becomes of new pods while no connector answers: Ignore (without credentials) or Fail (refused)")
 	f.StringSliceVar(&v.agentRights, "agent-rights", nil, "what add-on values may make the agents use: verify-pods (create TokenReviews), startup-taint (get and patch nodes)")
 	f.BoolVar(&v.dryRun, "dry-run", false, "print the manifests as YAML and change nothing")
-	f.BoolVar(&v.reactivate, "reactivate", false, "take a new activation pair for a cluster of this name that was not joined from here")
+	f.BoolVar(&v.reactivate, "reactivate", false, "take a new activation pair, for a cluster of this name that was not joined from here too")
 	f.BoolVar(&v.force, "force-conflicts", false, "take fields of the manifests over from who else has set them")
 	f.DurationVar(&v.timeout, "timeout", 5*time.Minute, "how long to wait")
 	require(cmd, "name")
@@ -222,7 +222,7 @@ func (v *joinVerb) register(ctx context.Context, uid string) (*cluster, *activat
 	}
 	own, active := made.Cluster.ID != "" || found.Tags[uidTag] == uid, found.Status == string(registry.Active)
 	switch {
-	case v.reactivate && (active || !own):
+	case v.reactivate: // of a cluster of our own that waits, too: its pair may have expired
 		pair, err := v.client.reactivate(ctx, v.name)
 		if err != nil {
 			return nil, nil, err
