@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,7 +92,7 @@ func newSite(t *testing.T) *site {
 	s := &site{T: t, world: newWorld(t.TempDir()), folder: t.TempDir(), bucket: startBucket(t)}
 	init := initVerb{dir: s.file("server"), region: dev.Region, account: dev.Account, name: "management", addresses: []string{"127.0.0.1"}}
 	s.must(init.run(t.Context()))
-	s.startServer("127.0.0.1:0")
+	s.startServer(fmt.Sprintf("127.0.0.1:%d", 20_000+sites.Add(1)))
 	pem, err := os.ReadFile(s.file("server/ca.pem"))
 	s.must(err)
 	pool := x509.NewCertPool()
@@ -114,6 +115,10 @@ func (s *site) must(err error) {
 		s.Fatal(err)
 	}
 }
+
+// sites counts the addresses of servers. They are below those that the kernel gives to whoever wants any: while a server is
+// away, a connection of somebody else could have its own.
+var sites atomic.Int32
 
 func (s *site) startServer(listen string, more ...string) {
 	s.Helper()
