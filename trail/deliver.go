@@ -27,6 +27,8 @@ const (
 	maxFiles   = 100
 
 	firstPause, longestPause = time.Second, time.Minute
+	// lastCall is how long a process that ends goes on delivering.
+	lastCall = 10 * time.Second
 	// sameNames is how long a batch has the names with which it was first tried. An index does not look at days that are long over.
 	sameNames = 12 * time.Hour
 	// late is how long records may wait for delivery, beyond the interval, before the log says so.
@@ -116,19 +118,19 @@ func (d *Delivery) behind() time.Duration {
 	return d.Now().Sub(time.Unix(since, 0))
 }
 
-// Run delivers until ctx ends, and then once more what there is, unless the sink fails. It returns nil: what cannot be
-// delivered waits in the log.
+// Run delivers until ctx ends, and then what is left, for lastCall at most and unless the sink fails. It returns nil: what cannot
+// be delivered waits in the log.
 func (d *Delivery) Run(ctx context.Context) error {
 	pause, told := time.Duration(0), false
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
 			if pause > 0 {
 				return nil
 			}
-			if _, err := d.deliver(last); err != nil {
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCall)
+			defer cancel()
+			if err := d.all(last); err != nil {
 				d.Logger.Warn("the last audit records are not delivered yet", "to", d.Sink.String(), "error", err)
 			}
 			return nil

@@ -164,6 +164,28 @@ func TestABatchHasFewAccounts(t *testing.T) {
 	}
 }
 
+// TestADeliveryEndsWithNothingLeft: what a gateway whose folder does not stay has not delivered by its end is gone.
+func TestADeliveryEndsWithNothingLeft(t *testing.T) {
+	const many = 250 // accounts, which are three batches
+	dir, to := t.TempDir()+"/audit", t.TempDir()
+	log, _ := openLog(t, dir)
+	var all []*audit.Event
+	for i := range many {
+		all = append(all, called(fmt.Sprintf("%012d", i), "A"))
+	}
+	commit(t, log, all...)
+	d := delivery(log, dir, trail.Folder(to))
+	d.Each = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := errors.Join(d.Open(), d.Run(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if events, _ := read(t, to); len(events) != many {
+		t.Errorf("events of %d accounts are delivered, want %d", len(events), many)
+	}
+}
+
 // TestAKilledDeliveryGoesOn ends deliveries in the middle of a batch.
 func TestAKilledDeliveryGoesOn(t *testing.T) {
 	dir, to := t.TempDir()+"/audit", t.TempDir()

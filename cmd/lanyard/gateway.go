@@ -271,11 +271,8 @@ func (v *gatewayVerb) openFollower(ctx context.Context, control *control, log *s
 	metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "lanyard_copy_age_seconds", Help: "Time since this gateway's copy was known to be up to date.",
 	}, func() float64 { return st.Age().Seconds() }))
-	p.start(p.audit.Run) // stopped last: what others record while they stop is still written
+	p.startAudit(p.audit, p.delivery)
 	p.start(p.report)
-	if p.delivery != nil {
-		p.start(p.delivery.Run)
-	}
 	return p, nil
 }
 

@@ -155,15 +155,12 @@ func openPlane(ctx context.Context, cfg planeConfig) (*plane, error) {
 		AWS:  broker.NewAWS(awssts.New(awssts.Config{Metrics: cfg.Metrics}), awssts.Pace{Rate: float64(cfg.STSRate), Burst: 2 * cfg.STSRate}, nil),
 	}
 	p.addresses, p.rates = newRates(cfg.PerAddress, perAddress), newRates(cfg.PerPrincipal, perPrincipal)
-	p.start(p.audit.Run)   // stopped last: what others record while they stop is still written
-	p.start(p.keyring.Run) // stopped with the rest
+	p.startAudit(p.audit, p.delivery)
+	p.start(p.keyring.Run)
 	p.start(p.registry.Run)
 	p.start(p.keepUsage)
 	p.start(p.keepAuditHead)
 	p.start(p.index.Run)
-	if p.delivery != nil {
-		p.start(p.delivery.Run)
-	}
 	return p, nil
 }
 

@@ -128,3 +128,12 @@ func openDelivered(dir string, cfg audit.Config, d *trail.Delivery, metrics prom
 	}
 	return log, nil
 }
+
+// startAudit comes before the other tasks, which thereby stop first: what they record as they stop is still written, and what the
+// log writes as it stops, the counts of refusals among it, is still delivered.
+func (t *tasks) startAudit(log *audit.Log, d *trail.Delivery) {
+	if d != nil {
+		t.start(d.Run)
+	}
+	t.start(log.Run)
+}
