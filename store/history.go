@@ -1,7 +1,13 @@
 package store
 
-// historyKept is how many changes a store remembers for viewers that come back.
-const historyKept = 1 << 14
+import "slices"
+
+// historyKept is how many changes a store remembers for viewers that come back, at least: only when there are half as many more
+// are the oldest forgotten, for that moves all others while the store is locked.
+const (
+	historyKept = 1 << 14
+	historyMost = historyKept + historyKept/2
+)
 
 // Position is what a viewer has: all that it may know up to a revision of a history of revisions. The zero value is nothing.
 type Position struct {
@@ -28,7 +34,7 @@ func (h *history) note(c change) {
 	if h.floor == 0 || h.overran {
 		return
 	}
-	if len(h.changes) > 2*historyKept {
+	if len(h.changes) > historyMost+historyKept {
 		h.overran, h.changes = true, nil
 		return
 	}
@@ -45,9 +51,10 @@ func (h *history) mark(revision int64) {
 	for i := len(h.changes) - 1; i >= 0 && h.changes[i].revision == 0; i-- {
 		h.changes[i].revision = revision
 	}
-	if surplus := len(h.changes) - historyKept; surplus > 0 {
+	if len(h.changes) > historyMost {
+		surplus := len(h.changes) - historyKept
 		h.floor = h.changes[surplus-1].revision
-		h.changes = append([]past(nil), h.changes[surplus:]...)
+		h.changes = slices.Delete(h.changes, 0, surplus)
 	}
 }
 

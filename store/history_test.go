@@ -132,21 +132,27 @@ func TestAFeedThatResumesSomethingElseIsRefused(t *testing.T) {
 func TestHistoryForgets(t *testing.T) {
 	var h history
 	h.mark(10)
-	for i := range historyKept + 5 {
+	for i := range historyMost {
 		h.note(change{now: i})
 		h.mark(int64(11 + i))
 	}
-	if _, ok := h.since(10); ok {
+	if got, ok := h.since(10); !ok || len(got) != historyMost {
+		t.Errorf("before the oldest are forgotten: %d changes, %v; want all %d", len(got), ok, historyMost)
+	}
+	h.note(change{now: historyMost})
+	h.mark(11 + historyMost)
+	const oldest = historyMost + 1 - historyKept // the first change that is known
+	if _, ok := h.since(10 + oldest - 1); ok {
 		t.Error("what is forgotten is told as nothing")
 	}
-	if got, ok := h.since(15); !ok || len(got) != historyKept || got[0].now != 5 {
+	if got, ok := h.since(10 + oldest); !ok || len(got) != historyKept || got[0].now != oldest {
 		t.Errorf("since the oldest that is known: %d changes, %v", len(got), ok)
 	}
-	if got, ok := h.since(int64(10 + historyKept + 5)); !ok || len(got) != 0 {
+	if got, ok := h.since(11 + historyMost); !ok || len(got) != 0 {
 		t.Errorf("since now: %d changes, %v", len(got), ok)
 	}
 	last := h.revision
-	for range 2*historyKept + 2 {
+	for range historyMost + 2 {
 		h.note(change{})
 	}
 	if _, ok := h.since(last); ok {
