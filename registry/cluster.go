@@ -275,7 +275,7 @@ func (r *Registry) DeregisterCluster(ctx context.Context, account, name string) 
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Sweep(ctx); err != nil {
+	if err := r.sweepClusters(ctx, c.ID+"/"); err != nil {
 		r.log.Warn("associations of a deregistered cluster are left for the next sweep", "cluster", c.ID, "error", err)
 	}
 	return c, nil

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -150,43 +151,53 @@ func (r *Registry) Run(ctx context.Context) error {
 
 // Sweep does once what Run does every ten minutes.
 func (r *Registry) Sweep(ctx context.Context) error {
-	orphan := func(a *Association) bool { return len(r.clusterByID.Get(a.ClusterID)) == 0 } // a cluster's id never comes back
-	if err := deleteAll(ctx, r.store, r.associations, orphan); err != nil {
-		return err
-	}
-	without := func(a *Addon) bool { return len(r.clusterByID.Get(a.ClusterID)) == 0 }
-	if err := deleteAll(ctx, r.store, r.addons, without); err != nil {
-		return err
-	}
 	r.connectors.forget(r.now())
-	forgotten := func(d *DeletedPods) bool {
-		return r.now().Sub(d.At) > keepDeleted || len(r.clusterByID.Get(d.ClusterID)) == 0
-	}
-	if err := deleteAll(ctx, r.store, r.deleted, forgotten); err != nil {
-		return err
-	}
 	over := func(rev *Revocation) bool { return r.now().Sub(rev.Before) > keepRevocations }
-	return deleteAll(ctx, r.store, r.revocations, over)
+	return errors.Join(r.sweepClusters(ctx, ""), deleteAll(ctx, r.store, r.revocations, "", over))
 }
 
-// deleteAll deletes the records that are useless, in transactions of a size that every etcd accepts. Each is asked
-// about again in its transaction: a revocation may have been renewed meanwhile.
-func deleteAll[T any](ctx context.Context, st *store.Store, table *store.Table[T], useless func(T) bool) error {
-	entries, err := table.List("", "", 0)
-	if err != nil {
-		return err
-	}
-	var keys []string
-	for _, e := range entries {
-		if useless(e.Value) {
-			keys = append(keys, e.Key)
+// sweepClusters removes what belongs to clusters that are gone, and deleted pods older than every session, under a prefix of keys,
+// which begin with the cluster's id.
+func (r *Registry) sweepClusters(ctx context.Context, prefix string) error {
+	gone := func(id string) bool { return len(r.clusterByID.Get(id)) == 0 } // an id never comes back
+	return errors.Join(
+		deleteAll(ctx, r.store, r.associations, prefix, func(a *Association) bool { return gone(a.ClusterID) }),
+		deleteAll(ctx, r.store, r.addons, prefix, func(a *Addon) bool { return gone(a.ClusterID) }),
+		deleteAll(ctx, r.store, r.deleted, prefix, func(d *DeletedPods) bool {
+			return gone(d.ClusterID) || r.now().Sub(d.At) > keepDeleted
+		}),
+	)
+}
+
+// sweepPage is how many records are looked at before writers have their turn.
+const sweepPage = 1000
+
+// deleteAll deletes the records under a prefix that are useless.
+func deleteAll[T any](ctx context.Context, st *store.Store, table *store.Table[T], prefix string, useless func(T) bool) error {
+	for after := ""; ; {
+		entries, err := table.List(prefix, after, sweepPage)
+		if err != nil {
+			return err
 		}
+		var keys []string
+		for _, e := range entries {
+			if useless(e.Value) {
+				keys = append(keys, e.Key)
+			}
+		}
+		if err := deleteKeys(ctx, st, table, keys, useless); err != nil || len(entries) < sweepPage {
+			return err
+		}
+		after = entries[len(entries)-1].Key
 	}
-	const batch = 100
-	for len(keys) > 0 {
-		n := min(batch, len(keys))
+}
+
+// deleteKeys deletes records in transactions of a size that every etcd accepts. Each is asked about again in its transaction: a
+// revocation may have been renewed meanwhile.
+func deleteKeys[T any](ctx context.Context, st *store.Store, table *store.Table[T], keys []string, useless func(T) bool) error {
+	for batch := range slices.Chunk(keys, 100) {
 		err := st.Update(ctx, func(tx *store.Tx) error {
-			for _, k := range keys[:n] {
+			for _, k := range batch {
 				v, ok, err := table.Read(tx, k)
 				if err != nil {
 					return err
@@ -202,7 +213,6 @@ func deleteAll[T any](ctx context.Context, st *store.Store, table *store.Table[T
 		if err != nil {
 			return err
 		}
-		keys = keys[n:]
 	}
 	return nil
 }

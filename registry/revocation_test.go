@@ -1,9 +1,14 @@
 package registry
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/session"
@@ -144,6 +149,51 @@ func TestARevocationNeverMovesBack(t *testing.T) {
 	_, err = w.Revoke(t.Context(), one, "arn", Target{ByRole, "AROA1"})
 	must(t, err)
 	wants(t, "revoked before", w.Honours(s), fault.ExpiredCredentials)
+}
+
+// TestSweepLooksThroughAllPages: the orphans stand between what is kept, and behind it.
+func TestSweepLooksThroughAllPages(t *testing.T) {
+	w := fresh(t)
+	c := w.join(t, one, "prod")
+	gone := [...]string{strings.Repeat("0", 32), strings.Repeat("f", 32)}
+	const each = sweepPage * 3 / 4
+	for _, id := range []string{gone[0], c.ID, gone[1]} {
+		w.putAssociations(t, id, each)
+	}
+	count := func(when string, first, own, last int) {
+		t.Helper()
+		if diff := cmp.Diff([]int{first, own, last}, []int{
+			w.associations.Count(gone[0] + "/"), w.associations.Count(c.ID + "/"), w.associations.Count(gone[1] + "/"),
+		}); diff != "" {
+			t.Errorf("%s: associations of each cluster (-want +got):\n%s", when, diff)
+		}
+	}
+	must(t, w.Sweep(t.Context()))
+	count("swept", 0, each, 0)
+
+	w.putAssociations(t, gone[0], 1)
+	_, err := w.DeregisterCluster(t.Context(), one, "prod")
+	must(t, err)
+	count("one cluster is deregistered, and others are none of its business", 1, 0, 0)
+}
+
+// putAssociations stores n associations of a cluster, which need not be there.
+func (w *world) putAssociations(t *testing.T, clusterID string, n int) {
+	t.Helper()
+	for from := 0; from < n; from += 100 {
+		must(t, w.store.Update(t.Context(), func(tx *store.Tx) error {
+			for i := from; i < min(n, from+100); i++ {
+				a := &Association{
+					ID: fmt.Sprintf("a-%s-%d", clusterID, i), ClusterID: clusterID, Account: one, Region: region,
+					Namespace: "ns", ServiceAccount: fmt.Sprintf("sa-%d", i), Role: arn.Role(one, "/", "app"),
+				}
+				if err := w.associations.Put(tx, associationKey(clusterID, a.Namespace, a.ServiceAccount), a); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
 }
 
 func TestSweepRemovesWhatHasOutlivedItsUse(t *testing.T) {
