@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 )
@@ -103,19 +104,24 @@ func Verify(dir string, known ...Head) (Head, error) {
 // it was.
 func Check(dir string, trust Trust) (Report, error) {
 	for again := 3; ; again-- {
+		var r Report
 		digests, err := readDigests(dir)
-		if err != nil {
-			return Report{}, err
+		if err == nil {
+			r, err = check(dir, digests, trust)
 		}
-		r, err := check(dir, digests, trust)
-		if err == nil || again == 0 {
-			return r, err
-		}
-		// A process may have sealed a segment, and removed another, meanwhile.
-		if now, failed := readDigests(dir); failed != nil || len(now) == 0 || len(digests) > 0 && now[len(now)-1].name == digests[len(digests)-1].name {
+		if err == nil || again == 0 || !errors.Is(err, fs.ErrNotExist) && !sealedSince(dir, digests) {
 			return r, err
 		}
 	}
+}
+
+// sealedSince reports whether there is a newer digest: a process that seals a segment may also remove others, which were missed.
+func sealedSince(dir string, digests []sealed) bool {
+	now, err := readDigests(dir)
+	if err != nil || len(now) == 0 {
+		return false
+	}
+	return len(digests) == 0 || now[len(now)-1].name != digests[len(digests)-1].name
 }
 
 func check(dir string, digests []sealed, trust Trust) (Report, error) {

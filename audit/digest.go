@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,7 +91,8 @@ type sealed struct {
 	signature []byte
 }
 
-// readDigests reads the digests of a folder in the chain's order. One without its signature is not there yet.
+// readDigests reads the digests of a folder in the chain's order. One whose text goes meanwhile is left out, as if it had gone
+// before: retention removes the oldest, and of any other the one that follows it tells.
 func readDigests(dir string) ([]sealed, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -102,7 +104,10 @@ func readDigests(dir string) ([]sealed, error) {
 		if !strings.HasPrefix(s.name, digestPrefix) || !strings.HasSuffix(s.name, digestSuffix) {
 			continue
 		}
-		if s.text, err = os.ReadFile(filepath.Join(dir, s.name)); err == nil {
+		if s.text, err = os.ReadFile(filepath.Join(dir, s.name)); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
 			s.signature, err = os.ReadFile(filepath.Join(dir, signatureName(s.name)))
 		}
 		if err != nil {

@@ -225,6 +225,13 @@ var tampering = []struct {
 		remove(t, d[1])
 	}, "stands where"},
 	{"a digest dropped", func(t *testing.T, _ string, _, d []string) { remove(t, d[1]) }, "digest-0000000000000000005.json, of records 5 to 6, is not to be trusted: it does not follow"},
+	{"a digest dropped while it is looked for", func(t *testing.T, _ string, _, d []string) {
+		remove(t, d[1])
+		vanishing(t, d[1])
+	}, "digest-0000000000000000005.json, of records 5 to 6, is not to be trusted: it does not follow"},
+	{"a signature dropped", func(t *testing.T, _ string, _, d []string) {
+		remove(t, strings.TrimSuffix(d[1], ".json")+".sig")
+	}, "reading a digest of the audit log"},
 	{"two digests exchanged", func(t *testing.T, _ string, _, d []string) {
 		for _, move := range [][2]string{{d[0], "x"}, {d[1], d[0]}, {"x", d[1]}} {
 			if move[0] == "x" {
@@ -272,6 +279,14 @@ var tampering = []struct {
 			remove(t, name)
 		}
 	}, "records 1 to 12 of the audit log are missing"},
+}
+
+// vanishing makes a name that is listed, of a file that is gone when it is opened.
+func vanishing(t *testing.T, name string) {
+	t.Helper()
+	if err := os.Symlink(name+"-gone", name); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestCheckFindsTamperingWithWhatIsSealed(t *testing.T) {
@@ -368,6 +383,12 @@ func TestRetention(t *testing.T) {
 			got, err := audit.Check(dir, trust(log.Head()))
 			if err != nil || got.First != tt.oldest || got.Last.Seq != 13 {
 				t.Errorf("Check = %+v, %v; want records %d to 13", got, err, tt.oldest)
+			}
+			if tt.oldest > 1 {
+				vanishing(t, filepath.Join(dir, "digest-0000000000000000001.json"))
+				if got, err := audit.Check(dir, trust(log.Head())); err != nil || got.First != tt.oldest {
+					t.Errorf("Check while retention removes = %+v, %v; want records %d to 13", got, err, tt.oldest)
+				}
 			}
 			remove(t, chainFiles(t, dir)[0])
 			if got, err := audit.Check(dir, trust(log.Head())); err == nil {
