@@ -50,7 +50,7 @@ type Delivery struct {
 
 	position  position // Run's alone
 	delivered atomic.Int64
-	waiting   atomic.Int64 // since when records wait, in Unix seconds; 0: none does
+	waiting   atomic.Int64 // since when there have always been records that wait, in Unix seconds; 0: none does
 	failures  atomic.Int64
 }
 
@@ -213,8 +213,10 @@ func (d *Delivery) deliver(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	d.delivered.Store(b.last)
-	d.waiting.Store(0)
-	return again || b.full(), nil
+	if more = again || b.full(); !more {
+		d.waiting.Store(0)
+	}
+	return more, nil
 }
 
 func (d *Delivery) keep() error {

@@ -271,6 +271,40 @@ lanyard_trail_undelivered_records 20
 	}
 }
 
+// TestABacklogIsNoYoungerForABatch: each file takes a minute, and the sink fails after the first of three batches.
+func TestABacklogIsNoYoungerForABatch(t *testing.T) {
+	dir, to := t.TempDir()+"/audit", t.TempDir()
+	log, _ := openLog(t, dir)
+	var all []*audit.Event
+	for i := range 250 {
+		all = append(all, called(fmt.Sprintf("%012d", i), "A"))
+	}
+	commit(t, log, all...)
+	ctx, cancel := context.WithCancel(t.Context())
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	sink := &killing{watched{trail.Folder(to), func() { now = now.Add(time.Minute) }}, 100, cancel}
+	d := delivery(log, dir, sink)
+	d.Now = func() time.Time { return now }
+	metrics := prometheus.NewRegistry()
+	d.Describe(metrics)
+	behind := func(want string) {
+		t.Helper()
+		if err := testutil.GatherAndCompare(metrics, strings.NewReader(`
+# HELP lanyard_trail_behind_seconds How long audit records have been waiting for delivery.
+# TYPE lanyard_trail_behind_seconds gauge
+lanyard_trail_behind_seconds `+want+"\n"), "lanyard_trail_behind_seconds"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := errors.Join(d.Open(), d.Run(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	behind("6000")
+	sink.times = len(all)
+	deliver(t, d)
+	behind("0")
+}
+
 func TestIndexFindsWhatOthersDelivered(t *testing.T) {
 	to := trail.Folder(t.TempDir())
 	write := func(name, writer string, events ...*audit.Event) {
