@@ -141,16 +141,21 @@ func (w watched) Put(ctx context.Context, name string, body []byte) error {
 	return w.Sink.Put(ctx, name, body)
 }
 
+// calledBy is an event of each of so many accounts.
+func calledBy(accounts int) []*audit.Event {
+	events := make([]*audit.Event, accounts)
+	for i := range events {
+		events[i] = called(fmt.Sprintf("%012d", i), "A")
+	}
+	return events
+}
+
 // TestABatchHasFewAccounts: each file under way takes half a megabyte, however little is in it.
 func TestABatchHasFewAccounts(t *testing.T) {
 	const many = 250
 	dir, to := t.TempDir()+"/audit", t.TempDir()
 	log, _ := openLog(t, dir)
-	var all []*audit.Event
-	for i := range many {
-		all = append(all, called(fmt.Sprintf("%012d", i), "A"))
-	}
-	commit(t, log, all...)
+	commit(t, log, calledBy(many)...)
 	var d *trail.Delivery
 	first := 0 // files before the first batch was there
 	d = delivery(log, dir, watched{trail.Folder(to), func() {
@@ -169,11 +174,7 @@ func TestADeliveryEndsWithNothingLeft(t *testing.T) {
 	const many = 250 // accounts, which are three batches
 	dir, to := t.TempDir()+"/audit", t.TempDir()
 	log, _ := openLog(t, dir)
-	var all []*audit.Event
-	for i := range many {
-		all = append(all, called(fmt.Sprintf("%012d", i), "A"))
-	}
-	commit(t, log, all...)
+	commit(t, log, calledBy(many)...)
 	d := delivery(log, dir, trail.Folder(to))
 	d.Each = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
@@ -275,11 +276,7 @@ lanyard_trail_undelivered_records 20
 func TestABacklogIsNoYoungerForABatch(t *testing.T) {
 	dir, to := t.TempDir()+"/audit", t.TempDir()
 	log, _ := openLog(t, dir)
-	var all []*audit.Event
-	for i := range 250 {
-		all = append(all, called(fmt.Sprintf("%012d", i), "A"))
-	}
-	commit(t, log, all...)
+	commit(t, log, calledBy(250)...)
 	ctx, cancel := context.WithCancel(t.Context())
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	sink := &killing{watched{trail.Folder(to), func() { now = now.Add(time.Minute) }}, 100, cancel}
@@ -300,7 +297,7 @@ lanyard_trail_behind_seconds `+want+"\n"), "lanyard_trail_behind_seconds"); err 
 		t.Fatal(err)
 	}
 	behind("6000")
-	sink.times = len(all)
+	sink.times = 1 << 30
 	deliver(t, d)
 	behind("0")
 }
@@ -349,5 +346,28 @@ func TestIndexFindsWhatOthersDelivered(t *testing.T) {
 	}
 	if got := names(t, fresh, trail.Query{Data: true}); len(strings.Fields(got)) != 4 {
 		t.Errorf("deleted and filled: got %q, want four events", got)
+	}
+}
+
+// TestAnIndexWithoutItsLogHasWhatOthersDelivered: where the own log cannot be read.
+func TestAnIndexWithoutItsLogHasWhatOthersDelivered(t *testing.T) {
+	to, dir := trail.Folder(t.TempDir()), t.TempDir()+"/audit"
+	log, _ := openLog(t, dir)
+	commit(t, log, called(ours, "CreateRole"))
+	deliver(t, delivery(log, dir, to))
+	x := openIndex(t, trail.IndexConfig{Sink: to, Read: func(_ context.Context, from audit.Mark, _ func(audit.Found) bool) (audit.Mark, error) {
+		return from, errors.New("the log is away")
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- x.Run(ctx) }()
+	for deadline := time.Now().Add(30 * time.Second); names(t, x, trail.Query{Account: ours}) != "CreateRole"; <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not found within 30 s")
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
 	}
 }

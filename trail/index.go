@@ -174,8 +174,8 @@ func (x *Index) Run(ctx context.Context) error {
 		if errors.Is(err, errOvertaken) {
 			continue
 		}
-		if err == nil && x.Sink != nil && x.Now().Sub(scanned) >= scanEach {
-			err = x.scan(ctx, true)
+		if x.Sink != nil && x.Now().Sub(scanned) >= scanEach {
+			err = errors.Join(err, x.scan(ctx, true)) // a log that cannot be read is to hide nothing of others
 			scanned = x.Now()
 		}
 		if ctx.Err() == nil && err != nil && !failing {
