@@ -145,17 +145,18 @@ func (r *Registry) CreateAddon(ctx context.Context, in NewAddon) (*Addon, error)
 	if err != nil {
 		return nil, err
 	}
+	in.Version = version
 	if in.Conflicts == "" {
 		in.Conflicts = "NONE"
 	}
-	if err := checkWish(kind, version, in.Values, in.Conflicts, in.Roles); err != nil {
+	if err := checkWish(kind, in.Version, in.Values, in.Conflicts, in.Roles); err != nil {
 		return nil, err
 	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
-	if len(in.RequestToken) > 256 {
-		return nil, fault.New(fault.Invalid, "clientRequestToken: at most 256 characters are accepted, got %d", len(in.RequestToken))
+	if err := checkToken(in.RequestToken); err != nil {
+		return nil, err
 	}
 	var made *Addon
 	err = r.store.Update(ctx, func(tx *store.Tx) error {
@@ -169,24 +170,42 @@ func (r *Registry) CreateAddon(ctx context.Context, in NewAddon) (*Addon, error)
 			return err
 		}
 		if taken {
-			if in.RequestToken != "" && former.RequestToken == in.RequestToken {
-				made = former
-				return nil
+			owned, err := r.associationByOwner.Read(tx, former.ARN().String())
+			if err != nil {
+				return err
 			}
-			return fault.New(fault.Exists, "Addon already exists.")
+			made = former
+			return former.repeats(in, owned)
 		}
 		now := r.now()
 		made = &Addon{
 			ClusterID: cluster.ID, Account: in.Account, Region: r.region, Cluster: cluster.Name, Name: in.Name,
 			UID: uuid.NewString(), Status: AddonCreating, Tags: in.Tags, Created: now, Modified: now, RequestToken: in.RequestToken,
-			Desired: Desired{Version: version, Values: in.Values, Conflicts: in.Conflicts, Action: ActionApply, Generation: 1},
+			Desired: Desired{Version: in.Version, Values: in.Values, Conflicts: in.Conflicts, Action: ActionApply, Generation: 1},
 		}
 		if _, err := r.ownAssociations(tx, made, kind.Namespace, in.Roles); err != nil {
 			return err
 		}
 		return r.addons.Put(tx, key, made)
 	})
-	return made, err
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+// repeats refuses a call for an add-on that is there, unless it is the one that made it, made again.
+func (a *Addon) repeats(in NewAddon, owned []*Association) error {
+	if in.RequestToken == "" || a.RequestToken != in.RequestToken {
+		return fault.New(fault.Exists, "Addon already exists.")
+	}
+	otherwise := func(o *Association) bool { return !slices.Contains(in.Roles, AddonRole{o.ServiceAccount, o.Role.String()}) }
+	d := a.Desired
+	if d.Version != in.Version || d.Values != in.Values || d.Conflicts != in.Conflicts || !slices.Equal(a.Tags, in.Tags) ||
+		len(owned) != len(in.Roles) || slices.ContainsFunc(owned, otherwise) {
+		return otherParameters(in.RequestToken, "addon "+a.Name)
+	}
+	return nil
 }
 
 // AddonChange is what UpdateAddon takes. What is nil stays as it is.
@@ -202,17 +221,18 @@ type AddonChange struct {
 
 // UpdateAddon changes the wish for an add-on.
 func (r *Registry) UpdateAddon(ctx context.Context, account, cluster, name string, change AddonChange) (*Addon, *AddonUpdate, error) {
+	if err := checkToken(change.RequestToken); err != nil {
+		return nil, nil, err
+	}
 	var changed *Addon
-	var update AddonUpdate
-	err := r.updateAddon(ctx, account, cluster, name, func(tx *store.Tx, a *Addon) error {
-		for _, u := range a.Updates {
-			if change.RequestToken != "" && u.RequestToken == change.RequestToken {
-				changed, update = a, u
-				return nil
-			}
+	var update *AddonUpdate
+	err := r.updateAddon(ctx, account, cluster, name, func(tx *store.Tx, a *Addon) (write bool, err error) {
+		changed = a
+		if update, err = a.repeated(change); update != nil || err != nil {
+			return false, err
 		}
 		if a.Desired.Action != ActionApply {
-			return fault.New(fault.InUse, "Addon %s cannot be updated as it is currently in %s state.", name, a.Status)
+			return false, fault.New(fault.InUse, "Addon %s cannot be updated as it is currently in %s state.", name, a.Status)
 		}
 		d := a.Desired
 		if change.Version != "" {
@@ -224,17 +244,17 @@ func (r *Registry) UpdateAddon(ctx context.Context, account, cluster, name strin
 		}
 		kind, version, err := addonVersion(name, d.Version)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err := checkWish(kind, version, d.Values, d.Conflicts, change.Roles); err != nil {
-			return err
+			return false, err
 		}
 		now := r.now()
 		d.Generation++
 		if change.HasRoles {
 			changedRoles, err := r.ownAssociations(tx, a, kind.Namespace, change.Roles)
 			if err != nil {
-				return err
+				return false, err
 			}
 			if changedRoles {
 				d.Restart = now.UTC().Format(time.RFC3339Nano)
@@ -246,17 +266,28 @@ func (r *Registry) UpdateAddon(ctx context.Context, account, cluster, name strin
 				a.Updates[i].Status = UpdateCancelled // a newer one takes its place
 			}
 		}
-		update = AddonUpdate{
+		update = &AddonUpdate{
 			ID: uuid.NewString(), Status: UpdateInProgress, Params: change.Params, Created: now, Generation: d.Generation,
 			RequestToken: change.RequestToken,
 		}
-		if a.Updates = append(a.Updates, update); len(a.Updates) > maxUpdates {
+		if a.Updates = append(a.Updates, *update); len(a.Updates) > maxUpdates {
 			a.Updates = a.Updates[len(a.Updates)-maxUpdates:]
 		}
-		changed = a
-		return nil
+		return true, nil
 	})
-	return changed, &update, err
+	return changed, update, err
+}
+
+// repeated returns the update that an earlier call with the same request token made; nil: there was none.
+func (a *Addon) repeated(change AddonChange) (*AddonUpdate, error) {
+	i := slices.IndexFunc(a.Updates, func(u AddonUpdate) bool { return change.RequestToken != "" && u.RequestToken == change.RequestToken })
+	if i < 0 {
+		return nil, nil
+	}
+	if !slices.Equal(a.Updates[i].Params, change.Params) {
+		return nil, otherParameters(change.RequestToken, "update "+a.Updates[i].ID)
+	}
+	return &a.Updates[i], nil
 }
 
 // DeleteAddon has the connector remove an add-on, or with preserve forget it and leave what runs. The associations that it
@@ -289,15 +320,15 @@ func (r *Registry) DeleteAddon(ctx context.Context, account, cluster, name strin
 // TagAddon adds tags and removes those with the keys.
 func (r *Registry) TagAddon(ctx context.Context, account, cluster, name string, add []directory.Tag, remove []string) (*Addon, error) {
 	var changed *Addon
-	err := r.updateAddon(ctx, account, cluster, name, func(_ *store.Tx, a *Addon) (err error) {
+	err := r.updateAddon(ctx, account, cluster, name, func(_ *store.Tx, a *Addon) (write bool, err error) {
 		a.Tags, err = changeTags(a.Tags, add, remove)
 		changed = a
-		return err
+		return true, err
 	})
 	return changed, err
 }
 
-func (r *Registry) updateAddon(ctx context.Context, account, cluster, name string, change func(*store.Tx, *Addon) error) error {
+func (r *Registry) updateAddon(ctx context.Context, account, cluster, name string, change func(*store.Tx, *Addon) (write bool, err error)) error {
 	return r.store.Update(ctx, func(tx *store.Tx) error {
 		c, former, err := r.readAddon(tx, account, cluster, name)
 		if err != nil {
@@ -305,7 +336,7 @@ func (r *Registry) updateAddon(ctx context.Context, account, cluster, name strin
 		}
 		a := *former
 		a.Updates = slices.Clone(former.Updates)
-		if err := change(tx, &a); err != nil {
+		if write, err := change(tx, &a); err != nil || !write {
 			return err
 		}
 		return r.addons.Put(tx, addonKey(c.ID, name), &a)

@@ -80,8 +80,8 @@ func (r *Registry) CreateAssociation(ctx context.Context, in NewAssociation) (*A
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
-	if len(in.RequestToken) > 256 {
-		return nil, fault.New(fault.Invalid, "clientRequestToken: at most 256 characters are accepted, got %d", len(in.RequestToken))
+	if err := checkToken(in.RequestToken); err != nil {
+		return nil, err
 	}
 	target, err := targetRole(in.Target)
 	if err != nil {
@@ -151,7 +151,7 @@ func (r *Registry) repeated(tx *store.Tx, cluster *Cluster, in NewAssociation) (
 	}
 	if a.Namespace != in.Namespace || a.ServiceAccount != in.ServiceAccount || a.Role.String() != in.Role || a.Target != target ||
 		a.Policy != in.Policy || a.DisableTags != in.DisableTags || !slices.Equal(a.Tags, in.Tags) {
-		return nil, fault.New(fault.Invalid, "clientRequestToken %q was used with other parameters, for association %s", in.RequestToken, a.ID)
+		return nil, otherParameters(in.RequestToken, "association "+a.ID)
 	}
 	return a, nil
 }

@@ -156,6 +156,9 @@ func (r *Registry) RegisterCluster(ctx context.Context, in NewCluster) (*Cluster
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
+	if err := checkToken(in.RequestToken); err != nil {
+		return nil, err
+	}
 	now := r.now()
 	cluster := (&Cluster{
 		ID: randomText(32, hexDigits), Account: in.Account, Name: in.Name, Region: r.region, Status: Pending,
@@ -196,7 +199,7 @@ func (c *Cluster) repeats(in NewCluster) error {
 		return fault.New(fault.Exists, "Cluster already exists with name: %s", in.Name)
 	}
 	if c.Provider != in.Provider || c.RoleARN != in.RoleARN || !slices.Equal(c.Tags, in.Tags) {
-		return fault.New(fault.Invalid, "clientRequestToken %q was used with other parameters, for cluster %s", in.RequestToken, in.Name)
+		return otherParameters(in.RequestToken, "cluster "+in.Name)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openlanyard/lanyard/addon"
+	"github.com/openlanyard/lanyard/arn"
+	"github.com/openlanyard/lanyard/directory"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/store"
@@ -230,6 +232,79 @@ func TestAnAddonOwnsItsAssociations(t *testing.T) {
 	must(t, err)
 	if kept, err := w.Association(prod.ID, "kube-system", "x"); err != nil || kept.Owner != "" {
 		t.Errorf("preserved: got %+v, %v", kept, err)
+	}
+}
+
+func TestCreatingAnAddonAgainWithTheSameRequestToken(t *testing.T) {
+	w := fresh(t)
+	w.join(t, one, "prod")
+	in := NewAddon{Account: one, Cluster: "prod", Name: addon.Agent, Tags: []directory.Tag{{Key: "a", Value: "b"}}, RequestToken: "t1"}
+	first, err := w.CreateAddon(t.Context(), in)
+	must(t, err)
+	at := w.Position()
+	in.Version, in.Conflicts = first.Desired.Version, "NONE" // are meant by nothing
+	if again, err := w.CreateAddon(t.Context(), in); err != nil || again.UID != first.UID || w.Position() != at {
+		t.Errorf("the same again: got %+v, %v and a write: %v; want the same add-on", again, err, w.Position() != at)
+	}
+	for name, change := range map[string]struct {
+		edit func(*NewAddon)
+		want fault.Kind
+	}{
+		"another token":    {func(in *NewAddon) { in.RequestToken = "t2" }, fault.Exists},
+		"no token":         {func(in *NewAddon) { in.RequestToken = "" }, fault.Exists},
+		"a token too long": {func(in *NewAddon) { in.RequestToken = strings.Repeat("t", 257) }, fault.Invalid},
+		"another version":  {func(in *NewAddon) { in.Version = "v1.3.2-eksbuild.2" }, fault.Invalid},
+		"other values":     {func(in *NewAddon) { in.Values = "{}" }, fault.Invalid},
+		"other conflicts":  {func(in *NewAddon) { in.Conflicts = "OVERWRITE" }, fault.Invalid},
+		"other tags":       {func(in *NewAddon) { in.Tags = nil }, fault.Invalid},
+	} {
+		other := in
+		change.edit(&other)
+		got, err := w.CreateAddon(t.Context(), other)
+		wants(t, name, err, change.want)
+		if got != nil {
+			t.Errorf("%s: got the add-on", name)
+		}
+	}
+	// No add-on that there is has a service account for a role.
+	role := w.role(t, one, "app")
+	parsed, err := arn.Parse(role)
+	must(t, err)
+	owned := []*Association{{ServiceAccount: "x", Role: parsed}}
+	wants(t, "without its role", first.repeats(in, owned), fault.Invalid)
+	in.Roles = []AddonRole{{"x", role}}
+	wants(t, "with its role", first.repeats(in, owned), accepted)
+	wants(t, "with a role that it has not", first.repeats(in, nil), fault.Invalid)
+	in.Roles = []AddonRole{{"y", role}}
+	wants(t, "with the role of another service account", first.repeats(in, owned), fault.Invalid)
+}
+
+func TestUpdatingAnAddonAgainWithTheSameRequestToken(t *testing.T) {
+	w := fresh(t)
+	w.join(t, one, "prod")
+	_, err := w.CreateAddon(t.Context(), NewAddon{Account: one, Cluster: "prod", Name: addon.Agent})
+	must(t, err)
+	change := AddonChange{Values: new("{}"), Params: []UpdateParam{{"ConfigurationValues", "{}"}}, RequestToken: "t1"}
+	_, first, err := w.UpdateAddon(t.Context(), one, "prod", addon.Agent, change)
+	must(t, err)
+	at := w.Position()
+	a, again, err := w.UpdateAddon(t.Context(), one, "prod", addon.Agent, change)
+	must(t, err)
+	if again.ID != first.ID || a.Desired.Generation != first.Generation || w.Position() != at {
+		t.Errorf("the same again: got %+v, generation %d, and a write: %v; want update %s", again, a.Desired.Generation, w.Position() != at, first.ID)
+	}
+	other := change
+	other.Values, other.Params = new(""), []UpdateParam{{"ConfigurationValues", ""}}
+	_, _, err = w.UpdateAddon(t.Context(), one, "prod", addon.Agent, other)
+	wants(t, "other values", err, fault.Invalid)
+	other.RequestToken = strings.Repeat("t", 257)
+	_, _, err = w.UpdateAddon(t.Context(), one, "prod", addon.Agent, other)
+	wants(t, "a token too long", err, fault.Invalid)
+	other.RequestToken = "t2"
+	_, second, err := w.UpdateAddon(t.Context(), one, "prod", addon.Agent, other)
+	must(t, err)
+	if second.ID == first.ID || w.Position() == at {
+		t.Errorf("another token: got update %s again", second.ID)
 	}
 }
 

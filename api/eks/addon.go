@@ -270,9 +270,6 @@ func (d *door) updateAddon(ctx context.Context, c *api.Call) (any, error) {
 	if err := unsupported(in.ServiceAccountRole); err != nil {
 		return nil, err
 	}
-	if len(in.RequestToken) > 256 {
-		return nil, fault.New(fault.Invalid, "clientRequestToken: at most 256 characters are accepted, got %d", len(in.RequestToken))
-	}
 	_, update, err := d.registry.UpdateAddon(ctx, c.Caller.Account, cluster, name, change)
 	if err != nil {
 		return nil, err

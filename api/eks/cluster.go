@@ -95,9 +95,6 @@ func (d *door) registerCluster(ctx context.Context, c *api.Call) (any, error) {
 	if _, err := arn.Parse(in.ConnectorConfig.RoleARN); err != nil {
 		return nil, fault.New(fault.Invalid, "connectorConfig.roleArn: %w", err)
 	}
-	if n := len(in.ClientRequestToken); n > 256 {
-		return nil, fault.New(fault.Invalid, "clientRequestToken: at most 256 characters are accepted, got %d", n)
-	}
 	made, err := d.registry.RegisterCluster(ctx, registry.NewCluster{
 		Account: c.Caller.Account, Name: in.Name, Provider: in.ConnectorConfig.Provider, RoleARN: in.ConnectorConfig.RoleARN,
 		Tags: toTags(in.Tags), RequestToken: in.ClientRequestToken,
