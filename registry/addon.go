@@ -199,7 +199,9 @@ func (a *Addon) repeats(in NewAddon, owned []*Association) error {
 	if in.RequestToken == "" || a.RequestToken != in.RequestToken {
 		return fault.New(fault.Exists, "Addon already exists.")
 	}
-	otherwise := func(o *Association) bool { return !slices.Contains(in.Roles, AddonRole{o.ServiceAccount, o.Role.String()}) }
+	otherwise := func(o *Association) bool {
+		return !slices.Contains(in.Roles, AddonRole{o.ServiceAccount, o.Role.String()})
+	}
 	d := a.Desired
 	if d.Version != in.Version || d.Values != in.Values || d.Conflicts != in.Conflicts || !slices.Equal(a.Tags, in.Tags) ||
 		len(owned) != len(in.Roles) || slices.ContainsFunc(owned, otherwise) {
@@ -397,9 +399,7 @@ func (r *Registry) Addons(account, cluster, after string, limit int) ([]string, 
 }
 
 // AddonsOf returns the add-ons of the cluster with the id.
-func (r *Registry) AddonsOf(clusterID string) ([]*Addon, error) { return r.addonsOf(clusterID) }
-
-func (r *Registry) addonsOf(clusterID string) ([]*Addon, error) {
+func (r *Registry) AddonsOf(clusterID string) ([]*Addon, error) {
 	entries, err := r.addons.List(clusterID+"/", "", 0)
 	all := make([]*Addon, len(entries))
 	for i, e := range entries {

@@ -324,6 +324,41 @@ func (r *Registry) Associations(account, cluster string, q AssociationQuery) (fo
 	}
 }
 
+// AccountAssociations is Associations over all clusters of an account, by name, or over one of them. Its places name the cluster, and
+// are of no use to Associations.
+func (r *Registry) AccountAssociations(account, cluster string, in AssociationQuery) (found []*Association, next string, err error) {
+	place, within, _ := strings.Cut(in.After, "/")
+	clusters, err := r.Clusters(account, "", 0)
+	if err != nil {
+		return nil, "", err
+	}
+	seen := cluster == ""
+	for _, c := range clusters {
+		if cluster != "" && c.Name != cluster || c.Name < place {
+			continue
+		}
+		seen = true
+		q := AssociationQuery{Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Limit: in.Limit - len(found)}
+		if c.Name == place {
+			q.After = within
+		}
+		if q.Limit == 0 {
+			return found, c.Name + "/", nil
+		}
+		some, next, err := r.Associations(account, c.Name, q)
+		if err != nil {
+			return nil, "", err
+		}
+		if found = append(found, some...); next != "" {
+			return found, c.Name + "/" + next, nil
+		}
+	}
+	if !seen && in.After == "" {
+		return nil, "", fault.New(fault.NotFound, "No cluster found for name: %s.", cluster)
+	}
+	return found, "", nil
+}
+
 // Digest returns the fingerprint of an association's content as sessions carry it: a session outlives its association's
 // id when the same content is there again.
 func (r *Registry) Digest(a *Association) ([32]byte, error) {

@@ -231,7 +231,7 @@ func (w *Follower) Next() (*ConnectorChange, error) {
 	}
 	if addons {
 		out.HasAddons = true
-		out.Addons, err = r.addonsOf(w.cluster)
+		out.Addons, err = r.AddonsOf(w.cluster)
 	}
 	return out, err
 }
@@ -243,7 +243,7 @@ func (r *Registry) ConnectorSince(cluster *Cluster, after Position) (*ConnectorC
 	if after.Epoch != out.Epoch {
 		out.Reset, out.Cluster, out.HasAddons, after.Revision = true, cluster, true, 0
 		var err error
-		if out.Addons, err = r.addonsOf(cluster.ID); err != nil {
+		if out.Addons, err = r.AddonsOf(cluster.ID); err != nil {
 			return nil, err
 		}
 	}

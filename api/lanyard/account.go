@@ -172,7 +172,7 @@ func (d *door) verifyAccount(ctx context.Context, c *api.Call) (any, error) {
 	if account.AWS == nil {
 		return nil, fault.New(fault.BadState, "Account %s has no AWS account behind it: its roles are Lanyard's own.", account.ID)
 	}
-	found, next, err := d.registry.AccountAssociations(account.ID, in.Cluster, in.After, verifiedAtOnce)
+	found, next, err := d.registry.AccountAssociations(account.ID, in.Cluster, registry.AssociationQuery{After: in.After, Limit: verifiedAtOnce})
 	if err != nil {
 		return nil, err
 	}

@@ -93,8 +93,8 @@ func (d *door) canReach(ctx context.Context, c *api.Call) (any, error) {
 		door: d, teller: newTeller(d.directory), sessions: map[reachKey]int64{},
 		out: canReachResponse{Associations: []reachable{}, Sessions: []reach{}},
 	}
-	found, next, err := d.registry.FindAssociations(account, in.Cluster, in.After, registry.AssociationQuery{
-		Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, Limit: most,
+	found, next, err := d.registry.AccountAssociations(account, in.Cluster, registry.AssociationQuery{
+		Namespace: in.Namespace, ServiceAccount: in.ServiceAccount, After: in.After, Limit: most,
 	})
 	if err != nil {
 		return nil, err

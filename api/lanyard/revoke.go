@@ -83,7 +83,7 @@ func (d *door) revokedAtAWS(account string, in revokeRequest) (*revokedAtAWS, er
 		return true
 	}
 	for after := ""; ; {
-		found, next, err := d.registry.AccountAssociations(account, in.Cluster, after, 500)
+		found, next, err := d.registry.AccountAssociations(account, in.Cluster, registry.AssociationQuery{After: after, Limit: 500})
 		if err != nil {
 			return nil, err
 		}

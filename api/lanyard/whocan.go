@@ -248,7 +248,7 @@ func (w *whoWalk) roles(after string) (string, error) {
 }
 
 func (w *whoWalk) associations(after string) (string, error) {
-	all, next, err := w.registry.AccountAssociations(w.account, "", after, w.step)
+	all, next, err := w.registry.AccountAssociations(w.account, "", registry.AssociationQuery{After: after, Limit: w.step})
 	if err != nil {
 		return "", err
 	}
