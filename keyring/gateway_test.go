@@ -124,8 +124,8 @@ func TestGatewayRing(t *testing.T) {
 	if _, err := session.Open(ring, c.AccessKeyID, c.SessionToken); err != nil {
 		t.Errorf("got %v, want the session open", err)
 	}
-	if _, ok := ring.Account(server, session.KeyID{}); ok {
-		t.Error("the server's scope is an account to the ring")
+	if _, ok, err := ring.Account(server, session.KeyID{}); ok || err != nil {
+		t.Errorf("the server's scope as an account: got a key: %v, %v, want none", ok, err)
 	}
 }
 

@@ -135,21 +135,21 @@ func (k *Keyring) newKey(scope string, state State) *Key {
 
 // Ring returns what opens sessions at the server's doors: every account's keys and the server's.
 func (k *Keyring) Ring() session.Ring {
-	find := func(scope string, id session.KeyID) (session.Key, bool) {
+	find := func(scope string, id session.KeyID) (session.Key, bool, error) {
 		key, ok, err := k.keys.Get(recordKey(scope, id))
 		if err != nil || !ok {
-			return session.Key{}, false
+			return session.Key{}, false, err
 		}
-		return key.Key, true
+		return key.Key, true, nil
 	}
 	return session.Ring{
-		Account: func(account string, id session.KeyID) (session.Key, bool) {
+		Account: func(account string, id session.KeyID) (session.Key, bool, error) {
 			if account == server {
-				return session.Key{}, false
+				return session.Key{}, false, nil
 			}
 			return find(account, id)
 		},
-		Server: func(id session.KeyID) (session.Key, bool) { return find(server, id) },
+		Server: func(id session.KeyID) (session.Key, bool, error) { return find(server, id) },
 	}
 }
 

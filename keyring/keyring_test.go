@@ -64,15 +64,15 @@ func TestEachAccountHasItsOwnKey(t *testing.T) {
 		{"the server as an account", server, mac.ID, false},
 		{"an account without keys", "999900001111", first.ID, false},
 	} {
-		if _, ok := ring.Account(test.account, test.id); ok != test.want {
-			t.Errorf("%s: got %v, want %v", test.name, ok, test.want)
+		if _, ok, err := ring.Account(test.account, test.id); ok != test.want || err != nil {
+			t.Errorf("%s: got %v, %v, want %v", test.name, ok, err, test.want)
 		}
 	}
-	if _, ok := ring.Server(mac.ID); !ok {
-		t.Error("the server's key is not found")
+	if _, ok, err := ring.Server(mac.ID); !ok || err != nil {
+		t.Errorf("the server's key is not found: %v", err)
 	}
-	if _, ok := ring.Server(first.ID); ok {
-		t.Error("an account's key counts as the server's")
+	if _, ok, err := ring.Server(first.ID); ok || err != nil {
+		t.Errorf("an account's key as the server's: got %v, %v, want none", ok, err)
 	}
 }
 
@@ -125,8 +125,8 @@ func TestKeysOfAnUnknownVersionAreRefused(t *testing.T) {
 	if _, _, err := w.Sealing(t.Context(), one); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("Sealing: got %v, want Unavailable", err)
 	}
-	if _, ok := w.Ring().Account(one, session.KeyID{1}); ok {
-		t.Error("Ring: got a key, want none")
+	if _, ok, err := w.Ring().Account(one, session.KeyID{1}); ok || !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Ring: got a key: %v, %v, want Unavailable: a session of that key is not unknown", ok, err)
 	}
 	if _, _, err := w.Sealing(t.Context(), two); err != nil {
 		t.Errorf("Sealing of another account: got %v, want a key", err)

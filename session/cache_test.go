@@ -39,7 +39,7 @@ func TestCacheForgetsAKeyThatWasTakenAway(t *testing.T) {
 	if err := open(ring(), 0); err != nil {
 		t.Fatal(err)
 	}
-	none := Ring{Account: func(string, KeyID) (Key, bool) { return Key{}, false }}
+	none := Ring{Account: func(string, KeyID) (Key, bool, error) { return Key{}, false, nil }}
 	for at := time.Duration(0); at <= 3*generation; at += 10 * time.Second {
 		_ = open(none, at) // in use all the time
 	}

@@ -42,10 +42,10 @@ const (
 // strict refuses stray bits in the last character: one token has one spelling.
 var strict = base64.RawURLEncoding.Strict()
 
-// Ring finds the keys that a door holds; false says that there is no such key.
+// Ring finds the keys that a door holds; false says that there is no such key, an error that this is not known.
 type Ring struct {
-	Account func(account string, id KeyID) (Key, bool)
-	Server  func(id KeyID) (Key, bool) // nil at a gateway, which cannot check the MAC
+	Account func(account string, id KeyID) (Key, bool, error)
+	Server  func(id KeyID) (Key, bool, error) // nil at a gateway, which cannot check the MAC
 }
 
 // Mint seals s under the account's key and the server's, and fills in its access key id and secret. A packed session
@@ -110,7 +110,8 @@ func (s *Session) mintable(account, server Key) error {
 }
 
 // Open returns the session in a token that was minted for the access key id. Whatever is wrong with either, the caller
-// learns one thing, of kind UnknownKey; the log learns what. Open does not ask whether the session is over: see Live.
+// learns one thing, of kind UnknownKey; the log learns what. An error of the ring's is returned as one. Open does not ask whether
+// the session is over: see Live.
 func Open(ring Ring, accessKeyID, token string) (*Session, error) {
 	raw, err := decodeToken(token)
 	if err != nil {
@@ -122,7 +123,10 @@ func Open(ring Ring, accessKeyID, token string) (*Session, error) {
 	}
 	body := raw[:len(raw)-sha256.Size]
 	if ring.Server != nil {
-		server, ok := ring.Server(head.serverKey)
+		server, ok, err := ring.Server(head.serverKey)
+		if err != nil {
+			return nil, fmt.Errorf("looking for a session's server key: %w", err)
+		}
 		if !ok {
 			return nil, refused(fmt.Errorf("no server key %v", head.serverKey))
 		}
@@ -130,7 +134,10 @@ func Open(ring Ring, accessKeyID, token string) (*Session, error) {
 			return nil, refused(errors.New("the MAC is not of the server key"))
 		}
 	}
-	account, ok := ring.Account(head.account, head.accountKey)
+	account, ok, err := ring.Account(head.account, head.accountKey)
+	if err != nil {
+		return nil, fmt.Errorf("looking for a session's key: %w", err)
+	}
 	if !ok {
 		return nil, refused(fmt.Errorf("no key %v of account %s", head.accountKey, head.account))
 	}

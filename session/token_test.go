@@ -41,10 +41,10 @@ func podSession() *Session {
 
 func ring() Ring {
 	return Ring{
-		Account: func(account string, id KeyID) (Key, bool) {
-			return accountKey, account == "012345678901" && id == accountKey.ID
+		Account: func(account string, id KeyID) (Key, bool, error) {
+			return accountKey, account == "012345678901" && id == accountKey.ID, nil
 		},
-		Server: func(id KeyID) (Key, bool) { return serverKey, id == serverKey.ID },
+		Server: func(id KeyID) (Key, bool, error) { return serverKey, id == serverKey.ID, nil },
 	}
 }
 
@@ -246,18 +246,18 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestKeysThatTheRingDoesNotHaveOpenNothing(t *testing.T) {
 	c := mint(t, podSession())
-	none := func(KeyID) (Key, bool) { return Key{}, false }
+	none := func(KeyID) (Key, bool, error) { return Key{}, false, nil }
 	for _, test := range []struct {
 		name string
 		ring Ring
 	}{
 		{"no server key", Ring{Account: ring().Account, Server: none}},
-		{"no account key", Ring{Account: func(_ string, id KeyID) (Key, bool) { return none(id) }, Server: ring().Server}},
-		{"another server key of that id", Ring{Account: ring().Account, Server: func(id KeyID) (Key, bool) {
-			return Key{ID: id, Secret: accountKey.Secret}, true
+		{"no account key", Ring{Account: func(_ string, id KeyID) (Key, bool, error) { return none(id) }, Server: ring().Server}},
+		{"another server key of that id", Ring{Account: ring().Account, Server: func(id KeyID) (Key, bool, error) {
+			return Key{ID: id, Secret: accountKey.Secret}, true, nil
 		}}},
-		{"another account key of that id", Ring{Server: ring().Server, Account: func(_ string, id KeyID) (Key, bool) {
-			return Key{ID: id, Secret: serverKey.Secret}, true
+		{"another account key of that id", Ring{Server: ring().Server, Account: func(_ string, id KeyID) (Key, bool, error) {
+			return Key{ID: id, Secret: serverKey.Secret}, true, nil
 		}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -265,6 +265,20 @@ func TestKeysThatTheRingDoesNotHaveOpenNothing(t *testing.T) {
 				t.Errorf("Open = %v, want UnknownKey", err)
 			}
 		})
+	}
+}
+
+// A key that cannot be read just now is not one that is gone: who is told so would throw the session away.
+func TestKeysThatCannotBeReadAreNotUnknown(t *testing.T) {
+	c := mint(t, podSession())
+	away := fault.New(fault.Unavailable, "the record cannot be read")
+	for name, ring := range map[string]Ring{
+		"the server's":  {Account: ring().Account, Server: func(KeyID) (Key, bool, error) { return Key{}, false, away }},
+		"the account's": {Account: func(string, KeyID) (Key, bool, error) { return Key{}, false, away }, Server: ring().Server},
+	} {
+		if _, err := Open(ring, c.AccessKeyID, c.SessionToken); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("%s: Open = %v, want Unavailable", name, err)
+		}
 	}
 }
 
