@@ -16,7 +16,7 @@ func (l *Log) rotate() error {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(l.dir); err != nil {
+	if err := SyncFolder(l.dir); err != nil {
 		return errors.Join(err, next.Close(), os.Remove(next.Name()))
 	}
 	old := l.file
@@ -31,7 +31,8 @@ func (l *Log) rotate() error {
 	return nil
 }
 
-func syncDir(dir string) error {
+// SyncFolder makes durable which files a folder has.
+func SyncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

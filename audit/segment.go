@@ -174,7 +174,7 @@ func replace(name string, write func(io.Writer) error) (err error) {
 	if err := os.Rename(name+unfinished, name); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(name))
+	return SyncFolder(filepath.Dir(name))
 }
 
 // Read passes on a log's records in the order in which they were written, from a mark on, until visit returns false; the zero mark

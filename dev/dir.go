@@ -3,6 +3,7 @@
 package dev
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/openlanyard/lanyard/fault"
+	"github.com/openlanyard/lanyard/trail"
 )
 
 // Account and Region are what the first start makes.
@@ -192,24 +194,7 @@ func (d Dir) read(name string, v any) error {
 	return nil
 }
 
-// Replace writes a file of mode 0600 beside the old one and renames it over.
+// Replace writes a file of mode 0600 beside the old one and renames it over. It returns once that is durable.
 func Replace(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return trail.Folder(filepath.Dir(path)).Put(context.Background(), filepath.Base(path), content)
 }

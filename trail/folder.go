@@ -6,11 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/fault"
 )
 
@@ -21,13 +23,26 @@ func (f Folder) String() string { return string(f) }
 
 func (f Folder) at(name string) string { return filepath.Join(string(f), filepath.FromSlash(name)) }
 
-// Put writes beside the file and renames: who reads the folder sees whole files.
-func (f Folder) Put(_ context.Context, name string, body []byte) (err error) {
+// Put writes beside the file and renames: who reads the folder sees whole files. What it has put is there after a power cut, for
+// the log may let go of it.
+func (f Folder) Put(_ context.Context, name string, body []byte) error {
 	at := f.at(name)
+	_, missing := os.Stat(filepath.Dir(at))
 	if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
 		return err
 	}
-	w, err := os.CreateTemp(filepath.Dir(at), ".new-*")
+	if err := replace(at, body); err != nil {
+		return err
+	}
+	for within := path.Dir(name); ; within = path.Dir(within) {
+		if err := audit.SyncFolder(f.at(within)); err != nil || within == "." || missing == nil {
+			return err
+		}
+	}
+}
+
+func replace(file string, body []byte) (err error) {
+	w, err := os.CreateTemp(filepath.Dir(file), ".new-*") // 0600
 	if err != nil {
 		return err
 	}
@@ -40,7 +55,7 @@ func (f Folder) Put(_ context.Context, name string, body []byte) (err error) {
 	if err := errors.Join(err, w.Sync(), w.Close()); err != nil {
 		return err
 	}
-	return os.Rename(w.Name(), at)
+	return os.Rename(w.Name(), file)
 }
 
 // Get reads a file. Others may write the folder: it follows no link out of it, and waits for no pipe.
