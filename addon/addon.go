@@ -123,8 +123,8 @@ func (a *Addon) For(kubernetes string) bool {
 	return false
 }
 
-// Check refuses configuration values of a version that the schema does not have, with kind Invalid. "" is none.
-func (a *Addon) Check(_, values string) error {
+// Check refuses configuration values that the schema does not have, with kind Invalid. "" is none.
+func (a *Addon) Check(values string) error {
 	if values == "" {
 		return nil
 	}

@@ -82,7 +82,7 @@ func (d *DesiredAddon) check() (*addon.Addon, error) {
 	if !restartMark.MatchString(d.PodIdentityRestart) {
 		return nil, fault.New(fault.Unsupported, "podIdentityRestart %.100q: at most 64 letters, digits and signs of a moment are accepted", d.PodIdentityRestart)
 	}
-	if err := a.Check(d.Version, d.ConfigurationValues); err != nil {
+	if err := a.Check(d.ConfigurationValues); err != nil {
 		return nil, fault.New(fault.Unsupported, "configurationValues: %w", err)
 	}
 	return a, nil

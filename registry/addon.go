@@ -149,7 +149,7 @@ func (r *Registry) CreateAddon(ctx context.Context, in NewAddon) (*Addon, error)
 	if in.Conflicts == "" {
 		in.Conflicts = "NONE"
 	}
-	if err := checkWish(kind, in.Version, in.Values, in.Conflicts, in.Roles); err != nil {
+	if err := checkWish(kind, in.Values, in.Conflicts, in.Roles); err != nil {
 		return nil, err
 	}
 	if err := checkTags(in.Tags); err != nil {
@@ -244,11 +244,11 @@ func (r *Registry) UpdateAddon(ctx context.Context, account, cluster, name strin
 		if d.Conflicts = change.Conflicts; d.Conflicts == "" {
 			d.Conflicts = "NONE"
 		}
-		kind, version, err := addonVersion(name, d.Version)
+		kind, _, err := addonVersion(name, d.Version)
 		if err != nil {
 			return false, err
 		}
-		if err := checkWish(kind, version, d.Values, d.Conflicts, change.Roles); err != nil {
+		if err := checkWish(kind, d.Values, d.Conflicts, change.Roles); err != nil {
 			return false, err
 		}
 		now := r.now()
@@ -423,11 +423,11 @@ func addonVersion(name, version string) (*addon.Addon, string, error) {
 	return kind, version, nil
 }
 
-func checkWish(kind *addon.Addon, version, values, conflicts string, roles []AddonRole) error {
+func checkWish(kind *addon.Addon, values, conflicts string, roles []AddonRole) error {
 	if !slices.Contains([]string{"NONE", "OVERWRITE", "PRESERVE"}, conflicts) {
 		return fault.New(fault.Invalid, "resolveConflicts %.100q: NONE, OVERWRITE or PRESERVE is accepted", conflicts)
 	}
-	if err := kind.Check(version, values); err != nil {
+	if err := kind.Check(values); err != nil {
 		return fault.New(fault.Invalid, "ConfigurationValue provided in request is not supported: %w", err)
 	}
 	for i, role := range roles {
