@@ -47,7 +47,10 @@ type Stream struct {
 	}
 }
 
-var errAnother = errors.New("the server's history is another one")
+var (
+	errAnother = errors.New("the server's history is another one")
+	errBehind  = errors.New("the stream went back to where the server's replica is")
+)
 
 var errNotYet = fault.New(fault.Unavailable, "the server has not told this cluster's associations yet")
 
@@ -85,11 +88,14 @@ type introduction struct {
 	Once     bool   `json:"once"`
 }
 
-func (s *Stream) ask(ctx context.Context, once bool) (*http.Response, error) {
-	in := introduction{Instance: s.client.Instance, Version: s.version, Once: once}
+func (s *Stream) position() Position {
 	s.mu.Lock()
-	in.Epoch, in.Revision = s.at.Epoch, s.at.Revision
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	return s.at
+}
+
+func (s *Stream) ask(ctx context.Context, after Position, once bool) (*http.Response, error) {
+	in := introduction{Instance: s.client.Instance, Version: s.version, Epoch: after.Epoch, Revision: after.Revision, Once: once}
 	return s.client.open(ctx, http.MethodPost, s.client.path("connector"), in)
 }
 
@@ -97,7 +103,8 @@ func (s *Stream) ask(ctx context.Context, once bool) (*http.Response, error) {
 // after the answer. Of what was removed the answer tells nothing, so it does not count as a position of the stream. It
 // returns the copy's own position.
 func (s *Stream) Barrier(ctx context.Context) (Position, error) {
-	response, err := s.ask(ctx, true)
+	after := s.position()
+	response, err := s.ask(ctx, after, true)
 	if err != nil {
 		return Position{}, err
 	}
@@ -108,8 +115,13 @@ func (s *Stream) Barrier(ctx context.Context) (Position, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.at.Epoch == "" || line.Epoch != s.at.Epoch {
+	switch {
+	case s.at.Epoch == "" || line.Epoch != s.at.Epoch:
 		return Position{}, errAnother // the stream is about to begin anew
+	case s.at.Revision < after.Revision:
+		return Position{}, errBehind // it began anew meanwhile, and the answer lacks what came before the question
+	case line.Revision <= s.at.Revision:
+		return s.at, nil // the stream has told all of it, and perhaps what was removed since
 	}
 	return s.at, s.apply(&Line{Epoch: s.at.Epoch, Revision: s.at.Revision, Associations: line.Associations})
 }
@@ -160,7 +172,7 @@ func (s *Stream) follow(ctx context.Context) (lines int, err error) {
 		cancel(fmt.Errorf("the stream is silent for %s", silence))
 	})
 	defer alive.Stop()
-	response, err := s.ask(ctx, false)
+	response, err := s.ask(ctx, s.position(), false)
 	if err != nil {
 		return 0, cause(ctx, err)
 	}

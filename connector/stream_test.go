@@ -33,33 +33,115 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// A connection that is open on this side alone says nothing any more: after 15 s the stream counts as broken and is opened
-// anew, and a heartbeat in time keeps it.
-func TestASilentStreamIsGivenUp(t *testing.T) {
+// newTestStream makes a stream whose server is what serve returns.
+func newTestStream(t *testing.T, serve func(*http.Request) io.ReadCloser, apply func(*Line) error) *Stream {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("a.b.c"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	c, err := NewClient(Upstream{
+		Endpoint: "https://lanyard.example", Region: testRegion, Cluster: "dev", Instance: "connector-0", TokenFile: file,
+		RoleARN: "arn:aws:iam::" + testAccount + ":role/lanyard-connector-0123456789abcdef0123456789abcdef",
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.http.Transport = wire{serve}
+	m, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newStream(c, "1.2.3", discardLog(), m, apply)
+}
+
+// What the stream tells while an answer of the barrier is under way is not undone by it.
+func TestTheBarrierKeepsWhatTheStreamHasTold(t *testing.T) {
+	one, two := Identity{"ns", "one"}, Identity{"ns", "two"}
+	tests := []struct {
+		name      string
+		told      []Line // by the stream, after the question
+		answer    string
+		one, two  bool // whether they are known then
+		at        Position
+		uncertain bool
+	}{
+		{
+			name: "the stream goes further, with a removal", told: []Line{{Epoch: "e", Revision: 7, Removed: []Identity{one}}},
+			answer: `{"epoch":"e","revision":6,"associations":[{"id":"a-1","namespace":"ns","serviceAccount":"one"}]}`,
+			at:     Position{"e", 7},
+		},
+		{
+			name: "the stream goes as far, with a removal", told: []Line{{Epoch: "e", Revision: 6, Removed: []Identity{one}}},
+			answer: `{"epoch":"e","revision":6,"associations":[{"id":"a-1","namespace":"ns","serviceAccount":"one"}]}`,
+			at:     Position{"e", 6},
+		},
+		{
+			name: "the answer goes further than a removal", told: []Line{{Epoch: "e", Revision: 6, Removed: []Identity{one}}},
+			answer: `{"epoch":"e","revision":7,"associations":[{"id":"a-2","namespace":"ns","serviceAccount":"two"}]}`,
+			two:    true, at: Position{"e", 6},
+		},
+		{
+			name:   "the stream says nothing",
+			answer: `{"epoch":"e","revision":6,"associations":[{"id":"a-2","namespace":"ns","serviceAccount":"two"}]}`,
+			one:    true, two: true, at: Position{"e", 5},
+		},
+		{
+			name: "the stream begins anew in another epoch", told: []Line{{Epoch: "f", Revision: 1, Reset: true}},
+			answer:    `{"epoch":"e","revision":6,"associations":[{"id":"a-2","namespace":"ns","serviceAccount":"two"}]}`,
+			uncertain: true,
+		},
+		{
+			name:      "the answer is of another epoch",
+			answer:    `{"epoch":"f","revision":6,"reset":true,"associations":[{"id":"a-2","namespace":"ns","serviceAccount":"two"}]}`,
+			one:       true,
+			uncertain: true,
+		},
+		{
+			name: "the stream begins anew further back", told: []Line{{Epoch: "e", Revision: 4, Reset: true}},
+			answer:    `{"epoch":"e","revision":6,"associations":[{"id":"a-2","namespace":"ns","serviceAccount":"two"}]}`,
+			uncertain: true,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := NewAssociations(nil, nil)
+			var s *Stream
+			s = newTestStream(t, func(*http.Request) io.ReadCloser {
+				for i := range tt.told {
+					if err := s.take(&tt.told[i]); err != nil {
+						t.Error(err)
+					}
+				}
+				return io.NopCloser(strings.NewReader(tt.answer))
+			}, a.Apply)
+			if err := s.take(&Line{Epoch: "e", Revision: 5, Reset: true, Associations: []Association{{"a-1", one}}}); err != nil {
+				t.Fatal(err)
+			}
+			at, err := s.Barrier(t.Context())
+			if at != tt.at || (err != nil) != tt.uncertain {
+				t.Errorf("Barrier = %v, %v; want %v, and an error: %t", at, err, tt.at, tt.uncertain)
+			}
+			_, knows1 := a.ID(one)
+			_, knows2 := a.ID(two)
+			if knows1 != tt.one || knows2 != tt.two {
+				t.Errorf("the first association is known: %t, the second: %t; want %t and %t", knows1, knows2, tt.one, tt.two)
+			}
+		})
+	}
+}
+
+// A connection that is open on this side alone says nothing any more: after 15 s the stream counts as broken and is opened
+// anew, and a heartbeat in time keeps it.
+func TestASilentStreamIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opened := make(chan *io.PipeWriter, 1)
-		c, err := NewClient(Upstream{
-			Endpoint: "https://lanyard.example", Region: testRegion, Cluster: "dev", Instance: "connector-0", TokenFile: file,
-			RoleARN: "arn:aws:iam::" + testAccount + ":role/lanyard-connector-0123456789abcdef0123456789abcdef",
-		}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.http.Transport = wire{func(r *http.Request) io.ReadCloser {
+		s := newTestStream(t, func(r *http.Request) io.ReadCloser {
 			out, in := io.Pipe()
 			context.AfterFunc(r.Context(), func() { _ = in.CloseWithError(r.Context().Err()) })
 			opened <- in
 			return out
-		}}
-		m, err := newMetrics(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := newStream(c, "1.2.3", discardLog(), m, func(*Line) error { return nil })
+		}, func(*Line) error { return nil })
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan bool)
 		breaks := 0
