@@ -52,6 +52,7 @@ func (m *memory) run(ctx context.Context) {
 	if !cache.WaitForCacheSync(ctx.Done(), m.pods.synced.HasSynced) {
 		return // it would leave a list that lacks what is not seen yet
 	}
+	m.kept = nil // another may have led since
 	pause, told, looked := shortestPause, "", false
 	for ctx.Err() == nil {
 		var err error

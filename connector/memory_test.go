@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -108,5 +109,39 @@ func TestALostMemoryIsReplaced(t *testing.T) {
 	stop()
 	if got := w.remembered(t); !slices.Equal(got, []types.UID{"uid-one"}) || w.server.isDeleted(t, "uid-one") {
 		t.Errorf("the list is %q, and the pod is deleted: %v", got, w.server.isDeleted(t, "uid-one"))
+	}
+}
+
+// A replica that leads again writes its list, although it is as it was: another may have led meanwhile.
+func TestAReplicaThatLeadsAgainWritesItsList(t *testing.T) {
+	w := newWorld(t)
+	w.kube.pod("default", "one", "uid-one", "app")
+	c, err := New(w.config("connector-0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.associations.Apply(&Line{Epoch: "e", Revision: 1, Reset: true, Associations: []Association{{"a-1", Identity{"default", "app"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	go c.pods.synced.RunWithContext(t.Context())
+	lead := func() {
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan bool)
+		go func() { c.memory.run(ctx); close(ended) }()
+		eventually(t, "the list is written", func() bool { return slices.Equal(w.remembered(t), []types.UID{"uid-one"}) })
+		stop()
+		<-ended
+	}
+	lead()
+	none, err := packPods(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.kube.change(podsPath, func(u *unstructured.Unstructured) { // by one that saw no pods
+		u.Object["binaryData"] = map[string]any{podsKey: base64.StdEncoding.EncodeToString(none)}
+	})
+	lead()
+	if got := w.kube.written(); len(got) != 2 {
+		t.Errorf("it wrote %q, want one list each time", got)
 	}
 }
