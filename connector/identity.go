@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -105,9 +106,10 @@ func (i *identity) discard(accessKeyID string) bool {
 	return true
 }
 
-// keep renews the session at two thirds of its life, while the old one still serves, until ctx is done.
-func (i *identity) keep(ctx context.Context) {
-	for {
+// keep renews the session at two thirds of its life, while the old one still serves, until ctx is done. A failure is
+// told while the old one serves: after that, who asks for a session hears of it.
+func (i *identity) keep(ctx context.Context, log *slog.Logger) {
+	for told := false; ; {
 		self, _ := i.current()
 		wait := patience + rand.N(patience)
 		if left := self.Expires.Sub(i.now()); left > spent {
@@ -123,10 +125,18 @@ func (i *identity) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		var err error
 		if now, _ := i.current(); now.AccessKeyID == self.AccessKeyID { // nobody else did
-			_, _ = i.attempt(ctx) // kept for who asks next; the old session serves on
+			_, err = i.attempt(ctx) // kept for who asks next; the old session serves on
 		}
 		<-i.turn
+		switch _, serves := i.current(); {
+		case err == nil:
+			told = false
+		case serves && !told && ctx.Err() == nil:
+			told = true
+			log.LogAttrs(ctx, slog.LevelWarn, "the connector's session is not renewed", slog.String("reason", err.Error()), slog.Time("expires", self.Expires))
+		}
 	}
 }
 
@@ -137,9 +147,9 @@ func (i *identity) attempt(ctx context.Context) (aws.Credentials, error) {
 	self, err := i.assume(ctx, tokenFile(i.file))
 	if err != nil && i.fallback != nil && isAnswer(err) {
 		if token, missing := i.fallback(ctx); missing == nil {
-			var second error
-			if self, second = i.assume(ctx, tokenText(token)); second == nil {
-				err = nil
+			first := err
+			if self, err = i.assume(ctx, tokenText(token)); err != nil {
+				err = fmt.Errorf("%w; and with the spare token: %w", first, err)
 			}
 		}
 	}

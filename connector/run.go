@@ -254,7 +254,7 @@ func (c *Connector) Run(ctx context.Context) error {
 	running.Go(func() { c.pods.run(ctx) })
 	running.Go(func() { c.notes.run(ctx) })
 	running.Go(func() { c.refusals.run(ctx) })
-	running.Go(func() { c.client.identity.keep(ctx) })
+	running.Go(func() { c.client.identity.keep(ctx, c.log) })
 	electing.Go(func() { c.elect(leaving) })
 	err := c.keys.activate(ctx, c.Activation)
 	if err == nil {
