@@ -51,7 +51,11 @@ func newIdentity(u Upstream, client *http.Client, fallback func(context.Context)
 			provider := stscreds.NewWebIdentityRoleProvider(service, u.RoleARN, token, func(o *stscreds.WebIdentityRoleOptions) {
 				o.RoleSessionName = sessionName(u.Instance)
 			})
-			return provider.Retrieve(ctx)
+			self, err := provider.Retrieve(ctx)
+			if answer := smithy.APIError(nil); errors.As(err, &answer) {
+				err = answer // without the request's id, by which the same refusal would be told again and again
+			}
+			return self, err
 		},
 	}
 }

@@ -3,7 +3,10 @@ package connector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,5 +96,36 @@ func TestTheSpareToken(t *testing.T) {
 		case !spareServes && (err == nil || !isAnswer(err) || !strings.Contains(err.Error(), "no own") || !strings.Contains(err.Error(), "no spare")):
 			t.Errorf("with one that it does not take: %v; want both reasons", err)
 		}
+	}
+}
+
+// TestTheSameRefusalReadsTheSame, so that it is told once, and another one is told too.
+func TestTheSameRefusalReadsTheSame(t *testing.T) {
+	code, asked := "AccessDenied", 0
+	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code>`+
+			`<Message>Not authorized</Message></Error><RequestId>request-%d</RequestId></ErrorResponse>`, code, asked)
+	}))
+	defer sts.Close()
+	i := newIdentity(Upstream{
+		STSEndpoint: sts.URL, Region: testRegion, RoleARN: "arn:aws:iam::" + testAccount + ":role/connector", Instance: "connector-0",
+		TokenFile: newTestIdentity(t, nil).file,
+	}, sts.Client(), nil)
+	var told []string
+	for range 2 {
+		_, err := i.attempt(t.Context())
+		if err == nil || !isAnswer(err) || !strings.Contains(err.Error(), "AccessDenied: Not authorized") {
+			t.Fatalf("a refusal: %v", err)
+		}
+		told = append(told, err.Error())
+	}
+	if asked != 2 || told[0] != told[1] {
+		t.Errorf("of %d requests one was refused with %q, another with %q", asked, told[0], told[1])
+	}
+	code = "ExpiredTokenException"
+	if _, err := i.attempt(t.Context()); err == nil || err.Error() == told[0] {
+		t.Errorf("another reason reads the same: %v", err)
 	}
 }
