@@ -128,6 +128,32 @@ func TestNotesHaveAPace(t *testing.T) {
 	})
 }
 
+// A Deployment whose pods are made again and again has its one Event, and takes none from the others.
+func TestALoopingOwnerLeavesOthersTheirEvents(t *testing.T) {
+	inBubble(t, notesPace(), func(n *notes, made *events) {
+		w, err := NewWebhook(WebhookConfig{Event: (&Connector{notes: n}).note})
+		if err != nil {
+			t.Fatal(err)
+		}
+		doubt := func(owner string) {
+			v, err := readReview(question("web", `"o-1"`, `"`+owner+`"`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.doubt(&v, errBroken)
+		}
+		for range 1000 {
+			doubt("o-looping")
+		}
+		doubt("o-other")
+		time.Sleep(time.Second)
+		got := strings.Join(made.all(), "\n")
+		if made.count() != 2 || strings.Count(got, "o-looping") != 1 || strings.Count(got, "o-other") != 1 {
+			t.Errorf("a thousand pods of one owner and one of another made %d Events, want one each:\n%s", made.count(), got)
+		}
+	})
+}
+
 // A pod that never comes gets its Event as well, later and without a uid.
 func TestAPodThatNeverComesIsToldOf(t *testing.T) {
 	inBubble(t, notesPace(), func(n *notes, made *events) {

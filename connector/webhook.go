@@ -14,19 +14,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"github.com/openlanyard/lanyard/inject"
 )
 
 // maxReview is what the API server sends at most: the pod, twice in the worst case, and who asks.
 const maxReview = 3 << 20
-
-// Events tell people; a server that is away for long must not fill the cluster's store with them.
-const (
-	eventsPerSecond = 1
-	eventsAtOnce    = 25
-)
 
 // WebhookConfig is what a webhook decides by.
 type WebhookConfig struct {
@@ -35,7 +28,8 @@ type WebhookConfig struct {
 	Local inject.Settings
 	// ServiceAccount returns a service account's annotations; nil: none are known.
 	ServiceAccount func(Identity) map[string]string
-	// Event tells the people of a pod about it in one sentence; nil: nobody is told. It must not block.
+	// Event tells the people of a pod about it in one sentence; nil: nobody is told. It must not block, and sees to it
+	// itself that the same is not told again and again.
 	Event func(p Pod, message string)
 
 	Logger     *slog.Logger          // nil: silent
@@ -56,7 +50,6 @@ type Webhook struct {
 	WebhookConfig
 	log     *slog.Logger
 	metrics *webhookMetrics
-	events  *rate.Limiter
 	recipe  atomic.Pointer[recipe]
 }
 
@@ -72,7 +65,7 @@ func NewWebhook(c WebhookConfig) (*Webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Webhook{WebhookConfig: c, log: c.Logger, metrics: m, events: rate.NewLimiter(eventsPerSecond, eventsAtOnce)}
+	w := &Webhook{WebhookConfig: c, log: c.Logger, metrics: m}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
@@ -179,7 +172,7 @@ func (w *Webhook) doubt(v *review, cause error) decision {
 	if IsBroken(cause) {
 		how = broken
 	}
-	if w.Event != nil && !v.dryRun && w.events.Allow() {
+	if w.Event != nil && !v.dryRun {
 		w.Event(v.subject(), "Lanyard could not ask whether service account "+v.serviceAccount+
 			" has a pod identity association: by the last list it has none, and the pod starts without credentials.")
 	}
