@@ -83,20 +83,21 @@ func (i *identity) due() bool {
 	return !now.Before(i.ahead) && !now.Before(i.next)
 }
 
-// renew gets a new session while the old one still serves. Another attempt under way is as good.
-func (i *identity) renew(ctx context.Context) error {
+// renew gets a new session while the old one still serves, unless another attempt is or was under way, which is as good.
+func (i *identity) renew(ctx context.Context) (renewed bool, err error) {
 	select {
 	case i.turn <- struct{}{}:
 		defer func() { <-i.turn }()
 	default:
-		return nil
+		return false, nil
 	}
 	if !i.due() { // another attempt has just ended
-		return nil
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // nobody waits for it
 	defer cancel()
-	return i.attempt(ctx)
+	err = i.attempt(ctx)
+	return err == nil, err
 }
 
 // discard gives up a session that EKS Auth does not accept. It reports false when that was done a moment ago: a new

@@ -130,10 +130,10 @@ func (a *Agent) renewIdentity(ctx context.Context) {
 	}
 	a.work.Go(func() {
 		defer func() { <-a.renewals }()
-		switch err := a.upstream.identity.renew(ctx); {
-		case err == nil:
+		switch renewed, err := a.upstream.identity.renew(ctx); {
+		case renewed:
 			a.log.LogAttrs(ctx, slog.LevelInfo, "the agent's identity is renewed")
-		case ctx.Err() == nil:
+		case err != nil && ctx.Err() == nil:
 			a.log.LogAttrs(ctx, slog.LevelWarn, "the agent's identity is not renewed", slog.String("error", err.Error()))
 		}
 	})

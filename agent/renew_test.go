@@ -166,6 +166,21 @@ func TestOwnIdentity(t *testing.T) {
 	}
 }
 
+// What somebody else's attempt is about to do is not told as done.
+func TestARenewalIsToldWhenItWasOne(t *testing.T) {
+	r := newRig(t, nil)
+	r.upstream.identity.turn <- struct{}{} // another attempt is under way
+	r.second(t)
+	if got := r.log.String(); r.fake.identities.Load() != 0 || strings.Contains(got, "identity is") {
+		t.Errorf("%d sessions were asked for, and told is:\n%s", r.fake.identities.Load(), got)
+	}
+	<-r.upstream.identity.turn
+	r.second(t)
+	if got := strings.Count(r.log.String(), "the agent's identity is renewed"); got != 1 {
+		t.Errorf("after the renewal it is told %d times:\n%s", got, r.log)
+	}
+}
+
 func TestSTSIsNotFloodedWhenItRefuses(t *testing.T) {
 	r := newRig(t, nil)
 	r.fake.sts = func(w http.ResponseWriter) bool {
