@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -128,6 +129,9 @@ func (k *kubeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost:
 		k.allow("create", at)
 		object := decodeObject(k.t, body)
+		if wrong := validation.NameIsDNSSubdomain(object.GetGenerateName(), true); object.GetName() == "" && len(wrong) > 0 {
+			k.t.Errorf("%s generateName %q: %s", r.URL.Path, object.GetGenerateName(), wrong)
+		}
 		path := r.URL.Path + "/" + object.GetName() + object.GetGenerateName()
 		if object.GetName() != "" && k.objects[path] != nil {
 			answerStatus(w, metav1.Status{Code: http.StatusConflict, Reason: metav1.StatusReasonAlreadyExists, Message: path + " already exists"})

@@ -188,7 +188,7 @@ func (n *notes) event(one *note, now time.Time) *eventsv1.Event {
 	}
 	meta := metav1.ObjectMeta{Name: one.name, Namespace: one.Namespace}
 	if one.name == "" {
-		meta.GenerateName = "lanyard."
+		meta.GenerateName = "lanyard-" // not a dot: that is no beginning of a name
 	}
 	return &eventsv1.Event{
 		ObjectMeta:          meta,
