@@ -22,7 +22,7 @@ metadata:
   name: lanyard-connector
   labels: {{- include "lanyard.connector.labels" . | nindent 4 }}
 rules:
-- apiGroups: [""] # pods that are deleted, and what service accounts say to the webhook: the metadata of both
+- apiGroups: [""] # pods that are deleted, or the agent's and not ready, and what service accounts say to the webhook
   resources: [pods, serviceaccounts]
   verbs: [list, watch]
 - apiGroups: [events.k8s.io]
@@ -31,7 +31,7 @@ rules:
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations]
   resourceNames: [lanyard-pod-identity]
-  verbs: [get, watch, create, patch]
+  verbs: [create, patch, watch]
 - nonResourceURLs: [/.well-known/openid-configuration, /openid/v1/jwks]
   verbs: [get]
 ---
@@ -55,8 +55,12 @@ metadata:
 rules:
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [lanyard-connector-webhook, lanyard-connector-spare]
-  verbs: [get, create, update, patch]
+  resourceNames: [lanyard-connector-webhook]
+  verbs: [get, update]
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [lanyard-connector-spare]
+  verbs: [get, create, patch]
 - apiGroups: [""] # the pods that it has seen, for the connector after it
   resources: [configmaps]
   resourceNames: [lanyard-connector-pods]
@@ -101,11 +105,8 @@ rules:
   verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [serviceaccounts, configmaps]
-  resourceNames: [eks-pod-identity-agent, eks-pod-identity-agent-ca]
-  verbs: [get, create, patch, delete]
-- apiGroups: [""] # why the agent does not run on a node
-  resources: [pods]
-  verbs: [list]
+  resourceNames: [eks-pod-identity-agent]
+  verbs: [create, patch, delete]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
