@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/fault"
 )
 
@@ -161,7 +162,7 @@ func (a *Agent) Ready() error {
 }
 
 func (c *Config) complete() error {
-	if !isClusterName(c.Cluster) {
+	if !arn.IsClusterName(c.Cluster) {
 		return fault.New(fault.Invalid, "cluster name %q: 1 to 100 letters, digits, - and _ are accepted, the first a letter or a digit", c.Cluster)
 	}
 	for _, need := range []struct{ name, value string }{
@@ -201,17 +202,6 @@ func (c *Config) complete() error {
 		c.Now = time.Now
 	}
 	return nil
-}
-
-func isClusterName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		alnum := '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
-		if !alnum && (i == 0 || c != '-' && c != '_') {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 100
 }
 
 // checkEndpoint cuts a trailing slash. Plain HTTP beyond loopback is refused: who reads it has the pods' tokens.

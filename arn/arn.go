@@ -6,6 +6,7 @@
 package arn
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/openlanyard/lanyard/fault"
@@ -57,6 +58,11 @@ func IsAccount(s string) bool {
 	}
 	return true
 }
+
+// IsClusterName reports whether s is what EKS accepts as a cluster's name.
+func IsClusterName(s string) bool { return clusterName.MatchString(s) }
+
+var clusterName = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9\-_]{0,99}$`)
 
 // Root returns the name of an account as a principal: arn:aws:iam::ACCOUNT:root.
 func Root(account string) ARN { return ARN{Service: "iam", Account: account, Resource: "root"} }

@@ -1,6 +1,7 @@
 package arn_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/openlanyard/lanyard/arn"
@@ -30,6 +31,20 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		if a, err := arn.Parse(s); !fault.Is(err, fault.Invalid) {
 			t.Errorf("Parse(%q) = %v, %v; want an Invalid error", s, a, err)
+		}
+	}
+}
+
+func TestIsClusterName(t *testing.T) {
+	long := strings.Repeat("a", 100)
+	for _, s := range []string{"a", "0", "prod-eu_1", "P", long} {
+		if !arn.IsClusterName(s) {
+			t.Errorf("%q is refused", s)
+		}
+	}
+	for _, s := range []string{"", "-a", "_a", "a.b", "a/b", "a b", "a\n", "é", long + "a"} {
+		if arn.IsClusterName(s) {
+			t.Errorf("%q is accepted", s)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (u *Upstream) check() error {
 			return fault.New(fault.Invalid, "the connector needs a %s", need.name)
 		}
 	}
-	if !clusterName.MatchString(u.Cluster) {
+	if !arn.IsClusterName(u.Cluster) {
 		return fault.New(fault.Invalid, "cluster name %q: 1 to 100 letters, digits, - and _ are accepted, the first a letter or a digit", u.Cluster)
 	}
 	if _, err := u.agentRole(); err != nil {

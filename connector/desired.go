@@ -41,7 +41,6 @@ type DesiredAddon struct {
 const maxAddons = 64 // that a server may name; there is one that we have
 
 var (
-	clusterName = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9\-_]{0,99}$`)
 	clusterID   = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	restartMark = regexp.MustCompile(`^[0-9A-Za-z:._+-]{0,64}$`)
 )

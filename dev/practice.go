@@ -19,9 +19,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
+	"github.com/openlanyard/lanyard/arn"
 	"github.com/openlanyard/lanyard/fault"
 	"github.com/openlanyard/lanyard/podtoken"
-	"github.com/openlanyard/lanyard/registry"
 )
 
 // Practice is a cluster that exists as a signing key only: it issues service-account tokens of the Kubernetes form, which
@@ -42,7 +42,7 @@ const Issuer = "https://kubernetes.default.svc.cluster.local"
 
 // NewPractice makes a practice cluster with a random key and node. It is not kept before PutPractice.
 func NewPractice(name, account string) (*Practice, error) {
-	if !registry.IsClusterName(name) {
+	if !arn.IsClusterName(name) {
 		return nil, fault.New(fault.Invalid, "cluster name %q: 1 to 100 characters that match ^[0-9A-Za-z][A-Za-z0-9\\-_]* are accepted", name)
 	}
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -128,7 +128,7 @@ func (d Dir) PutPractice(p *Practice) error {
 
 // Practice returns the practice cluster with the name.
 func (d Dir) Practice(name string) (*Practice, error) {
-	if !registry.IsClusterName(name) {
+	if !arn.IsClusterName(name) {
 		return nil, fault.New(fault.NotFound, "%q is not the name of a practice cluster", name)
 	}
 	text, err := os.ReadFile(d.practicePath(name))

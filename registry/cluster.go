@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -127,11 +126,6 @@ func (c *Cluster) keyNames() []string {
 	return names
 }
 
-// IsClusterName reports whether EKS's rule for cluster names holds.
-func IsClusterName(name string) bool { return clusterName.MatchString(name) }
-
-var clusterName = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9\-_]{0,99}$`)
-
 // Providers are the values that EKS accepts for connectorConfig.provider.
 var Providers = []string{"EKS_ANYWHERE", "ANTHOS", "GKE", "AKS", "OPENSHIFT", "TANZU", "RANCHER", "EC2", "OTHER"}
 
@@ -147,7 +141,7 @@ type NewCluster struct {
 
 // RegisterCluster stores a cluster that waits for its activation, and makes its agent's and connector's roles.
 func (r *Registry) RegisterCluster(ctx context.Context, in NewCluster) (*Cluster, error) {
-	if !IsClusterName(in.Name) {
+	if !arn.IsClusterName(in.Name) {
 		return nil, fault.New(fault.Invalid, "name %q: 1 to 100 characters that match ^[0-9A-Za-z][A-Za-z0-9\\-_]* are accepted", in.Name)
 	}
 	if !slices.Contains(Providers, in.Provider) {

@@ -91,7 +91,7 @@ func newJoin() *cobra.Command {
 // complete fills in what was left out, and refuses what cannot work in a cluster before anything is changed.
 func (v *joinVerb) complete() error {
 	v.values.Cluster, v.values.Region = v.name, v.client.region
-	if !registry.IsClusterName(v.name) {
+	if !arn.IsClusterName(v.name) {
 		return fault.New(fault.Invalid, "--name %q: 1 to 100 characters that match ^[0-9A-Za-z][A-Za-z0-9\\-_]* are accepted", v.name)
 	}
 	v.values.Server = strings.TrimSuffix(firstOf(v.server, v.client.endpoint), "/")
