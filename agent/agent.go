@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -210,7 +211,7 @@ func checkEndpoint(endpoint *string) error {
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return fault.New(fault.Invalid, "endpoint %q: https://HOST[:PORT] is accepted", *endpoint)
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !net.ParseIP(u.Hostname()).IsLoopback()) {
 		return fault.New(fault.Invalid, "endpoint %q: https is accepted, and http on a loopback address only", *endpoint)
 	}
 	for n := len(*endpoint); n > 0 && (*endpoint)[n-1] == '/'; n = len(*endpoint) {

@@ -91,8 +91,7 @@ func checkEndpoint(endpoint *string) error {
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return fault.New(fault.Invalid, "endpoint %q: https://HOST[:PORT] is accepted", *endpoint)
 	}
-	ip := net.ParseIP(u.Hostname())
-	if u.Scheme != "https" && (u.Scheme != "http" || ip == nil || !ip.IsLoopback()) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !net.ParseIP(u.Hostname()).IsLoopback()) {
 		return fault.New(fault.Invalid, "endpoint %q: https is accepted, and http on a loopback address only", *endpoint)
 	}
 	*endpoint = strings.TrimRight(*endpoint, "/")

@@ -56,7 +56,7 @@ func newControl(cfg controlConfig) (*control, error) {
 	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.User != nil {
 		return nil, fault.New(fault.Invalid, "--server %q: https://HOST is accepted", cfg.endpoint)
 	}
-	if ip := net.ParseIP(u.Hostname()); u.Scheme != "https" && (u.Scheme != "http" || ip == nil || !ip.IsLoopback()) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !net.ParseIP(u.Hostname()).IsLoopback()) {
 		return nil, fault.New(fault.Invalid, "--server %q: the feed holds keys, so https is accepted, and http on a loopback address alone", cfg.endpoint)
 	}
 	cfg.endpoint = strings.TrimSuffix(cfg.endpoint, "/")
