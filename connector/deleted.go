@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
@@ -133,25 +132,20 @@ func (d *deletedPods) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	watching.Go(func() { d.synced.RunWithContext(ctx) })
 	defer watching.Wait()
-	pause, told := shortestPause, ""
+	again := retry{log: d.log, what: "the server is not told of deleted pods"}
 	for ctx.Err() == nil {
-		wait := time.Minute
 		n, err := d.tell(ctx)
-		switch {
-		case err != nil:
-			if message := err.Error(); message != told && ctx.Err() == nil {
-				told = message
-				d.log.LogAttrs(ctx, slog.LevelWarn, "the server is not told of deleted pods", slog.String("reason", message))
-			}
-			wait, pause = pause/2+rand.N(pause/2+1), min(2*pause, longestPause)
-		case n > 0:
-			pause, told = shortestPause, ""
+		wait := time.Minute
+		if !d.leads() {
+			wait = gathering // until it leads, perhaps
+		}
+		if err == nil {
+			again.ok()
+		} else {
+			wait = again.failed(ctx, err)
+		}
+		if n > 0 {
 			continue // there may be more
-		default:
-			pause, told = shortestPause, ""
-			if !d.leads() {
-				wait = gathering // until it leads, perhaps
-			}
 		}
 		select {
 		case <-time.After(wait):

@@ -119,7 +119,7 @@ func (k *keys) read(ctx context.Context) (*keyList, error) {
 func (k *keys) run(ctx context.Context) {
 	var told *keyList // by this replica
 	var at time.Time
-	pause, failed := shortestPause, ""
+	again := retry{log: k.log, what: "the server is not told this cluster's keys"}
 	for asked := false; ctx.Err() == nil; {
 		list, err := k.read(ctx)
 		if err == nil && (asked || k.leads() && (!list.equal(told) || time.Since(at) > keyConfirm)) {
@@ -129,15 +129,10 @@ func (k *keys) run(ctx context.Context) {
 			}
 		}
 		wait := keyPoll - keyPoll/8 + rand.N(keyPoll/4)
-		switch {
-		case err == nil:
-			pause, failed = shortestPause, ""
-		default:
-			if message := err.Error(); message != failed && ctx.Err() == nil {
-				failed = message
-				k.log.LogAttrs(ctx, slog.LevelWarn, "the server is not told this cluster's keys", slog.String("reason", message))
-			}
-			wait, pause = pause/2+rand.N(pause/2+1), min(2*pause, keyPoll)
+		if err == nil {
+			again.ok()
+		} else {
+			wait = again.failed(ctx, err)
 		}
 		select {
 		case <-time.After(max(wait, keyFloor)):
@@ -192,7 +187,7 @@ func (a *Activation) pair() (aws.Credentials, bool, error) {
 // activate joins the cluster when the server does not know the connector yet, and returns when it does. A pair that is used
 // up is of no use to anybody, so it is left where it is.
 func (k *keys) activate(ctx context.Context, a Activation) error {
-	pause, told := shortestPause, ""
+	again := retry{log: k.log, what: "the server does not know this connector yet"}
 	for used := ""; ; {
 		_, err := k.client.identity.session(ctx)
 		if err == nil {
@@ -215,16 +210,11 @@ func (k *keys) activate(ctx context.Context, a Activation) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if message := err.Error(); message != told {
-			told = message
-			k.log.LogAttrs(ctx, slog.LevelWarn, "the server does not know this connector yet", slog.String("reason", message))
-		}
 		select {
-		case <-time.After(pause/2 + rand.N(pause/2+1)):
+		case <-time.After(again.failed(ctx, err)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		pause = min(2*pause, longestPause)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -53,7 +52,8 @@ func (m *memory) run(ctx context.Context) {
 		return // it would leave a list that lacks what is not seen yet
 	}
 	m.kept = nil // another may have led since
-	pause, told, looked := shortestPause, "", false
+	again := retry{log: m.log, what: "pods that are deleted while no connector runs may not be found"}
+	looked := false
 	for ctx.Err() == nil {
 		var err error
 		if !looked {
@@ -64,14 +64,10 @@ func (m *memory) run(ctx context.Context) {
 			err = m.keep(ctx)
 		}
 		wait := rememberEvery
-		if err != nil {
-			if message := err.Error(); message != told && ctx.Err() == nil {
-				told = message
-				m.log.LogAttrs(ctx, slog.LevelWarn, "pods that are deleted while no connector runs may not be found", slog.String("reason", message))
-			}
-			wait, pause = pause/2+rand.N(pause/2+1), min(2*pause, longestPause)
+		if err == nil {
+			again.ok()
 		} else {
-			pause, told = shortestPause, ""
+			wait = again.failed(ctx, err)
 		}
 		select {
 		case <-time.After(wait):

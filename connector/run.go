@@ -355,17 +355,13 @@ func (c *Connector) state() connectorReport {
 
 // report tells the server where this replica and the add-ons stand, every few seconds and at once when something changes.
 func (c *Connector) report(ctx context.Context) {
-	told := ""
-	for pause := shortestPause; ctx.Err() == nil; {
+	again := retry{log: c.log, what: "the server is not told where this connector stands"}
+	for ctx.Err() == nil {
 		wait := reportEvery - reportEvery/8 + rand.N(reportEvery/4)
 		if err := c.client.call(ctx, http.MethodPut, c.client.path("connector"), c.state(), nil); err == nil {
-			pause, told = shortestPause, ""
+			again.ok()
 		} else {
-			if message := err.Error(); message != told && ctx.Err() == nil {
-				told = message
-				c.log.LogAttrs(ctx, slog.LevelWarn, "the server is not told where this connector stands", slog.String("reason", message))
-			}
-			wait, pause = pause/2+rand.N(pause/2+1), min(2*pause, longestPause)
+			wait = again.failed(ctx, err)
 		}
 		select {
 		case <-time.After(wait):

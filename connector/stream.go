@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -20,11 +19,6 @@ const (
 	// silence is how long a stream may say nothing: three heartbeats of the server. A connection that is open on this side
 	// alone is found by it.
 	silence = 15 * time.Second
-
-	// The pauses before a stream is opened again: short for one that has served, growing for one that does not come about.
-	// With jitter, as all clusters lose a server at once.
-	shortestPause = 250 * time.Millisecond
-	longestPause  = 15 * time.Second
 
 	maxLine = 16 << 20 // bytes: a cluster's associations, all of them, at 200 bytes each, and room
 )
@@ -136,7 +130,7 @@ func (s *Stream) Reopen() {
 
 // Run follows the stream until ctx is done, and opens it again whenever it ends; broken is called then.
 func (s *Stream) Run(ctx context.Context, broken func()) {
-	pause, told := shortestPause, ""
+	again := retry{log: s.log, what: "the server's stream is broken"}
 	for {
 		lines, err := s.follow(ctx)
 		if ctx.Err() != nil {
@@ -145,16 +139,10 @@ func (s *Stream) Run(ctx context.Context, broken func()) {
 		broken()
 		s.setBroken(fault.Hide(fault.Unavailable, err, "the stream of the server is broken"))
 		if lines > 0 {
-			pause, told = shortestPause, ""
+			again.ok()
 		}
-		wait := pause/2 + rand.N(pause/2+1)
-		if message := err.Error(); message != told { // once, however long it lasts
-			told = message
-			s.log.LogAttrs(ctx, slog.LevelWarn, "the server's stream is broken", slog.String("reason", message), slog.Duration("again_in", wait))
-		}
-		pause = min(2*pause, longestPause)
 		select {
-		case <-time.After(wait):
+		case <-time.After(again.failed(ctx, err)):
 		case <-s.hurry:
 		case <-ctx.Done():
 			return
