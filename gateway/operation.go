@@ -109,7 +109,8 @@ const (
 var consumed = []string{
 	"x-amz-content-sha256", "x-amz-date", "x-amz-expected-bucket-owner", "x-amz-security-token", "x-amz-source-expected-bucket-owner",
 	"x-amz-user-agent",
-	"x-amz-te", // asks for a checksum behind the body, which the SDK for Java does on every read and does without
+	"x-amz-api-version", // the SDK for C++ says with every request which one it was made for; S3 has had one
+	"x-amz-te",          // asks for a checksum behind the body, which the SDK for Java does on every read and does without
 }
 
 // find returns the row for a method on a level with this query and these headers, or the refusal that names what is not

@@ -59,7 +59,10 @@ var bucketOperations = []operation{
 		name: "PutObjectLockConfiguration", method: http.MethodPut, level: bucket, selector: "object-lock", action: "s3:PutBucketObjectLockConfiguration",
 		body: document, document: objectLock, management: true,
 	},
-	{name: "GetBucketLifecycleConfiguration", method: http.MethodGet, level: bucket, selector: "lifecycle", action: "s3:GetLifecycleConfiguration", management: true},
+	{
+		name: "GetBucketLifecycleConfiguration", method: http.MethodGet, level: bucket, selector: "lifecycle", action: "s3:GetLifecycleConfiguration",
+		query: []string{"withUpdatedAt"}, management: true, // minio-go asks for more, which S3 passes over and MinIO answers in a header
+	},
 	{
 		name: "PutBucketLifecycleConfiguration", method: http.MethodPut, level: bucket, selector: "lifecycle", action: "s3:PutLifecycleConfiguration",
 		headers: []string{"x-amz-transition-default-minimum-object-size"}, body: document, document: lifecycle, management: true,

@@ -59,6 +59,10 @@ var moreCases = []operationCase{
 		action: "s3:GetLifecycleConfiguration", resource: "arn:aws:s3:::pay", elsewhere: "arn:aws:s3:::play", uri: "/pay?lifecycle=",
 	},
 	{
+		name: "lifecycle as minio-go asks for it", operation: "GetBucketLifecycleConfiguration", in: request{method: "GET", path: "/pay/?lifecycle=&withUpdatedAt=true"},
+		action: "s3:GetLifecycleConfiguration", resource: "arn:aws:s3:::pay", elsewhere: "arn:aws:s3:::play", uri: "/pay?lifecycle=&withUpdatedAt=true",
+	},
+	{
 		name: "new lifecycle", operation: "PutBucketLifecycleConfiguration", in: request{method: "PUT", path: "/pay?lifecycle", body: `<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status><Filter><And><Prefix>tmp/</Prefix><Tag><Key>a</Key><Value>b</Value></Tag><Tag><Key>c</Key><Value>d</Value></Tag></And></Filter><Expiration><Days>7</Days></Expiration></Rule></LifecycleConfiguration>`},
 		action: "s3:PutLifecycleConfiguration", resource: "arn:aws:s3:::pay", elsewhere: "arn:aws:s3:::play", uri: "/pay?lifecycle=",
 		body: `<LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Rule><ID>r</ID><Status>Enabled</Status><Filter><And><Prefix>tmp/</Prefix><Tag><Key>a</Key><Value>b</Value></Tag><Tag><Key>c</Key><Value>d</Value></Tag></And></Filter><Expiration><Days>7</Days></Expiration></Rule></LifecycleConfiguration>`,

@@ -124,6 +124,53 @@ func TestChunkedUploads(t *testing.T) {
 	}
 }
 
+// minio-go says with a body of what kind its checksum is, and sends none where the chunks are signed. The store gets the
+// checksum that is added then, and is not told of another kind.
+func TestTheKindOfAChecksumIsNotOneThatWasSent(t *testing.T) {
+	w := newWorld(t)
+	as := w.session(t, ours, everything)
+	for name, want := range map[string]int{
+		"X-Amz-Checksum-Algorithm": http.StatusOK, "X-Amz-Checksum-Type": http.StatusOK, "X-Amz-Checksum-Mode": http.StatusNotImplemented,
+	} {
+		req, body := w.inChunks(t, as, sigv4.StreamingSigned, "", "5", header(name, "CRC32C"), "hello")
+		if status, text := put(t, req, body); status != want {
+			t.Errorf("%s: %d, want %d: %s", name, status, want, text)
+		}
+		for _, seen := range w.upstream.take() {
+			if seen.header.Get(name) != "" || seen.header.Get("X-Amz-Trailer") != "x-amz-checksum-crc64nvme" {
+				t.Errorf("%s: the upstream has %v", name, seen.header)
+			}
+		}
+	}
+}
+
+// What a store says of a checksum that the gateway added to a part is not the client's: minio-go would state it for the part
+// when it completes the upload, which S3 refuses where the upload was not begun with that kind.
+func TestAddedChecksumOfAPartIsNotTold(t *testing.T) {
+	w := newWorld(t)
+	as := w.session(t, ours, everything)
+	sum := base64Of("Crc64nvme", "hello")
+	w.upstream.respond(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Amz-Checksum-Crc64nvme", sum) })
+	for _, c := range []struct {
+		name, path, hash, sent string
+		told                   bool
+	}{
+		{"an added one of a part", "/pay/a?partNumber=1&uploadId=u", sigv4.UnsignedPayload, "", false},
+		{"the client's of a part", "/pay/a?partNumber=1&uploadId=u", sigv4.UnsignedPayload, sum, true},
+		{"the store's own of a part", "/pay/a?partNumber=1&uploadId=u", hashOf("hello"), "", true},
+		{"an added one of an object, as S3 tells it", "/pay/a", sigv4.UnsignedPayload, "", true},
+	} {
+		in := request{method: "PUT", path: c.path, body: "hello", hash: c.hash}
+		if c.sent != "" {
+			in.header = header("X-Amz-Checksum-Crc64nvme", c.sent)
+		}
+		resp, text := w.send(t, as, in)
+		if got := resp.Header.Get("X-Amz-Checksum-Crc64nvme"); resp.StatusCode != http.StatusOK || (got != "") != c.told {
+			t.Errorf("%s: %d, told %q, want it told: %v %s", c.name, resp.StatusCode, got, c.told, text)
+		}
+	}
+}
+
 // framedBy writes what the upstream has to get, in chunks of a mebibyte.
 func framedBy(content, trailer string) string {
 	var b strings.Builder

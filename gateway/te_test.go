@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// The SDK for Java asks for x-amz-te: append-md5 whenever it reads an object, and states the checksum of its empty body. A
-// store that knows nothing of the first answers without, so both are taken and not forwarded; another unknown header of this
-// kind still is refused.
-func TestHeadersOfTheSDKForJavaAreTakenAndNotForwarded(t *testing.T) {
+// The SDK for Java asks for x-amz-te: append-md5 whenever it reads an object, and states the checksum of its empty body; that
+// for C++ states the version of S3. A store that knows nothing of them answers without, so they are taken and not
+// forwarded; another unknown header of this kind still is refused.
+func TestHeadersOfSDKsAreTakenAndNotForwarded(t *testing.T) {
 	w := newWorld(t)
 	reader := w.session(t, ours, `{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::pay/*"}`)
 	for name, want := range map[string]int{
-		"X-Amz-Te": http.StatusOK, "X-Amz-Checksum-Crc32": http.StatusOK,
-		"X-Amz-Tea": http.StatusNotImplemented, "X-Amz-Checksum-Crc33": http.StatusNotImplemented,
+		"X-Amz-Te": http.StatusOK, "X-Amz-Checksum-Crc32": http.StatusOK, "X-Amz-Api-Version": http.StatusOK,
+		"X-Amz-Tea": http.StatusNotImplemented, "X-Amz-Checksum-Crc33": http.StatusNotImplemented, "X-Amz-Api": http.StatusNotImplemented,
 	} {
 		resp, text := w.send(t, reader, request{method: "GET", path: "/pay/a", header: header(name, "append-md5")})
 		if resp.StatusCode != want {
