@@ -95,7 +95,8 @@ func authorization(r *http.Request) (header string, inQuery bool, err error) {
 		return "", false, fault.New(fault.Unsupported, refuseForm)
 	}
 	return "", false, fault.New(fault.MissingAuth,
-		"the request is not signed: an Authorization header of %s is accepted (no anonymous calls, so no --no-sign-request)", algorithm)
+		"the request is not signed: an Authorization header of %s is accepted (no anonymous calls, so no --no-sign-request; "+
+			"some clients ask so when they got no credentials)", algorithm)
 }
 
 func isForm(contentType string) bool {
