@@ -55,9 +55,13 @@ func (a *Agents) Run(ctx context.Context) error {
 }
 
 // ServeHTTP finds the agent by the path's prefix. Like an agent it answers to the listener's address alone: a page in a
-// browser, whose host name was made to lead here, learns nothing.
+// browser, whose host name was made to lead here, learns nothing. AWS's common runtime names no port.
 func (a *Agents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if host, _, err := net.SplitHostPort(r.Host); err != nil || host != agentHost {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	if host != agentHost {
 		refuse(w, http.StatusForbidden, "AccessDeniedException", "the agents answer to "+agentHost+" alone")
 		return
 	}
