@@ -158,8 +158,12 @@ func (a *Agent) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// hostName cuts a port and brackets off a Host header.
+// hostName cuts a port and brackets off a Host header. AWS's common runtime writes an IPv6 address without brackets, and
+// without a port behind it.
 func hostName(host string) string {
+	if strings.Count(host, ":") > 1 && host[0] != '[' {
+		return host
+	}
 	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
 		host = host[:colon]
 	}

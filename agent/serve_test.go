@@ -175,6 +175,25 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 }
 
+// Each client writes the address that it asks in a way of its own: Go and curl put brackets around one of IPv6, AWS's common
+// runtime does not.
+func TestHostsOfTheAgent(t *testing.T) {
+	r := newRig(t, func(cfg *Config) { cfg.Hosts = []string{IPv4, IPv6} })
+	for host, want := range map[string]int{
+		"169.254.170.23": 200, "169.254.170.23:80": 200, "[fd00:ec2::23]": 200, "[fd00:ec2::23]:80": 200, "fd00:ec2::23": 200,
+		"169.254.170.24": 403, "[fd00:ec2::24]": 403, "fd00:ec2::24": 403, "fd00:ec2::23:80": 403, "[fd00:ec2::23": 403, "::": 403, ":": 403,
+		"fd00:ec2::23.example:80": 403, "[fd00:ec2::23].example": 403, "127.0.0.1": 403,
+	} {
+		request := httptest.NewRequest(http.MethodGet, "http://"+IPv4+Path, http.NoBody)
+		request.Host = host
+		request.Header.Set("Authorization", day("good"))
+		w := httptest.NewRecorder()
+		if r.Handler().ServeHTTP(w, request); w.Code != want {
+			t.Errorf("Host %q: %d, want %d: %s", host, w.Code, want, w.Body)
+		}
+	}
+}
+
 func TestHostileRequests(t *testing.T) {
 	good := day("good")
 	claims := func(payload string) string {
