@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // answerBytes bounds an answer that is read here: a thousand deletions with their keys.
@@ -18,6 +19,11 @@ const answerBytes = 8 << 20
 func (g *Gateway) clean(r *http.Request, c *call, resp *http.Response) (*http.Response, error) {
 	if _, named := resp.Header["X-Amz-Bucket-Region"]; named {
 		resp.Header.Set("X-Amz-Bucket-Region", g.config.Region)
+	}
+	if c.op.name == "GetObjectAttributes" { // versitygw writes its time as asctime does, which HTTP calls obsolete and SDKs do not read
+		if at, err := time.Parse(time.ANSIC, resp.Header.Get("Last-Modified")); err == nil {
+			resp.Header.Set("Last-Modified", at.Format(http.TimeFormat))
+		}
 	}
 	if resp.StatusCode/100 != 2 || c.op.answer == relayed {
 		return resp, nil

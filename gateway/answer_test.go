@@ -59,6 +59,25 @@ func TestAnswersAreCleaned(t *testing.T) {
 }
 
 // The source of a copy that is missing is told to who may list where it would be.
+// SDKs read one of the ways in which HTTP lets a store write a time. What is not asctime's stays as it is.
+func TestTimesAreOfOneForm(t *testing.T) {
+	w := newWorld(t)
+	all := w.session(t, ours, everything)
+	for told, want := range map[string]string{
+		"Thu Nov  6 08:49:37 2025": "Thu, 06 Nov 2025 08:49:37 GMT", "Thu, 06 Nov 2025 08:49:37 GMT": "Thu, 06 Nov 2025 08:49:37 GMT",
+		"Thursday, 06-Nov-25 08:49:37 GMT": "Thursday, 06-Nov-25 08:49:37 GMT", "yesterday": "yesterday", "": "",
+	} {
+		w.upstream.respond(func(w http.ResponseWriter, _ *http.Request) {
+			if told != "" {
+				w.Header().Set("Last-Modified", told)
+			}
+		})
+		if resp, _ := w.send(t, all, request{method: "GET", path: "/pay/a?attributes"}); resp.Header.Get("Last-Modified") != want {
+			t.Errorf("%q: got %q, want %q", told, resp.Header.Get("Last-Modified"), want)
+		}
+	}
+}
+
 func TestMissingSourceIsConcealed(t *testing.T) {
 	w := newWorld(t)
 	w.upstream.respond(func(w http.ResponseWriter, _ *http.Request) {
