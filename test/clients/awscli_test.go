@@ -40,9 +40,12 @@ func TestAWSCLI(t *testing.T) {
 					continue
 				}
 				names = append(names, step.name)
-				passed := t.Run(step.name, func(t *testing.T) { step.try(cli{t, as}) })
-				note, _ := cliNotes.Load(step.name)
-				text, _ := note.(string)
+				var text string
+				passed := t.Run(step.name, func(t *testing.T) {
+					step.try(cli{t, as})
+					note, _ := cliNotes.Load(t.Name())
+					text, _ = note.(string)
+				})
 				tell(client, section, step.name, passed, text)
 			}
 			account(t, client, section, names)

@@ -28,7 +28,7 @@ func cliOfPath(t *testing.T) (client string) {
 // testedCLI is the one that `aws` is in this run.
 var testedCLI string
 
-// cliNotes has what a case tells the table beyond yes, by its name.
+// cliNotes has what a case tells the table beyond yes, by the name of its test: two sections may have a case of one name.
 var cliNotes sync.Map
 
 const cliUploadBucket = "pod-uploads-cli"
@@ -55,7 +55,7 @@ var cliUploads = []cliCase{
 	{"presigned URL", func(c cli) {
 		status, text := fetch(c.t, c.ok("s3 presign s3://"+cliUploadBucket+"/stream"))
 		if strings.Contains(text, "version 4") && status == http.StatusNotImplemented { // the first CLI's default
-			cliNotes.Store("presigned URL", "refused by name, with the setting to use")
+			cliNotes.Store(c.t.Name(), "refused by name, with the setting to use")
 			return
 		}
 		c.equal("the object", text, small)
