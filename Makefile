@@ -124,6 +124,7 @@ check: ## format, vet, staticcheck, errcheck, tidy, floors, and the build for ma
 	cd test/kube && go mod tidy -diff && go vet . ./pause ./probe
 	cd bench/peers && go mod tidy -diff && go vet .
 	cd test/clients/oldest/go && go mod tidy -diff && go vet .
+	cd test/clients/minio && go mod tidy -diff && go vet .
 	GOOS=darwin go build ./...
 
 bench: ## Lanyard, the peer or the floor, and their ratio, from one run

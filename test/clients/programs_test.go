@@ -22,10 +22,16 @@ const (
 	java       = "java-sdk"
 	rust       = "rust-sdk"
 	rclone     = "rclone"
+
+	// Libraries that speak S3 alone; what they try is storage.
+	pyarrow     = "pyarrow"
+	minioGo     = "minio-go"
+	objectStore = "object-store"
+	mountpoint  = "mountpoint"
 )
 
 // clients are all of them, in the order of the table.
-var clients = []string{golang, boto3, awsCLI, awsCLI2, javaScript, java, rust, rclone}
+var clients = []string{golang, boto3, awsCLI, awsCLI2, javaScript, java, rust, rclone, pyarrow, minioGo, objectStore, mountpoint}
 
 // sectionVariable tells a process of this test binary that it is a client, and what to try.
 const sectionVariable = "TRIED_SECTION"
@@ -90,14 +96,19 @@ func TestGoSDK(t *testing.T) {
 // programs runs a client that is a program: one process a section, which tells each case on a line.
 func programs(t *testing.T, client string, argv func(section string) []string) {
 	t.Parallel()
+	by := callers(client)
+	by["plain"], by["refresh"], by["tls"] = plainSpoken(t), shortLived(t), secured(t)
+	sections(t, client, argv, by)
+}
+
+// sections runs a client once for each of the callers.
+func sections(t *testing.T, client string, argv func(section string) []string, by map[string]caller) {
 	keep(t, client, version(t, argv("version")))
 	told := []string{
 		"TRIED_ODD_KEYS=" + jsonOf(t, oddKeys), "TRIED_BAD_KEYS=" + jsonOf(t, badKeys), "TRIED_TRUST=" + trust, "TRIED_ROLE=" + role,
 		"TRIED_ENDPOINT=" + here.endpoint, "TRIED_POD_TOKEN=" + here.podToken(t, client),
 		"TRIED_OTHER_ACCOUNT=" + here.other.account, "TRIED_OTHER_ID=" + here.other.id, "TRIED_OTHER_SECRET=" + here.other.secret,
 	}
-	by := callers(client)
-	by["plain"], by["refresh"], by["tls"] = plainSpoken(t), shortLived(t), secured(t)
 	for section, as := range by {
 		t.Run(section, func(t *testing.T) {
 			t.Parallel()

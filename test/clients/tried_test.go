@@ -87,6 +87,8 @@ var cannot = map[string]map[string][]string{
 	golang:     {"signing": {"signature version 2"}},                 // the SDK has no such signer
 	javaScript: {"agent": {"AssumeRoleForPodIdentity as the agent"}}, // no client for EKS Auth is to be had
 	java:       {"agent": {"AssumeRoleForPodIdentity as the agent"}}, // the same
+	pyarrow:    {"uploads": {"presigned URL"}},                       // it makes none
+	mountpoint: {"uploads": {"presigned URL"}},                       // the same
 }
 
 // oddKeys are names that a path, a query, an XML document or a signature writes in more than one way.
@@ -114,6 +116,9 @@ func account(t *testing.T, client, section string, told []string) {
 	cases := tried[section]
 	if slices.Contains(inBrief, client) {
 		cases = brief[section]
+	}
+	if slices.Contains(inStorage, client) {
+		cases = storage[section]
 	}
 	var want []string
 	for _, name := range append(slices.Clone(cases), everyone[section]...) {
