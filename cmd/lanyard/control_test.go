@@ -35,8 +35,11 @@ func TestAPlainDenialKeepsTheGatewaysSession(t *testing.T) {
 		refusal string
 		made    int
 	}{
-		{"AccessDeniedException", 1}, {"AccessDeniedException", 1}, {"ExpiredTokenException", 1},
-		{"UnrecognizedClientException", 2}, {"AccessDeniedException", 3},
+		{"AccessDeniedException", 1},
+		{"AccessDeniedException", 1},
+		{"ExpiredTokenException", 1},
+		{"UnrecognizedClientException", 2},
+		{"AccessDeniedException", 3},
 	} {
 		refusal = step.refusal
 		if err := c.call(t.Context(), http.MethodPost, "/lanyard/v1/gateways", nil, nil); err == nil {

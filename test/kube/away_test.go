@@ -45,6 +45,11 @@ func TestServerAway(t *testing.T) {
 	if status, body := ask(t, "1", late); status != "503" {
 		t.Errorf("a new token: status %s, %s, want 503, which SDKs ask again about", status, body)
 	}
+	ns.apply(idle(t, "stranger", "node1", "default"))
+	eventually(t, "an Event tells that nobody could say whether the pod has an association", func() (bool, string) {
+		got := ns.kubectl("get", "events", "--field-selector=reason=PodIdentityUnknown,involvedObject.name=stranger", "--output=jsonpath={.items[*].message}")
+		return strings.Contains(got, "could not ask whether service account default has a pod identity association"), got
+	})
 	during := admitted(t, api, ns, func(n int) bool { return n < 200 || time.Since(stopped) < away })
 	now = ns.fetchOn("while the server is away", now)
 	w.restart()
