@@ -58,7 +58,6 @@ func TestAnswersAreCleaned(t *testing.T) {
 	}
 }
 
-// The source of a copy that is missing is told to who may list where it would be.
 // SDKs read one of the ways in which HTTP lets a store write a time. What is not asctime's stays as it is.
 func TestTimesAreOfOneForm(t *testing.T) {
 	w := newWorld(t)
@@ -78,6 +77,7 @@ func TestTimesAreOfOneForm(t *testing.T) {
 	}
 }
 
+// The source of a copy that is missing is told to who may list where it would be.
 func TestMissingSourceIsConcealed(t *testing.T) {
 	w := newWorld(t)
 	w.upstream.respond(func(w http.ResponseWriter, _ *http.Request) {
