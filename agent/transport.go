@@ -43,38 +43,32 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		GetConn: func(string) { wanted.Store(true) }, // once more where a call is tried again
 		GotConn: func(httptrace.GotConnInfo) { wanted.Store(false) },
 	})
-	t.begin()
+	t.count(1, 0)
 	response, err := t.Transport.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		wanted.Store(false)
-		t.end()
+		t.count(-1, 0)
 		return nil, err
 	}
-	response.Body = &ending{ReadCloser: response.Body, end: t.end}
+	response.Body = &body{response.Body, sync.OnceFunc(func() { t.count(-1, 0) })}
 	return response, nil
 }
 
-func (t *transport) begin() {
+func (t *transport) count(calls, open int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.calls++
+	t.calls += calls
+	t.open += open
 }
 
-func (t *transport) end() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.calls--
-}
-
-// ending is a body whose closing ends its call.
-type ending struct {
+// body is that of an answer. Its closing ends the call.
+type body struct {
 	io.ReadCloser
-	once sync.Once
-	end  func()
+	closed func() // works once
 }
 
-func (b *ending) Close() error {
-	defer b.once.Do(b.end)
+func (b *body) Close() error {
+	defer b.closed()
 	return b.ReadCloser.Close()
 }
 
@@ -90,10 +84,10 @@ func (t *transport) dial(ctx context.Context, network, address string) (net.Conn
 	}
 	conn, err := t.dialer(ctx, network, address)
 	if err != nil {
-		t.closed()
+		t.count(0, -1)
 		return nil, err
 	}
-	return &counted{Conn: conn, closed: t.closed}, nil
+	return &connection{conn, sync.OnceFunc(func() { t.count(0, -1) })}, nil
 }
 
 // reserve counts one more connection if there are fewer than calls, or if it is wanted anyway.
@@ -107,20 +101,12 @@ func (t *transport) reserve(anyway bool) bool {
 	return true
 }
 
-func (t *transport) closed() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.open--
-}
-
-// counted is a connection that is counted until it is closed.
-type counted struct {
+type connection struct {
 	net.Conn
-	once   sync.Once
-	closed func()
+	closed func() // works once
 }
 
-func (c *counted) Close() error {
-	defer c.once.Do(c.closed)
+func (c *connection) Close() error {
+	defer c.closed()
 	return c.Conn.Close()
 }
