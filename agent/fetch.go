@@ -105,10 +105,8 @@ func (a *Agent) ask(ctx context.Context, k key, t podToken) (answer, error) {
 	}
 }
 
-// exchange makes the call and prepares the entry of its answer.
+// exchange makes the call, which ends with ctx, and prepares the entry of its answer.
 func (a *Agent) exchange(ctx context.Context, k key, t podToken) (*entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
 	if a.kubernetes != nil && a.kubernetes.VerifyPods {
 		if err := a.kubernetes.review(ctx, t.text); err != nil {
 			return nil, err

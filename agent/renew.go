@@ -62,7 +62,11 @@ func (a *Agent) renewDue(ctx context.Context) {
 }
 
 func (a *Agent) renew(ctx context.Context, d due) {
-	_, err := a.fetch(ctx, d.key, func(ctx context.Context) (answer, error) { return a.ask(ctx, d.key, d.token) })
+	_, err := a.fetch(ctx, d.key, func(ctx context.Context) (answer, error) {
+		ctx, cancel := context.WithTimeout(ctx, deadline)
+		defer cancel()
+		return a.ask(ctx, d.key, d.token)
+	})
 	if err == nil {
 		a.metrics.renewed.Inc()
 		return

@@ -128,8 +128,9 @@ func (u *upstream) call(ctx context.Context, self aws.Credentials, token string)
 // came at all the idle connections are closed too: they may be as dead as this one, and each would cost a pod its answer.
 func send(client *http.Client, answers *atomic.Int64, r *http.Request) (status int, header http.Header, body []byte, err error) {
 	before := answers.Load()
-	response, err := client.Do(r)
+	response, err := client.Transport.RoundTrip(r) // Do copies the headers, for redirects that are not followed
 	if err != nil {
+		err = fmt.Errorf("%s %s: %w", r.Method, r.URL, err)
 		if r.Context().Err() != nil && answers.Load() == before {
 			client.CloseIdleConnections()
 		}
