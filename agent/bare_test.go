@@ -50,7 +50,7 @@ func TestABareEKSAuthIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newBubble(t, nil)
 		p, clock := newPipes(), r.fake.clock.now
-		r.upstream.client.Transport.(*transport).dialer = p.dial
+		r.upstream.client.dialer = p.dial
 		server := bare(t, p, clock)
 		for _, url := range []*string{&r.upstream.url, &r.upstream.identity.url, &r.watcher.url} {
 			_, path, _ := strings.Cut(strings.TrimPrefix(*url, "http://"), "/")

@@ -104,7 +104,7 @@ func newBubble(t *testing.T, change func(*Config)) (*rig, *pipes) {
 	fake := newFake(t, p)
 	fake.clock.began = time.Now()
 	r := newRigOn(t, fake, change)
-	transport := r.upstream.client.Transport.(*transport)
+	transport := r.upstream.client
 	transport.dialer, transport.Proxy = p.dial, nil
 	return r, p
 }

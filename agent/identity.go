@@ -25,7 +25,7 @@ const patience = 2 * time.Second
 // (https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html).
 type identity struct {
 	url, role, file, name string
-	client                *http.Client
+	client                *transport
 	answers               *atomic.Int64
 	wall                  *wall
 

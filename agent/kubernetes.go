@@ -38,7 +38,7 @@ type Kubernetes struct {
 // kubernetes speaks the two operations that an agent may need: client-go would triple the program.
 type kubernetes struct {
 	Kubernetes
-	client *http.Client
+	client *transport
 }
 
 func newKubernetes(k *Kubernetes) (*kubernetes, error) {
@@ -126,7 +126,7 @@ func (k *kubernetes) call(ctx context.Context, method, path, kind string, in, ou
 	if kind != "" {
 		r.Header.Set("Content-Type", kind)
 	}
-	response, err := k.client.Do(r)
+	response, err := k.client.RoundTrip(r)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -48,7 +49,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		wanted.Store(false)
 		t.count(-1, 0)
-		return nil, err
+		return nil, fmt.Errorf("%s %s: %w", r.Method, r.URL, err)
 	}
 	response.Body = &body{response.Body, sync.OnceFunc(func() { t.count(-1, 0) })}
 	return response, nil

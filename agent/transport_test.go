@@ -24,7 +24,7 @@ func counting(t *testing.T, pause time.Duration) (server *httptest.Server, made 
 	return server, made
 }
 
-func get(t *testing.T, client *http.Client, url string) {
+func get(t *testing.T, client *transport, url string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -52,11 +52,11 @@ func TestNoMoreConnectionsThanCallsAtOnce(t *testing.T) {
 	if got := made.Load(); got > atOnce {
 		t.Errorf("%d connections for %d calls at once", got, atOnce)
 	}
-	if transport := client.Transport.(*transport); transport.calls != 0 || int64(transport.open) != made.Load() {
-		t.Errorf("%d calls and %d connections are counted after all, want 0 and %d", transport.calls, transport.open, made.Load())
+	if client.calls != 0 || int64(client.open) != made.Load() {
+		t.Errorf("%d calls and %d connections are counted after all, want 0 and %d", client.calls, client.open, made.Load())
 	}
 	client.CloseIdleConnections()
-	if open := client.Transport.(*transport).open; open != 0 {
+	if open := client.open; open != 0 {
 		t.Errorf("%d connections are counted when all are closed", open)
 	}
 }

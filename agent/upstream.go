@@ -38,29 +38,26 @@ const (
 type upstream struct {
 	url      string
 	region   string
-	client   *http.Client
+	client   *transport
 	answers  *atomic.Int64 // how many came, from any server
 	signer   *v4.Signer
 	identity *identity
 	wall     *wall
 }
 
-// newClient keeps as many idle connections as there can be calls, so that a burst does not churn connections. Redirects
-// are not followed: they would carry pods' tokens to where nobody configured them to go.
-func newClient(cas *x509.CertPool) *http.Client {
+// newClient keeps as many idle connections as there can be calls, so that a burst does not churn connections. It is no
+// http.Client, which follows redirects: they would carry pods' tokens to where nobody configured them to go.
+func newClient(cas *x509.CertPool) *transport {
 	dialer := &net.Dialer{Timeout: 500 * time.Millisecond, KeepAlive: 15 * time.Second}
-	return &http.Client{
-		Transport: newTransport(&http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			TLSClientConfig:     &tls.Config{RootCAs: cas, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout: 800 * time.Millisecond,
-			MaxIdleConns:        0,
-			MaxIdleConnsPerHost: 1024 + parallelRenewals,
-			IdleConnTimeout:     90 * time.Second,
-			DisableCompression:  true,
-		}, dialer.DialContext),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return newTransport(&http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSClientConfig:     &tls.Config{RootCAs: cas, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: 800 * time.Millisecond,
+		MaxIdleConns:        0,
+		MaxIdleConnsPerHost: 1024 + parallelRenewals,
+		IdleConnTimeout:     90 * time.Second,
+		DisableCompression:  true,
+	}, dialer.DialContext)
 }
 
 // identityError says that EKS Auth refuses the agent, not the pod.
@@ -126,11 +123,10 @@ func (u *upstream) call(ctx context.Context, self aws.Credentials, token string)
 
 // send reads a bounded answer whole, so that its connection can be used again. After a timeout during which no answer
 // came at all the idle connections are closed too: they may be as dead as this one, and each would cost a pod its answer.
-func send(client *http.Client, answers *atomic.Int64, r *http.Request) (status int, header http.Header, body []byte, err error) {
+func send(client *transport, answers *atomic.Int64, r *http.Request) (status int, header http.Header, body []byte, err error) {
 	before := answers.Load()
-	response, err := client.Transport.RoundTrip(r) // Do copies the headers, for redirects that are not followed
+	response, err := client.RoundTrip(r)
 	if err != nil {
-		err = fmt.Errorf("%s %s: %w", r.Method, r.URL, err)
 		if r.Context().Err() != nil && answers.Load() == before {
 			client.CloseIdleConnections()
 		}

@@ -149,7 +149,7 @@ func (a *Agent) openStream(ctx context.Context) (*http.Response, error) {
 		return nil, fmt.Errorf("signing the request: %w", err)
 	}
 	r.Header["Idempotency-Key"] = []string{} // not sent: a connection that was just closed is replaced
-	response, err := a.upstream.client.Do(r)
+	response, err := a.upstream.client.RoundTrip(r)
 	if err != nil || response.StatusCode == http.StatusOK && response.Header.Get("Content-Type") == "application/x-ndjson" {
 		return response, err
 	}
