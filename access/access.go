@@ -206,7 +206,7 @@ func (a *Access) Authorize(p *directory.Principal, action, resource string, extr
 	if err != nil {
 		return policy.Decision{}, err
 	}
-	d := p.Layers.Evaluate(q)
+	d := p.Layers.Evaluate(&q)
 	if d.Effect != policy.Allow {
 		return d, denied(p, action, resource, d)
 	}
@@ -223,7 +223,7 @@ func (a *Access) Foresee(p *directory.Principal, action, resource string, extra 
 	if err != nil {
 		return policy.Outlook{}
 	}
-	return p.Layers.Foresee(q, policy.Unnamed, func(key string) bool {
+	return p.Layers.Foresee(&q, policy.Unnamed, func(key string) bool {
 		service, name, _ := strings.Cut(key, ":")
 		switch {
 		case strings.HasPrefix(name, "resourcetag/"):
@@ -235,9 +235,9 @@ func (a *Access) Foresee(p *directory.Principal, action, resource string, extra 
 	})
 }
 
-func (a *Access) question(p *directory.Principal, action, resource string, extra policy.Context) (*policy.Question, error) {
+func (a *Access) question(p *directory.Principal, action, resource string, extra policy.Context) (policy.Question, error) {
 	tags, err := a.resourceTags(p, resource)
-	return &policy.Question{Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra, tags)}, err
+	return policy.Question{Action: action, Resource: resource, Context: slices.Concat(p.Context(), policy.Clock(a.now()), extra, tags)}, err
 }
 
 // askable reports whether an action is one that the principal may ask for at all: without a second factor, which nobody has

@@ -22,7 +22,7 @@ func (a *Access) resourceTags(p *directory.Principal, resource string) (policy.C
 		return nil, nil
 	}
 	tags, err := a.tagsOf(name)
-	if kind := fault.Of(err); err != nil && (kind == fault.Internal || kind == fault.Unavailable) {
+	if fault.Is(err, fault.Internal) || fault.Is(err, fault.Unavailable) {
 		return nil, fmt.Errorf("reading the tags of %s: %w", resource, err) // a Deny may speak of them
 	}
 	_, isIssuer := name.Issuer()
@@ -72,11 +72,11 @@ func (a *Access) tagsOf(name arn.ARN) (tags []directory.Tag, err error) {
 			tags = as.Tags
 		}
 	case "eks:addon":
-		cluster, rest, _ := strings.Cut(rest, "/")
-		addon, _, _ := strings.Cut(rest, "/")
-		var ad *registry.Addon
-		if ad, err = a.Registry.Addon(name.Account, cluster, addon); err == nil && strings.Count(rest, "/") == 1 {
-			tags = ad.Tags
+		if parts := strings.Split(rest, "/"); len(parts) == 3 {
+			var ad *registry.Addon
+			if ad, err = a.Registry.Addon(name.Account, parts[0], parts[1]); err == nil {
+				tags = ad.Tags
+			}
 		}
 	}
 	return tags, err
