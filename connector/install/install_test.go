@@ -26,6 +26,20 @@ func values() Values {
 	}
 }
 
+// made are the objects that the values make, and their text.
+func made(t *testing.T, v Values) ([]Object, string) {
+	t.Helper()
+	text, err := Manifests(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := Objects(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects, text
+}
+
 func TestManifests(t *testing.T) {
 	most := values()
 	most.AgentRights = addon.Rights()
@@ -91,14 +105,7 @@ func TestHostileValues(t *testing.T) {
 	v := values()
 	v.Cluster = "a\"}\n---\napiVersion: v1\nkind: Secret"
 	v.CA = "'\n---\nkind: Secret\n{{ .server }}"
-	text, err := Manifests(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects, err := Objects(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	objects, _ := made(t, v)
 	for _, o := range objects {
 		if _, err := o.Path(); err != nil {
 			t.Errorf("the values made an object: %v", err)
@@ -114,14 +121,7 @@ func TestHostileValues(t *testing.T) {
 
 // TestRights holds the rights to what they may never be.
 func TestRights(t *testing.T) {
-	text, err := Manifests(values())
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects, err := Objects(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	objects, _ := made(t, values())
 	rules := 0
 	for _, o := range objects {
 		if o.Kind() != "ClusterRole" && o.Kind() != "Role" {
@@ -177,14 +177,7 @@ func TestRights(t *testing.T) {
 func TestRightsAreThoseThatTheConnectorNeeds(t *testing.T) {
 	needed := connector.RightsNeeded()
 	want := slices.Concat(grants("", needed.Cluster), grants(Namespace, needed.Namespace), grants(AgentNamespace, needed.System))
-	text, err := Manifests(values())
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects, err := Objects(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	objects, _ := made(t, values())
 	var got []string
 	for _, o := range objects {
 		if o.Kind() != "ClusterRole" && o.Kind() != "Role" {
@@ -241,14 +234,7 @@ func TestAgentRightsAreGivenOneByOne(t *testing.T) {
 		if right != "" {
 			v.AgentRights = []addon.Right{right}
 		}
-		text, err := Manifests(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects, err := Objects(text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		objects, text := made(t, v)
 		var bound []string
 		for _, o := range objects {
 			if o.Kind() != "ClusterRoleBinding" || o.Name() == Name {
