@@ -99,3 +99,27 @@ func TestASlowCallHoldsNobodyUp(t *testing.T) {
 		t.Errorf("%d connections for 8 calls at once, want 8", got)
 	}
 }
+
+// Whoever can answer in the server's place, for a moment, is not to have tokens sent on to where nobody configured.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	elsewhere, made := counting(t, 0)
+	r := newRig(t, nil)
+	redirect := func(w http.ResponseWriter) bool {
+		w.Header().Set("Location", elsewhere.URL)
+		w.WriteHeader(http.StatusTemporaryRedirect) // followed, it would take the body along
+		return true
+	}
+	r.fake.answerWith(func(w http.ResponseWriter, _ string) bool { return redirect(w) })
+	r.wantStatus(t, day("a"), http.StatusServiceUnavailable)
+	r.fake.stream = func(w http.ResponseWriter, _ *http.Request, _ string) { redirect(w) }
+	if _, err := r.openStream(t.Context()); err == nil {
+		t.Error("a redirect of the stream is a stream")
+	}
+	r.fake.sts = redirect
+	if _, err := r.upstream.identity.assume(t.Context()); err == nil {
+		t.Error("a redirect of STS is an identity")
+	}
+	if got := made.Load(); got != 0 {
+		t.Errorf("%d connections to where the answers point", got)
+	}
+}
