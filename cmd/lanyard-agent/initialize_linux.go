@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -28,10 +29,10 @@ func initialize(ctx context.Context, log *slog.Logger) error {
 	if err := netlink.LinkSetUp(made); err != nil {
 		return fmt.Errorf("bringing the link %s up: %w", name, err)
 	}
-	if err := assign(made, net.ParseIP(agent.IPv4), 32); err != nil {
+	if err := assign(ctx, made, net.ParseIP(agent.IPv4), 32); err != nil {
 		return err
 	}
-	if err := assign(made, net.ParseIP(agent.IPv6), 128); err != nil {
+	if err := assign(ctx, made, net.ParseIP(agent.IPv6), 128); err != nil {
 		log.WarnContext(ctx, "no IPv6 on this node: leave its address out of --bind-hosts", slog.String("error", err.Error()))
 	}
 	return nil
@@ -54,8 +55,9 @@ func addLink(ctx context.Context, log *slog.Logger) (string, error) {
 	return "lo", nil
 }
 
-// assign gives the link an address and the route to it, which a dummy link's address of full length does not bring.
-func assign(made netlink.Link, ip net.IP, bits int) error {
+// assign gives the link an address and the route to it, which a dummy link's address of full length does not bring. When it
+// returns, the address can be reached: until the kernel takes it as its own, what is sent to it goes out on the link and is lost.
+func assign(ctx context.Context, made netlink.Link, ip net.IP, bits int) error {
 	single := &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)}
 	// No duplicate address detection: nobody else is on this link, and the server could not bind while it lasts.
 	if err := netlink.AddrReplace(made, &netlink.Addr{IPNet: single, Flags: unix.IFA_F_NODAD}); err != nil {
@@ -64,5 +66,23 @@ func assign(made netlink.Link, ip net.IP, bits int) error {
 	if err := netlink.RouteReplace(&netlink.Route{LinkIndex: made.Attrs().Index, Dst: single, Scope: netlink.SCOPE_LINK}); err != nil {
 		return fmt.Errorf("routing %s to %s: %w", ip, made.Attrs().Name, err)
 	}
-	return nil
+	return awaitLocal(ctx, ip)
+}
+
+// awaitLocal waits until the kernel takes an assigned address as its own. It takes IPv6's in its own time, which under load was
+// seen to be most of a second.
+func awaitLocal(ctx context.Context, ip net.IP) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		routes, err := netlink.RouteGet(ip)
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s to be this node's own, whose routes are %v: %w", ip, routes, errors.Join(ctx.Err(), err))
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
