@@ -47,6 +47,7 @@ type Follower struct {
 
 	// Under the lock of followers.
 	closed          bool
+	noted           int64                   // the last complete revision that concerns it
 	removed         map[string]*Association // by key; nil with reset
 	reset, recheck  bool
 	settings, addon bool
@@ -124,7 +125,7 @@ func (f *followers) each(cluster string, note func(*Follower)) {
 }
 
 // reached wakes whom the revision concerns.
-func (f *followers) reached(epoch string, _ int64) {
+func (f *followers) reached(epoch string, revision int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if epoch != f.epoch {
@@ -136,6 +137,7 @@ func (f *followers) reached(epoch string, _ int64) {
 		}
 	}
 	for w := range f.touched {
+		w.noted = revision
 		w.wake()
 	}
 	clear(f.touched)
@@ -198,10 +200,16 @@ func (r *Registry) Following(clusterID string) int {
 // Next returns what has changed since the last Next. It is called by one goroutine at a time.
 func (w *Follower) Next() (*ConnectorChange, error) {
 	r := w.registry
-	// The position first: what the copy got later may be told twice, and nothing is told as known that was not.
+	// The position first: what the copy got later may be told twice, and nothing is told as known that was not. A removal is
+	// told once, and never with a position before its own: an older answer could bring back what is gone.
 	out := &ConnectorChange{Position: r.Position()}
 	f := r.followers
 	f.mu.Lock()
+	for !w.closed && (f.touched[w] || w.noted > out.Revision) {
+		f.mu.Unlock()
+		out.Position = r.Position() // waits for the revision that the copy is getting
+		f.mu.Lock()
+	}
 	removed, settings, addons := w.removed, w.settings, w.addon
 	out.Reset, out.RecheckKeys, out.Refused, out.Questions = w.reset, w.recheck, w.refused, w.questions
 	w.removed, w.reset, w.recheck, w.settings, w.addon = map[string]*Association{}, false, false, false, false

@@ -1,7 +1,10 @@
 package registry
 
 import (
+	"context"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,6 +111,55 @@ func TestFollow(t *testing.T) {
 		}
 	}
 	t.Error("the follower of a cluster that is gone is not cut off")
+}
+
+// TestARemovalIsToldAtItsOwnRevision has followers that ask without being woken, so that they ask while the copy gets one.
+func TestARemovalIsToldAtItsOwnRevision(t *testing.T) {
+	w := fresh(t)
+	prod := w.join(t, one, "prod")
+	role := w.role(t, one, "app")
+	ctx, stop := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	told := make([]map[string]int64, 3) // positions by association, of each follower
+	for i := range told {
+		told[i] = map[string]int64{}
+		f := w.Follow(prod)
+		_, err := f.Next() // from now on removals are told
+		must(t, err)
+		asking.Go(func() {
+			defer f.Close()
+			for ended := false; !ended; {
+				ended = ctx.Err() != nil // and once more after that
+				c, err := f.Next()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, a := range c.Removed {
+					told[i][a.ID] = c.Revision
+				}
+			}
+		})
+	}
+	removed := map[string]int64{}
+	for i := range 40 {
+		a := w.associate(t, prod, "ns", strconv.Itoa(i), role)
+		_, err := w.DeleteAssociation(t.Context(), one, "prod", a.ID)
+		must(t, err)
+		removed[a.ID] = w.Position().Revision
+	}
+	stop()
+	asking.Wait()
+	for _, told := range told {
+		if len(told) != len(removed) {
+			t.Errorf("a follower is told of %d removals of %d", len(told), len(removed))
+		}
+		for id, at := range told {
+			if at < removed[id] {
+				t.Errorf("association %s was removed by revision %d and told so at %d", id, removed[id], at)
+			}
+		}
+	}
 }
 
 // A miss is answered with what is newer than the position, and with everything after a restore.
