@@ -203,7 +203,7 @@ func (k *keys) activate(ctx context.Context, a Activation) error {
 				k.log.LogAttrs(ctx, slog.LevelInfo, "the cluster has joined", slog.String("cluster", k.client.Cluster))
 				continue
 			}
-			if refusal := new(Refusal); errors.As(err, &refusal) && refusal.final() {
+			if refusal := new(Refusal); errors.As(err, &refusal) && (refusal.final() || refusal.identity()) {
 				used = pair.AccessKeyID
 			}
 		}

@@ -168,21 +168,20 @@ func TestAClusterJoinsAndIsServed(t *testing.T) {
 	}
 }
 
-// One who neither has a pair nor is known is told so, and gets nothing.
+// One who neither has a pair nor is known is told so, and gets nothing. A pair that was refused is not tried again.
 func TestAnUnknownConnectorGetsNothing(t *testing.T) {
-	w := newWorld(t)
-	w.file(t, "code", "wrong")
-	cfg := w.config("connector-0")
-	c, stop := w.run(t, cfg)
-	eventually(t, "the refusal is told", func() bool { return strings.Contains(w.log.String(), "joining: the server answers with status 403") })
-	// It waits: a pair that comes later is used, one that was refused is not.
-	w.file(t, "id", w.server.cluster.Activation.ID+" ")
-	if c.Ready() == nil || w.server.now(t).Status != registry.Pending {
-		t.Error("a wrong code let the cluster join")
-	}
-	stop()
-	if got := strings.Count(w.log.String(), "joining:"); got != 1 {
-		t.Errorf("the wrong pair was told of %d times", got)
+	for file, content := range map[string]string{"code": "wrong", "id": "LKIAXXXXXXXXXXXXXXXX"} {
+		t.Run("wrong "+file, func(t *testing.T) {
+			w := newWorld(t)
+			w.file(t, file, content)
+			c, stop := w.run(t, w.config("connector-0"))
+			eventually(t, "the refusal is told", func() bool { return strings.Contains(w.log.String(), "joining: the server answers with status 403") })
+			eventually(t, "what the pair does not help against is told", func() bool { return strings.Count(w.log.String(), "does not know this connector") == 2 })
+			if c.Ready() == nil || w.server.now(t).Status != registry.Pending {
+				t.Error("a wrong pair let the cluster join")
+			}
+			stop()
+		})
 	}
 }
 
