@@ -64,8 +64,9 @@ type position struct {
 
 // pending is the batch that is under way.
 type pending struct {
-	Seq  int64     `json:"seq"` // its last record
-	Time time.Time `json:"time"`
+	Seq   int64     `json:"seq"` // its last record
+	Time  time.Time `json:"time"`
+	Since int64     `json:"since"` // when records began to wait, in Unix seconds; maybe batches ago
 }
 
 const positionFile = "delivery.json"
@@ -89,6 +90,9 @@ func (d *Delivery) Open() error {
 		return fmt.Errorf("reading where the delivery of the audit log is: %w", err)
 	}
 	d.delivered.Store(d.position.Seq)
+	if p := d.position.Pending; p != nil {
+		d.waiting.Store(p.Since)
+	}
 	return nil
 }
 
@@ -194,7 +198,7 @@ func (d *Delivery) deliver(ctx context.Context) (more bool, err error) {
 		d.waiting.Store(d.Now().Unix())
 	}
 	if !again {
-		d.position.Pending = &pending{b.last, at}
+		d.position.Pending = &pending{b.last, at, d.waiting.Load()}
 		if err := d.keep(); err != nil {
 			return false, err
 		}

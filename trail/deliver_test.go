@@ -1,6 +1,7 @@
 package trail_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -8,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -297,6 +300,15 @@ lanyard_trail_behind_seconds `+want+"\n"), "lanyard_trail_behind_seconds"); err 
 		t.Fatal(err)
 	}
 	behind("6000")
+	// Who starts anew knows how long.
+	d = delivery(log, dir, sink)
+	d.Now = func() time.Time { return now }
+	metrics = prometheus.NewRegistry()
+	d.Describe(metrics)
+	if err := d.Open(); err != nil {
+		t.Fatal(err)
+	}
+	behind("6000")
 	sink.times = 1 << 30
 	deliver(t, d)
 	behind("0")
@@ -370,4 +382,29 @@ func TestAnIndexWithoutItsLogHasWhatOthersDelivered(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
+}
+
+// TestAFailureOfTheSinkIsToldOnce though an index has more to do between one look at the sink and the next.
+func TestAFailureOfTheSinkIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		x, err := trail.OpenIndex(trail.IndexConfig{File: t.TempDir() + "/index", Sink: noList{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := errors.Join(x.Run(ctx), x.Close()); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Count(log.String(), "the sink is away"); got != 1 {
+			t.Errorf("told %d times in a minute, want once:\n%s", got, &log)
+		}
+	})
+}
+
+type noList struct{ trail.Sink }
+
+func (noList) List(context.Context, string) ([]trail.File, []string, error) {
+	return nil, nil, errors.New("the sink is away")
 }
