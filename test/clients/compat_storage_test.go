@@ -54,6 +54,7 @@ func library(t *testing.T, client string, asPod func(serviceAccount string) call
 	argv := func(section string) []string { return append(program[:len(program):len(program)], section) }
 	by := map[string]caller{
 		"pod": asPod(client), "uploads": asPod(client), "stranger": asPod("stranger"), "plain": plainSpoken(t),
+		"refresh": shortLived(t),
 	}
 	endpoint, ca := securedS3(t)
 	if client != mountpoint { // which does not give up an endpoint that it does not trust

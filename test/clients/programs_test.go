@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,7 +108,7 @@ func sections(t *testing.T, client string, argv func(section string) []string, b
 	told := []string{
 		"TRIED_ODD_KEYS=" + jsonOf(t, oddKeys), "TRIED_BAD_KEYS=" + jsonOf(t, badKeys), "TRIED_TRUST=" + trust, "TRIED_ROLE=" + role,
 		"TRIED_ENDPOINT=" + here.endpoint, "TRIED_POD_TOKEN=" + here.podToken(t, client),
-		"TRIED_OTHER_ACCOUNT=" + here.other.account, "TRIED_OTHER_ID=" + here.other.id, "TRIED_OTHER_SECRET=" + here.other.secret,
+		fmt.Sprintf("TRIED_SESSION_SECONDS=%.0f", shortSession.Seconds()), "TRIED_OTHER_ACCOUNT=" + here.other.account, "TRIED_OTHER_ID=" + here.other.id, "TRIED_OTHER_SECRET=" + here.other.secret,
 	}
 	for section, as := range by {
 		t.Run(section, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 	"github.com/openlanyard/lanyard/audit"
 	"github.com/openlanyard/lanyard/broker"
 	"github.com/openlanyard/lanyard/directory"
+	"github.com/openlanyard/lanyard/gateway"
 	"github.com/openlanyard/lanyard/keyring"
 	"github.com/openlanyard/lanyard/limit"
 	"github.com/openlanyard/lanyard/podtoken"
@@ -66,6 +68,8 @@ func shortLived(t *testing.T) caller {
 	good(err)
 	_, err = people.CreateRole(ctx, directory.NewRole{Account: account, Name: role, Trust: trust})
 	good(err)
+	good(people.PutPolicy(ctx, directory.Who{Kind: directory.Roles, Account: account, Name: role}, "objects",
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`))
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	good(err)
 	registered, err := clusters.RegisterCluster(ctx, registry.NewCluster{Account: account, Name: cluster, Provider: "OTHER", RoleARN: roleARN})
@@ -80,16 +84,27 @@ func shortLived(t *testing.T) caller {
 		return &broker.Broker{Store: st, Directory: people, Registry: clusters, Keyring: keys, Verifier: podtoken.NewVerifier(64), Now: now}
 	}
 	behind := func() time.Time { return time.Now().Add(shortSession - broker.PodSession) }
-	serve := func(door *api.Door) string {
-		server := httptest.NewServer(api.New(api.Config{
-			Region: "us-east-1", Audit: log, Ready: st.Ready, Log: slog.New(slog.DiscardHandler),
-			Access:    &access.Access{Store: st, Directory: people, Registry: clusters, Ring: keys.Ring(), Keys: sigv4.NewCache(64)},
-			Addresses: limit.NewRates(1e6, 1e6, 64), Principals: limit.NewRates(1e6, 1e6, 64), Gate: limit.NewGate(64, 16),
-		}, door.Service, door))
+	entry := &access.Access{Store: st, Directory: people, Registry: clusters, Ring: keys.Ring(), Keys: sigv4.NewCache(64)}
+	serve := func(handler http.Handler) string {
+		server := httptest.NewServer(handler)
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	auth, identity := serve(eksauth.New(brokerAt(behind))), serve(sts.New(brokerAt(time.Now)))
+	serveDoor := func(door *api.Door) string {
+		return serve(api.New(api.Config{
+			Region: "us-east-1", Audit: log, Ready: st.Ready, Log: slog.New(slog.DiscardHandler), Access: entry,
+			Addresses: limit.NewRates(1e6, 1e6, 64), Principals: limit.NewRates(1e6, 1e6, 64), Gate: limit.NewGate(64, 16),
+		}, door.Service, door))
+	}
+	auth, identity := serveDoor(eksauth.New(brokerAt(behind))), serveDoor(sts.New(brokerAt(time.Now)))
+	// What it takes for a store is the suite's own gateway.
+	upstream := gateway.Upstream{Region: "us-east-1", AccessKeyID: here.told("AWS_ACCESS_KEY_ID"), SecretAccessKey: here.told("AWS_SECRET_ACCESS_KEY")}
+	upstream.URL, err = url.Parse(here.endpoint)
+	good(err)
+	s3, err := gateway.New(gateway.Config{
+		Account: account, Region: "us-east-1", Access: entry, Audit: log, Upstream: upstream, Principals: limit.NewRates(1e6, 1e6, 64),
+	})
+	good(err)
 
 	token := func(serviceAccount, audience string) string {
 		file := filepath.Join(folder, serviceAccount+".token")
@@ -103,14 +118,11 @@ func shortLived(t *testing.T) caller {
 	})
 	good(err)
 	background(t, node.Run)
-	endpoint := httptest.NewServer(node.Handler())
-	t.Cleanup(endpoint.Close)
-
 	return caller(func(ctx context.Context, argv ...string) *exec.Cmd {
 		return here.command(ctx, here.environment(), argv...)
 	}).with(
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI="+endpoint.URL+"/v1/credentials", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE="+token("short", registry.PodAudience),
-		"AWS_ENDPOINT_URL_STS="+identity, "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI="+serve(node.Handler())+"/v1/credentials", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE="+token("short", registry.PodAudience),
+		"AWS_ENDPOINT_URL_STS="+identity, "AWS_ENDPOINT_URL_S3="+serve(s3), "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true",
 	)
 }
 

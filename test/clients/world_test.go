@@ -165,11 +165,19 @@ func (w *world) learn() error {
 		if strings.HasPrefix(v, "AWS_") {
 			w.administrator = append(w.administrator, v)
 		}
-		if url, ok := strings.CutPrefix(v, "AWS_ENDPOINT_URL="); ok {
-			w.endpoint = url
+	}
+	w.endpoint = w.told("AWS_ENDPOINT_URL")
+	return w.prepare(context.Background())
+}
+
+// told is a variable of the administrator's environment.
+func (w *world) told(name string) string {
+	for _, v := range w.administrator {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
 		}
 	}
-	return w.prepare(context.Background())
+	return ""
 }
 
 // stop ends the server as ctrl-C does, and tells when it had an error of its own or did not end well.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,6 +49,7 @@ func main() {
 			{"AccessDenied", both(accessDenied)},
 		},
 		"uploads":  {{"upload of a stream", both(stream)}, {"multipart upload", both(multipart)}, {"presigned URL", presigned}},
+		"refresh":  {{"refresh across an expiry", expiry}},
 		"stranger": {{"the agent's reason", stranger}},
 		"plain":    {{"the reason as AWS's agent tells it", stranger}},
 		"tls":      {{"own CA by the injected variables", ownCA}},
@@ -281,6 +283,21 @@ func presigned() (string, error) {
 	got, err := io.ReadAll(answer.Body)
 	if err = errors.Join(err, answer.Body.Close()); err != nil || string(got) != small {
 		return "", fmt.Errorf("got %d %q: %v", answer.StatusCode, got, err)
+	}
+	return "", nil
+}
+
+// expiry writes for longer than a session lasts, and is never refused.
+func expiry() (string, error) {
+	seconds, err := strconv.Atoi(os.Getenv("TRIED_SESSION_SECONDS"))
+	if err != nil {
+		return "", err
+	}
+	c := pod(true)
+	for until := time.Now().Add(time.Duration(seconds+5) * time.Second); time.Now().Before(until); time.Sleep(200 * time.Millisecond) {
+		if err := put(c, "short", small); err != nil {
+			return "", err
+		}
 	}
 	return "", nil
 }

@@ -3,7 +3,7 @@
 import pyarrow
 from pyarrow import fs
 
-from ask import ENDPOINT, LARGE, ODD_KEYS, PARTS, REASON, SMALL, contains, equal, refusal, refused
+from ask import ENDPOINT, LARGE, ODD_KEYS, PARTS, REASON, SMALL, across_expiry, contains, equal, refusal, refused
 
 BUCKET = "pod-pyarrow"
 
@@ -76,6 +76,11 @@ def multipart():
     equal(get("parts") == PARTS, True, "parts are what they were")
 
 
+def expiry():
+    files = s3()
+    across_expiry(lambda: files.open_output_stream(f"{BUCKET}/short").close())
+
+
 def stranger():
     # It goes on without credentials, and unsigned.
     if REASON in refusal(lambda: s3().get_file_info(fs.FileSelector(""))):
@@ -101,6 +106,7 @@ SECTIONS = {
         ("AccessDenied", access_denied),
     ],
     "uploads": [("upload of a stream", stream), ("multipart upload", multipart)],
+    "refresh": [("refresh across an expiry", expiry)],
     "stranger": [("the agent's reason", stranger)],
     "plain": [("the reason as AWS's agent tells it", stranger)],
     "tls": [("own CA by the injected variables", own_ca)],

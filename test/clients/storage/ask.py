@@ -2,12 +2,14 @@
 
 import json
 import os
+import time
 
 SMALL = b"hello from a pod\n"
 LARGE = bytes(i % 251 for i in range(251)) * 12_000
 PARTS = LARGE * 7  # 20 MiB
 ODD_KEYS = json.loads(os.environ.get("TRIED_ODD_KEYS", "[]"))
 ENDPOINT = os.environ.get("AWS_ENDPOINT_URL_S3")
+SESSION = int(os.environ.get("TRIED_SESSION_SECONDS", "0"))
 REASON = "No pod identity association found for service account default/stranger."
 
 
@@ -32,3 +34,11 @@ def refusal(call):
 
 def refused(want, call):
     contains(refusal(call), want)
+
+
+def across_expiry(call):
+    """Calls for longer than a session lasts, and none of the calls may be refused."""
+    until = time.monotonic() + SESSION + 5
+    while time.monotonic() < until:
+        call()
+        time.sleep(0.2)

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from s3torchconnectorclient._mountpoint_s3_client import MountpointS3Client
 
-from ask import ENDPOINT, LARGE, ODD_KEYS, PARTS, REASON, SMALL, contains, equal, refusal, refused
+from ask import ENDPOINT, LARGE, ODD_KEYS, PARTS, REASON, SMALL, across_expiry, contains, equal, refusal, refused
 
 BUCKET = "pod-mountpoint"
 
@@ -74,6 +74,11 @@ def multipart():
     equal(get("parts") == PARTS, True, "parts are what they were")
 
 
+def expiry():
+    client = s3()
+    across_expiry(lambda: client.put_object(BUCKET, "short").close())
+
+
 def stranger():
     got = refusal(lambda: get("x"))
     if REASON in got:
@@ -95,6 +100,7 @@ SECTIONS = {
         ("AccessDenied", access_denied),
     ],
     "uploads": [("upload of a stream", stream), ("multipart upload", multipart)],
+    "refresh": [("refresh across an expiry", expiry)],
     "stranger": [("the agent's reason", stranger)],
     "plain": [("the reason as AWS's agent tells it", stranger)],
     "tls": [("own CA by the injected variables", own_ca)],

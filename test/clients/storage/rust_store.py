@@ -6,7 +6,7 @@ import urllib.request
 import obstore
 from obstore.store import S3Store
 
-from ask import LARGE, ODD_KEYS, PARTS, REASON, SMALL, contains, equal, refusal, refused
+from ask import LARGE, ODD_KEYS, PARTS, REASON, SMALL, across_expiry, contains, equal, refusal, refused
 
 BUCKET = "pod-object-store"
 
@@ -84,6 +84,11 @@ def presigned():
         equal(answer.read(), SMALL)
 
 
+def expiry():
+    store = s3()
+    across_expiry(lambda: obstore.put(store, "short", SMALL))
+
+
 def stranger():
     refused(REASON, lambda: put("x", SMALL))
 
@@ -105,6 +110,7 @@ SECTIONS = {
         ("AccessDenied", access_denied),
     ],
     "uploads": [("upload of a stream", stream), ("multipart upload", multipart), ("presigned URL", presigned)],
+    "refresh": [("refresh across an expiry", expiry)],
     "stranger": [("the agent's reason", stranger)],
     "plain": [("the reason as AWS's agent tells it", stranger)],
     "tls": [("own CA by the injected variables", own_ca)],
