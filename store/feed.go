@@ -122,7 +122,7 @@ func (s *Store) cutFeeds() {
 	s.past = history{}
 	for f := range s.feeds {
 		f.mu.Lock()
-		f.lost = errors.New("the store was restored")
+		f.lost = errRestored
 		f.mu.Unlock()
 	}
 }

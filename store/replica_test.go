@@ -275,3 +275,33 @@ func TestAWatchThatLostItsPlaceReadsEverythingAgain(t *testing.T) {
 		check(t, change())
 	})
 }
+
+// A restored etcd names its history as before, and its revisions begin again below what is known. Who has heard of the lost ones must
+// not take those that come in their place for known.
+func TestARestoreGivesAnotherEpoch(t *testing.T) {
+	r := startReplicas(t)
+	r.startSecond(t)
+	r.first.put(t, "x", &note{})
+	before, kept := r.second.Epoch(), r.first.Revision()
+	if err := r.second.WaitRevision(t.Context(), kept); err != nil {
+		t.Fatal(err)
+	}
+	cutWatch := *r.secondWatch.cut.Load()
+	r.second.mu.Lock()
+	r.second.revision.Store(kept + 100) // that etcd has lost
+	r.second.mu.Unlock()
+	cutWatch()
+	for tick := time.NewTicker(time.Millisecond); r.second.Epoch() == before || r.first.Epoch() != r.second.Epoch(); <-tick.C {
+		if t.Context().Err() != nil {
+			t.Fatalf("epoch %q of the first and %q of the second, which was %q: want another one of both", r.first.Epoch(), r.second.Epoch(), before)
+		}
+	}
+	if got := r.second.Revision(); got >= kept+100 {
+		t.Errorf("revision %d is still the lost one", got)
+	}
+	r.first.put(t, "y", &note{})
+	if err := r.second.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.second.has(t, "y", true)
+}

@@ -45,6 +45,19 @@ func (s *Store) establishEpoch(ctx context.Context) error {
 	return nil
 }
 
+// renewEpoch gives a history that has lost revisions, as a restored etcd has, another name, unless another replica just did: who knows
+// of the lost ones would take those that come in their place for known. It always returns an error: what is there is to be read again.
+func (s *Store) renewEpoch(ctx context.Context, named int64) error {
+	sealer := &Sealer{master: s.master, table: metaTable}
+	_, err := s.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(epochPath), "=", named)).
+		Then(clientv3.OpPut(epochPath, string(sealer.Seal("epoch", []byte(rand.Text()))))).
+		Commit()
+	return errors.Join(errRestored, err)
+}
+
+var errRestored = errors.New("the store was restored")
+
 func (s *Store) openEpoch(value []byte) (string, error) {
 	epoch, err := (&Sealer{master: s.master, table: metaTable}).Open("epoch", value)
 	if err != nil {
@@ -60,7 +73,7 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return fault.Hide(fault.Unavailable, err, "the store does not answer")
 	}
-	epoch := ""
+	epoch, named := "", int64(0)
 	for _, kv := range answer.Kvs {
 		if string(kv.Key) != epochPath {
 			continue
@@ -68,13 +81,17 @@ func (s *Store) load(ctx context.Context) error {
 		if epoch, err = s.openEpoch(kv.Value); err != nil {
 			return err
 		}
+		named = kv.ModRevision
 	}
 	if epoch == "" {
 		return fmt.Errorf("the store has lost its record %s", epochPath)
 	}
 	// After a restore an equal revision says nothing.
 	again := s.hasStarted()
-	same := again && epoch == s.Epoch() && answer.Header.Revision >= s.Revision()
+	same := again && epoch == s.Epoch()
+	if same && answer.Header.Revision < s.Revision() {
+		return s.renewEpoch(ctx, named)
+	}
 	changes := make([]func(), len(answer.Kvs))
 	onAllProcessors(len(answer.Kvs), func(i int) {
 		kv := answer.Kvs[i]
@@ -240,7 +257,7 @@ func (s *Store) apply(answer clientv3.WatchResponse) error {
 		path := string(event.Kv.Key)
 		switch {
 		case path == epochPath:
-			return errors.New("the store was restored")
+			return errRestored
 		case event.Type == clientv3.EventTypeDelete:
 			changes = append(changes, func() { s.drop(path) })
 		default:
