@@ -48,7 +48,7 @@ const (
 	feedPage = 1000
 	// feedQueue bounds what is kept for a viewer that is slower than the changes; beyond it the viewer begins anew.
 	feedQueue = 1 << 16
-	// maxFeeds bounds the viewers of one replica.
+	// maxFeeds bounds the feeds of one replica.
 	maxFeeds = 256
 	// FeedBeat is how often a feed says that it lives.
 	FeedBeat = time.Second
@@ -75,6 +75,8 @@ func Share[T any](t *Table[T], rule Rule[T]) {
 
 // feed is what waits to be told to one viewer. The store's writer adds under the store's lock and then this one's.
 type feed struct {
+	viewer string
+
 	mu       sync.Mutex
 	changes  []change
 	revision int64 // which the copy had with all changes up to the last
@@ -135,18 +137,38 @@ func (f *feed) take() (changes []change, revision int64, err error) {
 }
 
 // openFeed also says whether the feed goes on where the viewer is: then it begins with the changes since.
-func (s *Store) openFeed(from Position) (f *feed, resumes bool, err error) {
+func (s *Store) openFeed(viewer string, from Position) (f *feed, resumes bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.feeds) >= maxFeeds {
-		return nil, false, fault.New(fault.Throttled, "this server tells %d viewers already, which is the most: try another one", maxFeeds)
+	if len(s.feeds) >= maxFeeds && !s.makeRoom(viewer) {
+		return nil, false, fault.New(fault.Throttled, "this server has %d feeds already, which is the most: try another one", maxFeeds)
 	}
-	f = &feed{revision: s.Revision(), wake: make(chan struct{}, 1)}
+	f = &feed{viewer: viewer, revision: s.Revision(), wake: make(chan struct{}, 1)}
 	if from.Epoch == s.epoch && from.Epoch != "" {
 		f.changes, resumes = s.past.since(from.Revision)
 	}
 	s.feeds[f] = struct{}{}
 	return f, resumes, nil
+}
+
+// makeRoom takes a place from the viewer that has most, if that leaves it no fewer than the one who comes then has: none is to keep
+// others out. Under the store's lock.
+func (s *Store) makeRoom(viewer string) bool {
+	count := map[string]int{}
+	var of *feed
+	for f := range s.feeds {
+		if count[f.viewer]++; of == nil || count[f.viewer] > count[of.viewer] {
+			of = f
+		}
+	}
+	if count[of.viewer] <= count[viewer]+1 {
+		return false
+	}
+	of.mu.Lock()
+	of.lost, of.changes = errors.New("another viewer needs its place"), nil
+	of.mu.Unlock()
+	delete(s.feeds, of)
+	return true
 }
 
 func (s *Store) closeFeed(f *feed) {
@@ -161,7 +183,7 @@ func (s *Store) Feed(ctx context.Context, viewer string, from Position, w io.Wri
 	if err := s.Ready(); err != nil {
 		return err
 	}
-	f, resumes, err := s.openFeed(from)
+	f, resumes, err := s.openFeed(viewer, from)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -376,15 +377,51 @@ func TestASlowViewerIsCutOff(t *testing.T) {
 	}
 }
 
-func TestViewersAreBounded(t *testing.T) {
+func TestFeedsAreBounded(t *testing.T) {
 	source := sharing(t)
-	for range maxFeeds {
-		if _, _, err := source.openFeed(Position{}); err != nil {
+	for i := range maxFeeds {
+		if _, _, err := source.openFeed(strconv.Itoa(i), Position{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := source.Feed(t.Context(), "me", Position{}, io.Discard, always); !fault.Is(err, fault.Throttled) {
 		t.Errorf("one too many: got %v, want Throttled", err)
+	}
+}
+
+// A viewer that has all the places, as any account's principal may take them, gives them up to others until it has no more than they.
+func TestNoViewerKeepsOthersOut(t *testing.T) {
+	source := sharing(t)
+	greedy := make([]*feed, maxFeeds)
+	for i := range greedy {
+		var err error
+		if greedy[i], _, err = source.openFeed("greedy", Position{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(viewer string) error {
+		_, _, err := source.openFeed(viewer, Position{})
+		return err
+	}
+	for n := range maxFeeds / 2 {
+		if err := open("me"); err != nil {
+			t.Fatalf("feed %d beside the greedy viewer's: %v", n+1, err)
+		}
+		if err := open("greedy"); !fault.Is(err, fault.Throttled) {
+			t.Fatalf("one more of the greedy viewer's, beside %d: got %v, want Throttled", n+1, err)
+		}
+	}
+	if err := open("me"); !fault.Is(err, fault.Throttled) {
+		t.Errorf("more than the greedy viewer has: got %v, want Throttled", err)
+	}
+	lost := 0
+	for _, f := range greedy {
+		if _, _, err := f.take(); err != nil {
+			lost++
+		}
+	}
+	if lost != maxFeeds/2 || len(source.feeds) != maxFeeds {
+		t.Errorf("%d feeds of the greedy viewer end, of all %d are left; want %d and %d", lost, len(source.feeds), maxFeeds/2, maxFeeds)
 	}
 }
 
