@@ -67,7 +67,8 @@ func devClient(path string) (*client, error) {
 	return c, c.trust("")
 }
 
-// trust makes the HTTP client, with the CAs of a PEM file or the system's.
+// trust makes the HTTP client, with the CAs of a PEM file or the system's. It follows no redirect: that would carry a token, or the
+// audit, to where nobody configured it to go.
 func (c *client) trust(file string) error {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
 	if file != "" {
@@ -81,8 +82,18 @@ func (c *client) trust(file string) error {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
-	c.http = &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	c.http = &http.Client{
+		Transport: transport, Timeout: 30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return nil
+}
+
+// unhurried is the HTTP client without a time that an answer may take.
+func (c *client) unhurried() *http.Client {
+	other := *c.http
+	other.Timeout = 0
+	return &other
 }
 
 // isLoopback reports whether a URL is of this machine's loopback address.

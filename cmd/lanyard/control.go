@@ -74,7 +74,7 @@ func newControl(cfg controlConfig) (*control, error) {
 		return nil, err
 	}
 	c.calls = trusting.http
-	c.streams = &http.Client{Transport: trusting.http.Transport}
+	c.streams = trusting.unhurried()
 	return c, nil
 }
 

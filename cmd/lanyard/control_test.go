@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/openlanyard/lanyard/store"
 )
 
 // A gateway that may not do something has no new session made for it; one whose session is not accepted has.
@@ -48,5 +50,44 @@ func TestAPlainDenialKeepsTheGatewaysSession(t *testing.T) {
 		if made != step.made {
 			t.Errorf("after %s: %d sessions made, want %d", step.refusal, made, step.made)
 		}
+	}
+}
+
+// Whoever can answer in the place of a server or a bucket, for a moment, is not to have tokens and the audit sent on elsewhere.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s %s was sent elsewhere", r.Method, r.URL) }))
+	defer elsewhere.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect) // followed, it would take the body along
+	}))
+	defer server.Close()
+	token, key := t.TempDir()+"/token", t.TempDir()+"/key"
+	for file, text := range map[string]string{token: "a.b.c", key: "AWS_ACCESS_KEY_ID=AKIAEXAMPLE\nAWS_SECRET_ACCESS_KEY=secret\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := controlConfig{endpoint: server.URL, region: "us-east-1", role: "gateway", tokenFile: token}
+	stranger, err := newControl(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stranger.assume(t.Context()); err == nil {
+		t.Error("a redirect of STS is an identity")
+	}
+	cfg.keyFile = key
+	known, err := newControl(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := known.feed(feedRequest{})(t.Context(), store.Position{}); err == nil {
+		t.Error("a redirect of the feed is a feed")
+	}
+	to, err := (&trailFlags{to: "s3://audit/logs", region: "us-east-1", endpoint: server.URL, keyFile: key}).sink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Put(t.Context(), "x", []byte("a record")); err == nil {
+		t.Error("what a bucket redirects is delivered")
 	}
 }

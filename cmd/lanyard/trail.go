@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -73,7 +72,7 @@ func (t *trailFlags) bucket(to *url.URL) (*trail.Bucket, error) {
 	if err := trusting.trust(t.caFile); err != nil {
 		return nil, err
 	}
-	b := &trail.Bucket{Endpoint: endpoint, Bucket: to.Host, Region: t.region, KeyID: id, SecretKey: secret, Client: &http.Client{Transport: trusting.http.Transport}}
+	b := &trail.Bucket{Endpoint: endpoint, Bucket: to.Host, Region: t.region, KeyID: id, SecretKey: secret, Client: trusting.unhurried()}
 	if prefix := strings.Trim(to.Path, "/"); prefix != "" {
 		b.Prefix = prefix + "/"
 	}
