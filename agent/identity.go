@@ -94,8 +94,6 @@ func (i *identity) renew(ctx context.Context) (renewed bool, err error) {
 	if !i.due() { // another attempt has just ended
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // nobody waits for it
-	defer cancel()
 	err = i.attempt(ctx)
 	return err == nil, err
 }
@@ -124,7 +122,10 @@ func (i *identity) lastFailure() error {
 	return nil
 }
 
+// attempt takes a few seconds at most, even for who would wait longer: pods come after.
 func (i *identity) attempt(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	self, err := i.assume(ctx)
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -232,3 +232,26 @@ func TestAFullQueueAndADeadUpstreamAreToldWithinASecond(t *testing.T) {
 		}
 	})
 }
+
+// The stream, which may wait for long, does not keep pods from a new attempt where STS took a question and never answers.
+func TestAHangingSTSIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := newBubble(t, nil)
+		r.fake.sts = func(http.ResponseWriter) bool {
+			if r.fake.identities.Load() == 1 {
+				time.Sleep(time.Hour)
+			}
+			return false
+		}
+		followed := make(chan error, 1)
+		go func() {
+			_, err := r.follow(t.Context())
+			followed <- err
+		}()
+		time.Sleep(5*time.Second + 2*patience)
+		r.wantStatus(t, day("a"), http.StatusOK)
+		if err := <-followed; err == nil {
+			t.Error("the stream is followed without an identity")
+		}
+	})
+}
