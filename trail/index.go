@@ -401,6 +401,7 @@ func (x *Index) taken(ctx context.Context, prefix string) (sizes map[string]int6
 
 // take adds a file's records.
 func (x *Index) take(ctx context.Context, account string, file File, calm bool) error {
+	body, err := x.get(ctx, file) // to wait for is no work that is rested after
 	var batch [][]byte
 	began := time.Now()
 	store := func(done bool) error {
@@ -414,7 +415,6 @@ func (x *Index) take(ctx context.Context, account string, file File, calm bool) 
 		batch, began = nil, time.Now()
 		return err
 	}
-	body, err := x.get(ctx, file)
 	if err == nil {
 		var failed error
 		err = unpack(body, func(record []byte) bool {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/openlanyard/lanyard/audit"
@@ -290,4 +291,34 @@ func BenchmarkFill(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+}
+
+// slow is a sink that takes its time to give a file out.
+type slow struct{ trail.Sink }
+
+func (s slow) Get(ctx context.Context, name string) ([]byte, error) {
+	time.Sleep(10 * time.Second)
+	return s.Sink.Get(ctx, name)
+}
+
+// TestASlowSinkIsNotRestedFor: while the index waits for a store it takes nothing from anybody.
+func TestASlowSinkIsNotRestedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		to, now := t.TempDir(), time.Now()
+		for _, name := range []string{"A", "B", "C"} {
+			brought(t, to, ours, name, events(record(ours, name, now)))
+		}
+		x := openIndex(t, trail.IndexConfig{Sink: slow{trail.Folder(to)}})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- x.Run(ctx) }()
+		time.Sleep(time.Minute)
+		if got := names(t, x, trail.Query{}); got != "C B A" {
+			t.Errorf("after a minute: got %q, want all of three files, each of which takes ten seconds", got)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
