@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"strings"
@@ -95,16 +96,21 @@ func (g *Gateway) askRules(r *http.Request, c *call) (http.Header, error) {
 		return nil, codes[fault.Throttled].refusal()
 	}
 	defer leave()
-	resp, err := g.send(r.Context(), c, nothing(), emptyHash)
-	if err != nil {
+	ctx, cancel := context.WithTimeout(r.Context(), lookupTime)
+	defer cancel()
+	resp, err := g.send(ctx, c, nothing(), emptyHash)
+	switch {
+	case err != nil && r.Context().Err() == nil: // nobody but the store was late
+		return nil, unavailable(err)
+	case err != nil:
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }() // there is nothing in it
 	switch {
-	case resp.StatusCode/100 == 2:
+	case resp.StatusCode/100 == 2 && resp.Header.Get("Access-Control-Allow-Origin") != "":
 		maps.DeleteFunc(resp.Header, func(name string, _ []string) bool { return !isCORS(name) })
 		return resp.Header, nil
-	case resp.StatusCode/100 == 4:
+	case resp.StatusCode/100 == 2, resp.StatusCode/100 == 4: // some stores say no by silence
 		return nil, accessForbidden.refusal()
 	}
 	return nil, refusalOf(c, resp)

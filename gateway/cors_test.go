@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -115,6 +117,7 @@ func TestPreflightsRefused(t *testing.T) {
 		"of another store's path":   {"/OPEN/a", asks("GET"), "", "InvalidBucketName", false},
 		"of no bucket":              {"/none", asks("GET"), "", "AccessForbidden", true},
 		"of a closed bucket":        {"/closed", asks("GET"), "", "AccessForbidden", true},
+		"of another page's bucket":  {"/open", http.Header{"Origin": {"https://other.example"}, methodHeader: {"GET"}}, "", "AccessForbidden", true},
 		"while the store is down":   {"/down", asks("GET"), "", "ServiceUnavailable", true},
 	} {
 		resp, text := w.ask(t, c.path, c.header, c.body)
@@ -221,4 +224,24 @@ func TestPreflightsOfOneAddressAreBounded(t *testing.T) {
 	}
 	close(answer)
 	waiting.Wait()
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// What a refusal waits for, or a caller who may be anybody, is no matter of minutes.
+func TestPreflightsHaveAnEnd(t *testing.T) {
+	w := newWorld(t)
+	w.config.Upstream.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		if until, ok := r.Context().Deadline(); !ok || time.Until(until) > lookupTime {
+			t.Errorf("the store is waited for until %v", until)
+		}
+		return nil, context.DeadlineExceeded
+	})
+	w.serve(t)
+	_, text := w.ask(t, "/open", asks("GET"), "")
+	if got := errorOf(t, text).Code; got != "ServiceUnavailable" {
+		t.Errorf("got %s, want ServiceUnavailable", got)
+	}
 }

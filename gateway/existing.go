@@ -17,7 +17,7 @@ import (
 
 const (
 	existingTag = "ExistingObjectTag"
-	// lookupTime is how long the upstream may take to tell the tags of an object.
+	// lookupTime is how long the upstream may take to tell the tags of an object, or by which rules a page may use a bucket.
 	lookupTime = 10 * time.Second
 )
 
