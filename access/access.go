@@ -132,10 +132,10 @@ func (a *Access) bySession(ctx context.Context, sig *sigv4.Signature) (*director
 		return nil, "", err
 	}
 	s := o.session
-	if s.Epoch == a.Store.Epoch() && s.Revision > a.Store.Revision() {
+	if s.Revision > a.Store.Revision() {
 		ctx, cancel := context.WithTimeout(ctx, catchUp)
 		defer cancel()
-		if err := a.Store.WaitRevision(ctx, s.Revision); err != nil {
+		if err := a.Store.Reach(ctx, store.Position{Epoch: s.Epoch, Revision: s.Revision}); err != nil {
 			return nil, "", err
 		}
 	}

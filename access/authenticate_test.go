@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -321,27 +322,64 @@ func TestACopyThatIsTooOldDecidesNothing(t *testing.T) {
 	}
 }
 
-// A session that was minted by a replica that knows more waits until this one knows as much.
+// A session that was minted by a server that knows more waits until the gateway knows as much.
 func TestASessionOfALaterRevisionIsWaitedFor(t *testing.T) {
 	w := fresh(t)
 	w.mint(t, w.podSession(t)) // makes the keys, which are records too
+	g := w.follow(t)
 	later := w.podSession(t)
 	later.Revision = w.Store.Revision() + 1
 	pod := w.mint(t, later)
-	_, err := w.authenticate(t, pod)
+	_, err := g.authenticate(t, pod)
 	wants(t, "nothing comes", err, fault.Unavailable)
 
 	restored := w.podSession(t)
 	restored.Revision, restored.Epoch = w.Store.Revision()+1000, "another history"
-	_, err = w.authenticate(t, w.mint(t, restored))
+	_, err = g.authenticate(t, w.mint(t, restored))
 	wants(t, "a revision of another epoch", err, accepted)
 
 	answer := make(chan error, 1)
 	r, sig := signed(t, pod, w.clock.now())
 	go func() {
-		_, err := w.Authenticate(r, sig, emptyHash)
+		_, err := g.Authenticate(r, sig, emptyHash)
 		answer <- err
 	}()
 	must(t, w.Directory.Tag(t.Context(), directory.Roles.Named(one, "app"), []directory.Tag{{Key: "a", Value: "b"}}))
 	wants(t, "it comes", <-answer, accepted)
+}
+
+// Sessions that have seen what a server lost, whose folder was replaced by an earlier copy, are honoured again after a moment.
+func TestARestoredServerHonoursSessions(t *testing.T) {
+	dir, master := folder(t), store.NewMasterKey()
+	w := open(t, dir, master)
+	w.fill(t)
+	w.mint(t, w.podSession(t)) // makes the keys, which are records too
+	must(t, w.Store.Close())
+	backup := folder(t)
+	must(t, copyFolder(backup, dir))
+
+	later := open(t, dir, master)
+	later.cluster, later.role, later.association = w.cluster, w.role, w.association
+	for i := range 10 {
+		must(t, later.Directory.Tag(t.Context(), directory.Roles.Named(one, "app"), []directory.Tag{{Key: "a", Value: strconv.Itoa(i)}}))
+	}
+	pod, lost := later.mint(t, later.podSession(t)), later.Store.Revision()
+	must(t, later.Store.Close())
+
+	restored := open(t, backup, master)
+	if restored.Store.Epoch() != later.Store.Epoch() {
+		t.Error("the copy has another epoch already")
+	}
+	_, err := restored.authenticate(t, pod)
+	wants(t, "at first", err, fault.Unavailable)
+	for tick := time.NewTicker(time.Millisecond); restored.Store.Epoch() == later.Store.Epoch(); <-tick.C {
+		if t.Context().Err() != nil {
+			t.Fatal("the history of the copy has no other name")
+		}
+	}
+	_, err = restored.authenticate(t, pod)
+	wants(t, "then", err, accepted)
+	if got := restored.Store.Revision(); got >= lost {
+		t.Errorf("revision %d: what was lost at %d came back", got, lost)
+	}
 }

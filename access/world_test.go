@@ -1,15 +1,19 @@
 package access
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -55,8 +59,13 @@ type world struct {
 // open starts the room in a folder and closes its store with the test.
 func open(t testing.TB, dir string, master store.MasterKey) *world {
 	t.Helper()
-	c := &clock{}
-	st, err := store.Open(t.Context(), store.Config{Dir: dir, MasterKey: master, Now: c.now})
+	return start(t, &clock{}, store.Config{Dir: dir, MasterKey: master})
+}
+
+func start(t testing.TB, c *clock, config store.Config) *world {
+	t.Helper()
+	config.Now = c.now
+	st, err := store.Open(t.Context(), config)
 	must(t, err)
 	d := directory.New(st, c.now)
 	ring := keyring.New(st, slog.New(slog.DiscardHandler), c.now)
@@ -74,7 +83,36 @@ func open(t testing.TB, dir string, master store.MasterKey) *world {
 	return w
 }
 
+// follow starts the room of a gateway of the account, whose copy follows this one's.
+func (w *world) follow(t testing.TB) *world {
+	t.Helper()
+	g := start(t, w.clock, store.Config{Feed: func(ctx context.Context, from store.Position) (io.ReadCloser, error) {
+		read, write := io.Pipe()
+		go func() {
+			err := w.Store.Feed(ctx, one, from, write, func() error { return nil })
+			_ = write.CloseWithError(err) // never fails
+		}()
+		return read, nil
+	}})
+	g.Ring = g.keyring.GatewayRing()
+	return g
+}
+
 func folder(t testing.TB) string { return filepath.Join(t.TempDir(), "store") }
+
+// copyFolder copies a store that is not open, as a backup does.
+func copyFolder(to, from string) error {
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	return filepath.WalkDir(to, func(file string, entry fs.DirEntry, err error) error {
+		mode := fs.FileMode(0o600)
+		if entry.IsDir() {
+			mode = 0o700
+		}
+		return errors.Join(err, os.Chmod(file, mode))
+	})
+}
 
 // fresh opens a new world and fills it.
 func fresh(t testing.TB) *world {

@@ -101,6 +101,18 @@ type waiter struct {
 	reached  chan struct{}
 }
 
+// Reach is WaitRevision for what another copy has had; of another history there is nothing to wait for. The sole member's copy has
+// whatever was acknowledged: what it lacks was lost with a restore, and would be waited for in vain.
+func (s *Store) Reach(ctx context.Context, p Position) error {
+	switch {
+	case p.Epoch != s.Epoch():
+		return nil
+	case s.sole() && p.Revision > s.Revision():
+		return fault.Hide(fault.Unavailable, s.renewEpoch(ctx, p.Epoch), "the server was restored to an earlier state: try again")
+	}
+	return s.WaitRevision(ctx, p.Revision)
+}
+
 // WaitRevision returns nil once the copy has the revision, and an error of kind Unavailable when ctx ends first.
 func (s *Store) WaitRevision(ctx context.Context, revision int64) error {
 	if s.Revision() >= revision {

@@ -45,12 +45,21 @@ func (s *Store) establishEpoch(ctx context.Context) error {
 	return nil
 }
 
-// renewEpoch gives a history that has lost revisions, as a restored etcd has, another name, unless another replica just did: who knows
-// of the lost ones would take those that come in their place for known. It always returns an error: what is there is to be read again.
-func (s *Store) renewEpoch(ctx context.Context, named int64) error {
+// renewEpoch gives a history that has lost revisions, as a restored one has, another name, unless that was just done: who knows of the
+// lost ones would take those that come in their place for known. The watch then has everything read again. It always returns an error.
+func (s *Store) renewEpoch(ctx context.Context, former string) error {
+	answer, err := s.client.Get(ctx, epochPath)
+	if err != nil || len(answer.Kvs) == 0 {
+		return errors.Join(errRestored, err)
+	}
+	named := answer.Kvs[0]
+	if epoch, err := s.openEpoch(named.Value); err != nil || epoch != former {
+		return errors.Join(errRestored, err)
+	}
+	s.log.Warn("the store was restored: its history gets another name")
 	sealer := &Sealer{master: s.master, table: metaTable}
-	_, err := s.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.ModRevision(epochPath), "=", named)).
+	_, err = s.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(epochPath), "=", named.ModRevision)).
 		Then(clientv3.OpPut(epochPath, string(sealer.Seal("epoch", []byte(rand.Text()))))).
 		Commit()
 	return errors.Join(errRestored, err)
@@ -73,7 +82,7 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return fault.Hide(fault.Unavailable, err, "the store does not answer")
 	}
-	epoch, named := "", int64(0)
+	epoch := ""
 	for _, kv := range answer.Kvs {
 		if string(kv.Key) != epochPath {
 			continue
@@ -81,7 +90,6 @@ func (s *Store) load(ctx context.Context) error {
 		if epoch, err = s.openEpoch(kv.Value); err != nil {
 			return err
 		}
-		named = kv.ModRevision
 	}
 	if epoch == "" {
 		return fmt.Errorf("the store has lost its record %s", epochPath)
@@ -90,7 +98,7 @@ func (s *Store) load(ctx context.Context) error {
 	again := s.hasStarted()
 	same := again && epoch == s.Epoch()
 	if same && answer.Header.Revision < s.Revision() {
-		return s.renewEpoch(ctx, named)
+		return s.renewEpoch(ctx, epoch)
 	}
 	changes := make([]func(), len(answer.Kvs))
 	onAllProcessors(len(answer.Kvs), func(i int) {
