@@ -28,6 +28,7 @@ const (
 	callDeadline = 10 * time.Second
 	maxAnswer    = 64 << 10 // bytes, of a call
 	maxMessage   = 300      // bytes of the server's text that are shown
+	maxSkew      = 15 * time.Minute
 )
 
 // Upstream says where Lanyard is, and who this connector is there.
@@ -140,6 +141,8 @@ func newHTTPClient(cas *x509.CertPool) *http.Client {
 type Refusal struct {
 	Status        int
 	Code, Message string
+
+	skewed bool // the clocks are further apart than any signature survives
 }
 
 func (r *Refusal) Error() string {
@@ -213,7 +216,11 @@ func (c *Client) send(ctx context.Context, self aws.Credentials, method, path st
 	if err != nil {
 		return nil, err
 	}
-	return nil, readRefusal(response, text)
+	refusal := readRefusal(response, text)
+	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		refusal.skewed = c.now().Sub(date).Abs() > maxSkew
+	}
+	return nil, refusal
 }
 
 func readRefusal(response *http.Response, body []byte) *Refusal {

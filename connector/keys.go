@@ -197,13 +197,14 @@ func (k *keys) activate(ctx context.Context, a Activation) error {
 		if missing != nil {
 			err = missing
 		}
-		// A pair that was refused is not tried again, so that nobody takes us for one who guesses.
+		// A pair that was refused is not tried again, so that nobody takes us for one who guesses. What else was refused with it, and a
+		// wrong clock, may be mended.
 		if ok && isAnswer(err) && pair.AccessKeyID != used {
 			if err = k.join(ctx, a, pair); err == nil {
 				k.log.LogAttrs(ctx, slog.LevelInfo, "the cluster has joined", slog.String("cluster", k.client.Cluster))
 				continue
 			}
-			if refusal := new(Refusal); errors.As(err, &refusal) && (refusal.final() || refusal.identity()) {
+			if refusal := new(Refusal); errors.As(err, &refusal) && refusal.Status == http.StatusForbidden && !refusal.skewed {
 				used = pair.AccessKeyID
 			}
 		}

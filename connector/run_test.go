@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/openlanyard/lanyard/podtoken"
 	"github.com/openlanyard/lanyard/registry"
 )
 
@@ -91,17 +93,22 @@ func (w *world) run(t *testing.T, cfg Config) (*Connector, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c, c.start(t)
+}
+
+func (c *Connector) start(t *testing.T) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
-	stop := sync.OnceFunc(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
 	t.Cleanup(stop)
-	return c, stop
+	return stop
 }
 
 // eventually waits for what comes by itself. A test that waits in vain ends by the deadline of all tests.
@@ -181,6 +188,49 @@ func TestAnUnknownConnectorGetsNothing(t *testing.T) {
 				t.Error("a wrong pair let the cluster join")
 			}
 			stop()
+		})
+	}
+}
+
+// What keeps a cluster from joining and is no fault of its pair may be mended, and then it joins.
+func TestAClusterJoinsAfterAll(t *testing.T) {
+	for name, c := range map[string]struct {
+		hinder func(*testing.T, *world, *Connector) (mend func())
+		reason string
+	}{
+		"a wrong clock": {func(_ *testing.T, _ *world, c *Connector) func() {
+			var ahead atomic.Int64
+			ahead.Store(int64(time.Hour))
+			c.client.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			return func() { ahead.Store(0) }
+		}, "at most 15 minutes apart"},
+		"a former name of the cluster": {func(t *testing.T, w *world, _ *Connector) func() {
+			former, err := w.server.registry.RegisterCluster(t.Context(), registry.NewCluster{Account: testAccount, Name: "former", Provider: "OTHER"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := registry.Joining{Issuers: []string{testIssuer}, Keys: []podtoken.Key{w.kube.keys[0].public()}}
+			if _, err := w.server.registry.ActivateCluster(t.Context(), former.Activation.ID, in); err != nil {
+				t.Fatal(err)
+			}
+			return func() {
+				if _, err := w.server.registry.DeregisterCluster(t.Context(), testAccount, "former"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, "belongs to another cluster"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			connector, err := New(w.config("connector-0"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			mend := c.hinder(t, w, connector)
+			connector.start(t)
+			eventually(t, "the refusal is told", func() bool { return strings.Contains(w.log.String(), c.reason) })
+			mend()
+			eventually(t, "the cluster has joined", func() bool { return w.server.now(t).Status == registry.Active })
 		})
 	}
 }
