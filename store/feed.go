@@ -177,6 +177,32 @@ func (s *Store) closeFeed(f *feed) {
 	delete(s.feeds, f)
 }
 
+// cut returns why the feed cannot go on; nil: it can.
+func (f *feed) cut() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lost
+}
+
+// asking is where a feed is written to. Whether it may go on is asked each second, in the middle of a snapshot too: its viewer may
+// take hours for one.
+type asking struct {
+	io.Writer
+	may   func() error
+	asked time.Time
+}
+
+// Write implements io.Writer.
+func (a *asking) Write(p []byte) (int, error) {
+	if now := time.Now(); now.Sub(a.asked) > FeedBeat/2 { // by each beat's mark, then
+		if err := a.may(); err != nil {
+			return 0, err
+		}
+		a.asked = now
+	}
+	return a.Writer.Write(p)
+}
+
 // Feed writes the viewer's feed, from a position on or from the beginning, to w until ctx ends, a write fails, or allowed, which is asked every second, returns an
 // error. What it writes holds secrets. It always returns why it ended.
 func (s *Store) Feed(ctx context.Context, viewer string, from Position, w io.Writer, allowed func() error) error {
@@ -189,7 +215,9 @@ func (s *Store) Feed(ctx context.Context, viewer string, from Position, w io.Wri
 	}
 	defer s.closeFeed(f)
 	seal := NewMasterKey()
-	buffer := bufio.NewWriterSize(w, 64<<10)
+	// A record that this replica cannot read might be one that the viewer ought to know.
+	may := func() error { return errors.Join(f.cut(), s.Ready(), allowed()) }
+	buffer := bufio.NewWriterSize(&asking{Writer: w, may: may}, 64<<10)
 	t := &teller{store: s, viewer: viewer, seal: seal, lines: json.NewEncoder(buffer)}
 	if err := t.lines.Encode(feedLine{Form: feedForm, Epoch: s.Epoch(), Seal: string(seal.Text()), Resumes: resumes}); err != nil {
 		return err
@@ -220,10 +248,6 @@ func (s *Store) Feed(ctx context.Context, viewer string, from Position, w io.Wri
 		select {
 		case <-f.wake:
 		case <-beat.C:
-			// A record that this replica cannot read might be one that the viewer ought to know.
-			if err := errors.Join(s.Ready(), allowed()); err != nil {
-				return err
-			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}

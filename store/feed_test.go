@@ -342,6 +342,33 @@ func TestAFeedEndsWithTheRight(t *testing.T) {
 	}
 }
 
+// dawdling is a viewer that takes its time for each piece.
+type dawdling struct{ taken int }
+
+func (d *dawdling) Write(p []byte) (int, error) {
+	d.taken++
+	time.Sleep(FeedBeat)
+	return len(p), nil
+}
+
+// Nor does a snapshot last longer, however slowly its viewer takes it.
+func TestASnapshotEndsWithTheRight(t *testing.T) {
+	source := sharing(t)
+	for i := range 8 { // of more than a piece each
+		source.put(t, strconv.Itoa(i), &note{Owner: "me", Text: strings.Repeat("x", 64<<10)})
+	}
+	gone, viewer := fault.New(fault.Denied, "no more"), &dawdling{}
+	err := source.Feed(t.Context(), "me", Position{}, viewer, func() error {
+		if viewer.taken > 0 {
+			return gone
+		}
+		return nil
+	})
+	if !errors.Is(err, gone) || viewer.taken > 1 {
+		t.Errorf("got %v after %d pieces, want what the question answered after the first", err, viewer.taken)
+	}
+}
+
 // blocked is a viewer that takes nothing after the snapshot.
 type blocked struct {
 	written chan struct{}
