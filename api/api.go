@@ -28,7 +28,7 @@ type Config struct {
 	Log        *slog.Logger
 
 	Console     http.Handler          // of GET /console/, which needs no signature; nil: none
-	BodyTimeout time.Duration         // in which a body that is held in memory has to arrive; 0: 10 s
+	BodyTimeout time.Duration         // in which a body has to arrive that no door streams; 0: 10 s
 	Metrics     prometheus.Registerer // nil: none
 	Now         func() time.Time      // nil: time.Now
 }

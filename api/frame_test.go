@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -388,6 +389,30 @@ func TestABodyHasItsTime(t *testing.T) {
 	}
 	if got := w.send(t, server, request{as: admin, service: "eks", method: "GET", path: "/clusters"}); got.status != 200 {
 		t.Errorf("a call without a body: %d %s, want 200", got.status, got.body)
+	}
+}
+
+// TestARefusedBodyHasItsTime holds the same of what nobody reads: net/http does, before it answers.
+func TestARefusedBodyHasItsTime(t *testing.T) {
+	w := newWorld(t)
+	config := w.config()
+	config.BodyTimeout = time.Millisecond
+	server := w.serve(t, config)
+	for _, line := range []string{"POST /clusters", "PUT /bucket/key", "OPTIONS /bucket", "GET /healthz", "GET /console/"} {
+		connection, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = connection.Close() }()
+		if _, err := io.WriteString(connection, line+" HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := connection.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, connection); err != nil {
+			t.Errorf("%s: the connection is kept for a body that does not come: %v", line, err)
+		}
 	}
 }
 

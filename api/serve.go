@@ -40,6 +40,9 @@ func (f *Frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &Call{
 		Request: r, frame: f, ID: uuid.NewString(), Source: Source(r), Started: f.Now(), Door: f.fallback,
 	}
+	if r.ContentLength != 0 { // what nobody reads of it, net/http does before it answers
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(f.BodyTimeout)) // what has no deadlines is no connection
+	}
 	signature, own, err := f.begin(w, c)
 	switch {
 	case own:
@@ -285,8 +288,6 @@ func (f *Frame) readBody(w http.ResponseWriter, r *http.Request) (body []byte, e
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	connection := http.NewResponseController(w)
-	timed := connection.SetReadDeadline(time.Now().Add(f.BodyTimeout)) == nil // else it is no connection
 	switch n := r.ContentLength; {
 	case n > maxBody:
 		return nil, tooLarge()
@@ -311,10 +312,8 @@ func (f *Frame) readBody(w http.ResponseWriter, r *http.Request) (body []byte, e
 		w.Header().Set("Connection", "close")
 		return nil, fault.New(fault.Malformed, "The body could not be read: it ended early, or took longer than %s.", f.BodyTimeout)
 	}
-	if timed {
-		err = connection.SetReadDeadline(time.Time{})
-	}
-	return body, err
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // as in ServeHTTP
+	return body, nil
 }
 
 func tooLarge() error {
