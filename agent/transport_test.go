@@ -7,13 +7,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
-// counting answers after a pause, as calls overlap then, and counts the connections that it was asked for.
-func counting(t *testing.T, pause time.Duration) (server *httptest.Server, made *atomic.Int64) {
+// counting serves, and counts the connections that it was asked for.
+func counting(t *testing.T, serve func()) (server *httptest.Server, made *atomic.Int64) {
 	made = &atomic.Int64{}
-	server = httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(pause) }))
+	server = httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { serve() }))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			made.Add(1)
@@ -38,7 +37,7 @@ func get(t *testing.T, client *transport, url string) {
 
 func TestNoMoreConnectionsThanCallsAtOnce(t *testing.T) {
 	const atOnce, each = 16, 200
-	server, made := counting(t, 0)
+	server, made := counting(t, func() {})
 	client := newClient(nil)
 	var all sync.WaitGroup
 	for range atOnce {
@@ -63,8 +62,8 @@ func TestNoMoreConnectionsThanCallsAtOnce(t *testing.T) {
 
 // What is idle at one server is no use at another, which the count does not tell apart.
 func TestAnotherServersConnectionHoldsACallUpForAMomentOnly(t *testing.T) {
-	first, _ := counting(t, 0)
-	second, made := counting(t, 0)
+	first, _ := counting(t, func() {})
+	second, made := counting(t, func() {})
 	client := newClient(nil)
 	get(t, client, first.URL)
 	get(t, client, second.URL)
@@ -75,7 +74,7 @@ func TestAnotherServersConnectionHoldsACallUpForAMomentOnly(t *testing.T) {
 
 // A call whose idle connection the server has just closed is made again, on a connection that it waits for once more.
 func TestACallIsMadeAgainWhenItsConnectionWasClosed(t *testing.T) {
-	server, made := counting(t, 0)
+	server, made := counting(t, func() {})
 	client := newClient(nil)
 	for range 20 {
 		get(t, client, server.URL)
@@ -88,21 +87,27 @@ func TestACallIsMadeAgainWhenItsConnectionWasClosed(t *testing.T) {
 
 // A call that a slow one's connection cannot serve gets its own at once.
 func TestASlowCallHoldsNobodyUp(t *testing.T) {
-	server, made := counting(t, 200*time.Millisecond)
+	const atOnce = 8
+	var arriving sync.WaitGroup
+	arriving.Add(atOnce)
+	server, made := counting(t, func() { // no answer before all calls are there
+		arriving.Done()
+		arriving.Wait()
+	})
 	client := newClient(nil)
 	var all sync.WaitGroup
-	for range 8 {
+	for range atOnce {
 		all.Go(func() { get(t, client, server.URL) })
 	}
 	all.Wait()
-	if got := made.Load(); got != 8 {
-		t.Errorf("%d connections for 8 calls at once, want 8", got)
+	if got := made.Load(); got != atOnce {
+		t.Errorf("%d connections for %d calls at once, want as many", got, atOnce)
 	}
 }
 
 // Whoever can answer in the server's place, for a moment, is not to have tokens sent on to where nobody configured.
 func TestRedirectsAreNotFollowed(t *testing.T) {
-	elsewhere, made := counting(t, 0)
+	elsewhere, made := counting(t, func() {})
 	r := newRig(t, nil)
 	redirect := func(w http.ResponseWriter) bool {
 		w.Header().Set("Location", elsewhere.URL)
