@@ -156,10 +156,11 @@ func TestNoAcknowledgedWriteIsLost(t *testing.T) {
 				t.Errorf("second process: got %v, want BadState with %s and %s", err, dir, pid)
 			}
 		}
-		writer.kill()
-		for writer.lines.Scan() { // what it had said before it died
+		_ = writer.cmd.Process.Kill()
+		for writer.lines.Scan() { // what it had said before it died, which nobody can read once it is waited for
 			acknowledged = number(t, strings.Fields(writer.lines.Text())[1])
 		}
+		writer.kill()
 	}
 }
 
