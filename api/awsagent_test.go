@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -23,7 +22,8 @@ import (
 )
 
 // awsAgent asks EKS Auth as AWS's own agent does (github.com/aws/eks-pod-identity-agent, internal/cloud/eksauth): AWS's
-// client, half a second to connect, a second for each attempt, the standard retries.
+// client and the standard retries. Its time limits, of which a second for each attempt is one, are left out: attempts are
+// counted, and a machine may be slow.
 type awsAgent struct {
 	client   *awseksauth.Client
 	attempts *atomic.Int64
@@ -45,10 +45,6 @@ func newAWSAgent(t *testing.T, w *world, config api.Config, as signer) awsAgent 
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
 			})
-		},
-		HTTPClient: &http.Client{
-			Timeout:   time.Second,
-			Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 500 * time.Millisecond}).DialContext},
 		},
 	})}
 }
