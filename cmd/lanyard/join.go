@@ -63,9 +63,7 @@ func newJoin() *cobra.Command {
 			if v.dryRun {
 				return v.print(cmd)
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), v.timeout)
-			defer cancel()
-			return v.run(ctx)
+			return v.run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
@@ -81,7 +79,7 @@ func newJoin() *cobra.Command {
 	f.BoolVar(&v.dryRun, "dry-run", false, "print the manifests as YAML and change nothing")
 	f.BoolVar(&v.reactivate, "reactivate", false, "take a new activation pair, for a cluster of this name that was not joined from here too")
 	f.BoolVar(&v.force, "force-conflicts", false, "take fields of the manifests over from who else has set them")
-	f.DurationVar(&v.timeout, "timeout", 5*time.Minute, "how long to wait")
+	f.DurationVar(&v.timeout, "timeout", 5*time.Minute, "how long to wait for the connector, once all is applied")
 	require(cmd, "name")
 	kubeFlags(cmd)
 	dirFlag(cmd)

@@ -14,6 +14,8 @@ import (
 // wait returns once a replica of the connector has reported that the webhook is ready, and the cluster is ACTIVE. What it
 // waits for is said once for each step.
 func (v *joinVerb) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	told := ""
