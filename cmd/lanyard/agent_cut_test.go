@@ -107,7 +107,8 @@ func TestAnAgentIsCutOff(t *testing.T) {
 	token, err := s.cluster.Token(dev.Pod{Namespace: "shop", ServiceAccount: "web", Name: "web-0"}, registry.PodAudience, time.Hour)
 	s.must(err)
 
-	node.must(s, "at first", token, "reader")
+	// An agent gives a call a second, handshake included, and has the pod ask again.
+	s.wait(func() bool { return node.who(s, token) == "reader" }, "the pod has no role at first")
 	wire.cut(true)
 	_, err = s.send("administrator", rest("eks", http.MethodPost, associations+"/"+association, `{"roleArn":"arn:aws:iam::`+dev.Account+`:role/writer"}`))
 	s.must(err)
