@@ -8,15 +8,6 @@ import (
 	"time"
 )
 
-// gets waits until a token gets credentials at a node's agent.
-func gets(t *testing.T, what, node, token string) {
-	t.Helper()
-	eventually(t, what, func() (bool, string) {
-		status, body := ask(t, node, token)
-		return status == "200", status + " " + body[:min(len(body), 200)]
-	})
-}
-
 // TestServerAway: while the server is away for two minutes pods go on with the credentials that the agent holds, new pods are still
 // admitted and given what they need to ask for some, and a new token is refused in time; once it is back all goes on.
 func TestServerAway(t *testing.T) {
@@ -26,9 +17,7 @@ func TestServerAway(t *testing.T) {
 	fetching(t, ns, "node2", "app")
 	ns.wait("condition=Ready", "pod/app")
 	token := ns.tokenOf("app")
-	if status, body := ask(t, "1", token); status != "200" {
-		t.Fatalf("before: status %s, %s", status, body)
-	}
+	gets(t, "before, the pod's token gets credentials", "1", token)
 	now := ns.fetchOn("before", fetches{})
 	api := openAPIServer(t)
 	before := admitted(t, api, ns, func(n int) bool { return n < 200 })

@@ -43,6 +43,28 @@ func ask(t *testing.T, node, token string) (status, body string) {
 	return got.out[i+1:], got.out[:max(i, 0)]
 }
 
+// gets waits until a token gets credentials at a node's agent, which gives a call a second and then has who asks ask again.
+func gets(t *testing.T, what, node, token string) {
+	t.Helper()
+	eventually(t, what, func() (bool, string) {
+		status, body := ask(t, node, token)
+		return status == "200", status + " " + body[:min(len(body), 200)]
+	})
+}
+
+// isRefused waits until a token is refused for good, and is never served. A key that is not known yet might be a new one: the
+// cluster's connector is asked for its keys first.
+func isRefused(t *testing.T, what string, ask func() (status, body string)) {
+	t.Helper()
+	eventually(t, what+": is refused for good", func() (bool, string) {
+		status, body := ask()
+		if status == "200" || strings.Contains(body, "SecretAccessKey") {
+			t.Fatalf("%s: status %s, want it refused", what, status)
+		}
+		return strings.HasPrefix(status, "4"), status + " " + body
+	})
+}
+
 // TestPods has running pods of both nodes work with objects by AWS's programs over TLS, and follow what is changed of their
 // role; who has no association gets nothing, and a deleted pod's token is worth nothing.
 func TestPods(t *testing.T) {
