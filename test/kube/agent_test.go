@@ -27,10 +27,10 @@ func (ns namespace) fetched() (all fetches) {
 	ns.t.Helper()
 	for _, pod := range []string{"fetch-one", "fetch-two"} {
 		var one fetches
-		line := strings.TrimSpace(ns.try("logs", pod, "--tail=1").out)
-		if err := json.Unmarshal([]byte(line), &one); err != nil {
-			continue // nothing yet, or the line is under way
-		}
+		eventually(ns.t, pod+" says what it has seen", func() (bool, string) { // not before it has begun, nor while a line is under way
+			line := strings.TrimSpace(ns.try("logs", pod, "--tail=1").out)
+			return json.Unmarshal([]byte(line), &one) == nil, line
+		})
 		all.Fetched, all.Failed = all.Fetched+one.Fetched, all.Failed+one.Failed
 		if one.Last != "" {
 			all.Last = one.Last
