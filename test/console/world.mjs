@@ -139,7 +139,7 @@ export async function open(t, world, options = {}) {
   const context = await (await browser).newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
   atEnd(t, () => context.close());
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000); // of what does not come: 10,000 rows may take long where three browsers share a slow machine
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(`thrown: ${error.message}`));
   page.on("console", (line) => {
