@@ -4,11 +4,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { accessible, eks, narrow, open, picture, role, signIn, start } from "./world.mjs";
 
-// Asks the agent for credentials, as any SDK in a pod does, and tells the id of their key.
+// Asks the agent for credentials, as any SDK in a pod does, again too where it says that it cannot tell now, and prints the answer.
 const fetchCredentials = `
-  const token = require("fs").readFileSync(process.env.AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, "utf8");
-  fetch(process.env.AWS_CONTAINER_CREDENTIALS_FULL_URI, { headers: { authorization: token } })
-    .then(async (answer) => console.log(answer.status, await answer.text()));`;
+  const authorization = require("fs").readFileSync(process.env.AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, "utf8");
+  const ask = async (times) => {
+    const answer = await fetch(process.env.AWS_CONTAINER_CREDENTIALS_FULL_URI, { headers: { authorization } });
+    const text = await answer.text();
+    if (answer.status >= 500 && times > 1) return setTimeout(ask, 500, times - 1);
+    console.log(answer.status, text);
+  };
+  ask(20);`;
 
 test("the guide's steps 2 and 3", async (t) => {
   const world = await start(t, "--empty");
