@@ -71,7 +71,7 @@ var goTrail = []goCase{
 			return
 		}
 		made := role.Role.CreateDate.Truncate(time.Second)
-		before, after := aws.Time(made.Add(-time.Second)), aws.Time(made.Add(time.Second))
+		before, after := aws.Time(made.Add(-time.Minute)), aws.Time(made.Add(time.Minute)) // the event is of the call's beginning, perhaps in a second of before
 		has := func(from, to *time.Time) bool {
 			in := goLookup("EventName", "CreateRole")
 			in.StartTime, in.EndTime = from, to
