@@ -50,7 +50,7 @@ type goClient struct {
 func runGoSDK(section string) {
 	tell := json.NewEncoder(os.Stdout)
 	for _, step := range goSections()[section] {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // one case waits for the end of a session of 20 s
 		c := &goClient{Context: ctx}
 		var err error
 		// One attempt: what is answered first is what is judged.

@@ -271,10 +271,10 @@ type ran struct {
 	out, errors string
 }
 
-// run runs a client to its end. A minute is far more than any of them takes; it is there for one that hangs.
+// run runs a client to its end. Three minutes are far more than any of them takes; they are there for one that hangs.
 func (as caller) run(t *testing.T, argv ...string) ran {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := as(ctx, argv...)
 	var out, errs bytes.Buffer
