@@ -198,7 +198,10 @@ func TestKeysEnds(t *testing.T) {
 	if _, err := c.Keys(t.Context(), i.URL, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the end of its time", err)
 	}
-	<-arrived
+	select {
+	case <-arrived:
+	default: // a slow machine may not come so far in that time
+	}
 	c.Timeout = 0
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
