@@ -27,10 +27,11 @@ type Config struct {
 	Ready      func() error // nil, or why this replica cannot serve
 	Log        *slog.Logger
 
-	Console     http.Handler          // of GET /console/, which needs no signature; nil: none
-	BodyTimeout time.Duration         // in which a body has to arrive that no door streams; 0: 10 s
-	Metrics     prometheus.Registerer // nil: none
-	Now         func() time.Time      // nil: time.Now
+	Console       http.Handler          // of GET /console/, which needs no signature; nil: none
+	BodyTimeout   time.Duration         // in which a body has to arrive that no door streams; 0: 10 s
+	AnswerTimeout time.Duration         // in which an answer has to be made and taken that none streams; 0: 2 min
+	Metrics       prometheus.Registerer // nil: none
+	Now           func() time.Time      // nil: time.Now
 }
 
 // Frame is an http.Handler that serves all doors on one address.
@@ -79,6 +80,9 @@ func New(cfg Config, fallback string, doors ...*Door) *Frame {
 	}
 	if cfg.BodyTimeout == 0 {
 		cfg.BodyTimeout = 10 * time.Second
+	}
+	if cfg.AnswerTimeout == 0 {
+		cfg.AnswerTimeout = 2 * time.Minute
 	}
 	f := &Frame{Config: cfg, doors: map[string]*Door{}, unsigned: map[string]*Door{}, large: make(chan struct{}, largeBodies)}
 	for _, d := range doors {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -412,6 +413,30 @@ func TestARefusedBodyHasItsTime(t *testing.T) {
 		}
 		if _, err := io.Copy(io.Discard, connection); err != nil {
 			t.Errorf("%s: the connection is kept for a body that does not come: %v", line, err)
+		}
+	}
+}
+
+// TestAnAnswerIsTakenInItsTime holds that who asks and does not read keeps no goroutine either.
+func TestAnAnswerIsTakenInItsTime(t *testing.T) {
+	w := newWorld(t)
+	config := w.config()
+	config.AnswerTimeout = 100 * time.Millisecond
+	server := w.serve(t, config)
+	for _, line := range []string{"GET /clusters", "OPTIONS /", "GET /healthz"} {
+		connection, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = connection.Close() }()
+		if err := connection.SetWriteDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		for many := strings.Repeat(line+" HTTP/1.1\r\nHost: x\r\n\r\n", 1000); err == nil; {
+			_, err = io.WriteString(connection, many)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the connection is kept for answers that nobody takes", line)
 		}
 	}
 }

@@ -40,8 +40,10 @@ func (f *Frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &Call{
 		Request: r, frame: f, ID: uuid.NewString(), Source: Source(r), Started: f.Now(), Door: f.fallback,
 	}
-	if r.ContentLength != 0 { // what nobody reads of it, net/http does before it answers
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(f.BodyTimeout)) // what has no deadlines is no connection
+	connection, now := http.NewResponseController(w), time.Now()
+	_ = connection.SetWriteDeadline(now.Add(f.AnswerTimeout)) // what has no deadlines is no connection
+	if r.ContentLength != 0 {                                 // what nobody reads of it, net/http does before it answers
+		_ = connection.SetReadDeadline(now.Add(f.BodyTimeout))
 	}
 	signature, own, err := f.begin(w, c)
 	switch {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -237,5 +239,53 @@ func TestDoorInTheFrame(t *testing.T) {
 	}
 	if want := "/s3/GetObject AccessDenied/s3/PutObject InvalidToken/s3/ Upstream/s3/GetObject"; strings.Join(got, " ") != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// dawdling is a body that takes its time.
+type dawdling struct{ io.Reader }
+
+func (d dawdling) Read(p []byte) (int, error) {
+	time.Sleep(5 * time.Millisecond)
+	return d.Reader.Read(p)
+}
+
+// The frame's times are for what it reads and answers itself: a store may take longer, and a body or an object hours.
+func TestTheFramesTimesAreNotTheDoors(t *testing.T) {
+	w := newWorld(t)
+	g, err := New(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.gateway.Config.Handler = api.New(api.Config{
+		Region: region, Access: w.config.Access, Audit: w.audit, Addresses: limit.NewRates(1e6, 1e6, 64), Principals: w.config.Principals,
+		Gate: limit.NewGate(4, 1), Ready: w.store.Ready, Log: slog.New(slog.DiscardHandler),
+		BodyTimeout: time.Millisecond, AnswerTimeout: time.Millisecond,
+	}, "s3", g.Door())
+	w.upstream.respond(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(20 * time.Millisecond)
+		if r.URL.Path == "/pay/none" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+	owner := w.session(t, ours, allow("s3:*", "*"))
+	for _, c := range []struct {
+		in     request
+		status int
+	}{
+		{request{method: "HEAD", path: "/pay/a"}, http.StatusOK},
+		{request{method: "HEAD", path: "/pay/none"}, http.StatusNotFound},
+		{request{method: "PUT", path: "/pay/a", body: strings.Repeat("x", 1<<20)}, http.StatusOK},
+	} {
+		r := w.sign(t, owner, c.in)
+		r.Body = io.NopCloser(dawdling{r.Body})
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Errorf("%s %s: %v", c.in.method, c.in.path, err)
+			continue
+		}
+		if err := resp.Body.Close(); err != nil || resp.StatusCode != c.status {
+			t.Errorf("%s %s: status %d, %v, want %d", c.in.method, c.in.path, resp.StatusCode, err, c.status)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/openlanyard/lanyard/fault"
 )
@@ -164,9 +165,11 @@ func WriteError(w http.ResponseWriter, r *http.Request, requestID string, err er
 	return found.name, found.status
 }
 
-// mark sets what every answer carries: the request's id, and the two headers that keep a browser from running what an
-// object contains, because the console may share this address.
+// mark begins an answer. The time for it is counted from here, as a body may have taken hours. It sets what every answer carries:
+// the request's id, and the two headers that keep a browser from running what an object contains, because the console may share
+// this address.
 func mark(w http.ResponseWriter, requestID string) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(defaultIdle)) // as in until
 	h, values := w.Header(), [...]string{requestID, hostID, "sandbox", "nosniff"}
 	for i, name := range [...]string{"X-Amz-Request-Id", "X-Amz-Id-2", "Content-Security-Policy", "X-Content-Type-Options"} {
 		h[name] = values[i : i+1 : i+1] // one allocation for all, as the names are canonical already
