@@ -51,7 +51,22 @@ func runEtcd(dir string) error {
 // replicas are two brokers on one etcd process, which cut ends.
 type replicas struct {
 	first, second *world
-	cut           func()
+	kill          func()
+	isCut         bool
+}
+
+func (r *replicas) cut() {
+	r.kill()
+	r.isCut = true
+}
+
+// known asks again where a replica could not know in time what is newest, and says that: a busy machine may take longer.
+func (r *replicas) known(ask func() (*Grant, error)) (*Grant, error) {
+	g, err := ask()
+	for again := 0; !r.isCut && again < 20 && (fault.Is(err, fault.Unavailable) || err == nil && g.Stale); again++ {
+		g, err = ask()
+	}
+	return g, err
 }
 
 func startReplicas(t *testing.T) *replicas {
@@ -61,11 +76,11 @@ func startReplicas(t *testing.T) *replicas {
 	out, err := etcd.StdoutPipe()
 	must(t, err)
 	must(t, etcd.Start())
-	cut := func() {
+	kill := func() {
 		_ = etcd.Process.Kill() // may be dead already
 		_ = etcd.Wait()         // reports the kill
 	}
-	t.Cleanup(cut)
+	t.Cleanup(kill)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	must(t, err)
 	address, ok := strings.CutPrefix(strings.TrimSpace(line), "address ")
@@ -73,7 +88,7 @@ func startReplicas(t *testing.T) *replicas {
 		t.Fatalf("etcd says %q", line)
 	}
 	config := store.Config{Endpoints: []string{address}, MasterKey: store.NewMasterKey()}
-	return &replicas{first: open(t, config), second: open(t, config), cut: cut}
+	return &replicas{first: open(t, config), second: open(t, config), kill: kill}
 }
 
 // What one replica has acknowledged, the other one knows when it is asked; and when it cannot know, it says that.
@@ -82,18 +97,9 @@ func TestTwoReplicas(t *testing.T) {
 	c := r.first.practice(t, one, "prod")
 	role := r.first.role(t, one, "app", "")
 	agent, token := r.first.agent(t, c, "node"), r.first.podToken(t, c.signer, "node")
-	cut := false
-	// known asks again where the replica could not know in time what is newest, and says that: a busy machine may take longer.
-	known := func(ask func() (*Grant, error)) (*Grant, error) {
-		g, err := ask()
-		for again := 0; !cut && again < 20 && (fault.Is(err, fault.Unavailable) || err == nil && g.Stale); again++ {
-			g, err = ask()
-		}
-		return g, err
-	}
 	ask := func(when, cluster string, want fault.Kind) *Grant {
 		t.Helper()
-		g, err := known(func() (*Grant, error) { return r.second.ForPod(t.Context(), agent, cluster, token) })
+		g, err := r.known(func() (*Grant, error) { return r.second.ForPod(t.Context(), agent, cluster, token) })
 		wants(t, when, g, err, want)
 		return g
 	}
@@ -116,7 +122,7 @@ func TestTwoReplicas(t *testing.T) {
 	become := func(when, role string, want fault.Kind) *Grant {
 		t.Helper()
 		in := WebIdentity{Role: role, SessionName: "node", Token: r.first.agentToken(t, c.signer, "node")}
-		g, err := known(func() (*Grant, error) { return r.second.ForWebIdentity(t.Context(), in) })
+		g, err := r.known(func() (*Grant, error) { return r.second.ForWebIdentity(t.Context(), in) })
 		wants(t, when, g, err, want)
 		return g
 	}
@@ -161,10 +167,9 @@ func TestTwoReplicas(t *testing.T) {
 		}
 	}
 	lone := r.first.token(t, c.signer, "default", "app3", "pods.eks.amazonaws.com", "node")
-	_, err := known(func() (*Grant, error) { return r.second.ForPod(t.Context(), agent, "prod", lone) })
+	_, err := r.known(func() (*Grant, error) { return r.second.ForPod(t.Context(), agent, "prod", lone) })
 	wantTold("no association", "default/app3-7c9f4d8b5-x2x pod-uid: "+fault.Message(err))
 	r.cut()
-	cut = true
 	miss := func(when string) {
 		t.Helper()
 		g, err := r.second.ForPod(t.Context(), agent, "prod", missing)
