@@ -42,7 +42,7 @@ type Frame struct {
 	fallback *Door            // whose error shape an unsigned request of no known kind gets
 	forms    *Door            // and an unsigned form of no known Action
 	requests *prometheus.HistogramVec
-	large    chan struct{} // a place for each body over smallBody that is being read
+	large    *limit.Turns // of the addresses that bodies over smallBody are read from
 
 	streams    context.Context // done when streams are to end
 	endStreams context.CancelFunc
@@ -84,7 +84,7 @@ func New(cfg Config, fallback string, doors ...*Door) *Frame {
 	if cfg.AnswerTimeout == 0 {
 		cfg.AnswerTimeout = 2 * time.Minute
 	}
-	f := &Frame{Config: cfg, doors: map[string]*Door{}, unsigned: map[string]*Door{}, large: make(chan struct{}, largeBodies)}
+	f := &Frame{Config: cfg, doors: map[string]*Door{}, unsigned: map[string]*Door{}, large: limit.NewTurns(largeBodies, largeBodies, largeOfOne)}
 	for _, d := range doors {
 		f.doors[d.Service] = d
 		for _, action := range d.Unsigned {

@@ -253,11 +253,18 @@ func TestAnAgentLeavesTheOthersTheirPart(t *testing.T) {
 }
 
 // Strangers who begin large bodies and do not end them take places from each other, not memory from the process nor places
-// from who sends little.
+// from who sends little, nor from who sends from elsewhere.
 func TestLargeBodiesOfStrangersAreBounded(t *testing.T) {
 	w := newWorld(t)
 	admin := w.account(t, ours)
 	server := w.serve(t, w.config())
+	frame := server.Config.Handler
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("User-Agent") == "elsewhere" {
+			r.RemoteAddr = "192.0.2.1:1234"
+		}
+		frame.ServeHTTP(w, r)
+	})
 	stranger := func() {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
@@ -278,6 +285,10 @@ func TestLargeBodiesOfStrangersAreBounded(t *testing.T) {
 			t.Fatal("a large body still finds a place")
 		}
 		stranger() // for the place that the large body may have had among the first
+	}
+	large.header = http.Header{"User-Agent": {"elsewhere"}}
+	if got := w.send(t, server, large); got.code() == "Throttling" {
+		t.Errorf("a large request from elsewhere: %d %s, want a place", got.status, got.body)
 	}
 	small := request{as: admin, service: "iam", method: "POST", path: "/", body: "Action=GetUser&Version=2010-05-08"}
 	if got := w.send(t, server, small); got.status != 200 {

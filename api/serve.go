@@ -30,6 +30,7 @@ const (
 	maxBody     = 512 << 10
 	smallBody   = 8 << 10
 	largeBodies = 64 // bodies over smallBody that are read at once
+	largeOfOne  = 16 // of them from one address
 )
 
 // auditPatience is how long a disk may take for the record of a call before the call fails.
@@ -298,12 +299,11 @@ func (f *Frame) readBody(w http.ResponseWriter, r *http.Request) (body []byte, e
 		_, err = io.ReadFull(r.Body, body)
 	default:
 		// Nobody is verified yet: what strangers can make the process hold is bounded by places, not by their number.
-		select {
-		case f.large <- struct{}{}:
-			defer func() { <-f.large }()
-		default:
+		done, full := f.large.Take(r.Context(), limit.Source(r.RemoteAddr))
+		if full != nil {
 			return nil, fault.New(fault.Throttled, "Too many large requests at once; try again.")
 		}
+		defer done()
 		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	}
 	var over *http.MaxBytesError
