@@ -463,3 +463,31 @@ func TestAFeedOfAnUnreadyStoreIsRefused(t *testing.T) {
 		t.Errorf("got %v, want Unavailable", err)
 	}
 }
+
+// Who follows a store that turns out to be restored begins anew with it.
+func TestARestoreReachesFollowers(t *testing.T) {
+	source := sharing(t)
+	mine, _ := follow(t, source, "me")
+	at := Position{Epoch: source.Epoch(), Revision: source.Revision()}
+	if err := source.Reach(t.Context(), at); err != nil {
+		t.Errorf("what the store has: got %v", err)
+	}
+	if err := source.Reach(t.Context(), Position{Epoch: "another", Revision: 1 << 40}); err != nil || source.Epoch() != at.Epoch {
+		t.Errorf("what is of another history: got %v and epoch %q", err, source.Epoch())
+	}
+	at.Revision += 100
+	if err := source.Reach(t.Context(), at); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("what was lost: got %v, want Unavailable", err)
+	}
+	for tick := time.NewTicker(time.Millisecond); mine.Epoch() == at.Epoch; <-tick.C {
+		if t.Context().Err() != nil {
+			t.Fatal("the follower has the former epoch")
+		}
+	}
+	source.put(t, "x", &note{Owner: "me"})
+	mine.caughtUp(t, source)
+	mine.has(t, "x", true)
+	if mine.Epoch() != source.Epoch() {
+		t.Errorf("the follower has epoch %q, the store %q", mine.Epoch(), source.Epoch())
+	}
+}
