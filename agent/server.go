@@ -12,12 +12,15 @@ import (
 // host's network are one peer, so it is generous.
 const connectionsPerPeer = 2048
 
-// Server returns a server for one listener that pods reach, with bounds on what a connection and a pod can take. Its
-// owner calls Serve and Shutdown.
-func (a *Agent) Server() *http.Server {
+// Server returns a server of credentials for one listener. Its owner calls Serve and Shutdown.
+func (a *Agent) Server() *http.Server { return NewServer(a.Handler()) }
+
+// NewServer returns a server for a listener that pods reach, with bounds on what a connection and a pod can take: of metrics and
+// probes too, for it is the same agent's memory.
+func NewServer(h http.Handler) *http.Server {
 	peers := &connections{limit: connectionsPerPeer, open: map[netip.Addr]int{}}
 	return &http.Server{
-		Handler:           a.Handler(),
+		Handler:           h,
 		MaxHeaderBytes:    2 * maxToken,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // A pod that asks with ever new junk while EKS Auth hangs takes its own places only.
@@ -78,3 +81,35 @@ func (f *fakeConn) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.peer))
 }
 func (f *fakeConn) Close() error { f.closed = true; return nil }
+
+// Who reaches a node's metrics is bounded as pods are that ask for credentials: what does not come or go on is not waited for.
+func TestNoConnectionIsKeptForNothing(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing":         "",
+		"half a head":     "GET / HTTP/1.1\r\nHost: x\r\n",
+		"a promised body": "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n",
+		"no next request": "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipes()
+				server := NewServer(http.NotFoundHandler())
+				ended := make(chan error, 1)
+				go func() { ended <- server.Serve(p) }()
+				conn, err := p.dial(t.Context(), "", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				go func() { _, _ = io.WriteString(conn, text) }()
+				if _, err := io.Copy(io.Discard, conn); err != nil || time.Since(began) > 3*time.Minute {
+					t.Errorf("the connection ends after %v: %v", time.Since(began), err)
+				}
+				if err := server.Close(); err != nil {
+					t.Error(err)
+				}
+				<-ended
+			})
+		})
+	}
+}

@@ -235,11 +235,11 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 	for i := range front.all {
 		front.serve(i, a.Server(), failed)
 	}
-	back.serve(0, &http.Server{Handler: probes, ReadHeaderTimeout: 5 * time.Second}, failed)
-	back.serve(1, &http.Server{Handler: metrics, ReadHeaderTimeout: 5 * time.Second}, failed)
+	back.serve(0, agent.NewServer(probes), failed)
+	back.serve(1, agent.NewServer(metrics), failed)
 	if s.probeSocket != "" {
 		// No listeners are tried: another agent may answer on them. This one's are bound, and are being served.
-		back.serve(2, &http.Server{Handler: a.Probes(), ReadHeaderTimeout: 5 * time.Second}, failed)
+		back.serve(2, agent.NewServer(a.Probes()), failed)
 	}
 
 	select {
