@@ -149,7 +149,6 @@ func TestTwoReplicas(t *testing.T) {
 	if g := ask("the last answer with etcd", "prod", accepted); g.Stale {
 		t.Error("the last answer with etcd: got it stale")
 	}
-
 	// The people of a pod are told of a refusal, and of nothing that may pass.
 	missing := r.first.token(t, c.signer, "default", "app2", "pods.eks.amazonaws.com", "node")
 	follower := r.second.Registry.Follow(c.Cluster)
