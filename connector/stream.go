@@ -20,7 +20,7 @@ const (
 	// alone is found by it.
 	silence = 15 * time.Second
 
-	maxLine = 16 << 20 // bytes: a cluster's associations, all of them, at 200 bytes each, and room
+	maxLine = 16 << 20 // bytes: 40,000 associations, the most that a server lets a cluster have, at 400 bytes each, and room
 )
 
 // Stream follows what the server tells the connectors of a cluster, and asks it at once where a pod waits for the answer.

@@ -96,6 +96,8 @@ const (
 	connections      = 16384 // open at once; one costs about 40 KB with TLS
 	connectionsOfOne = 4096  // of them from one address
 
+	maxAssociations = 40000 // of a cluster: its connector is told them all in one line, which has a bound
+
 	tokensKept = 20000
 	keysKept   = 20000
 )

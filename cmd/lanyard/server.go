@@ -47,7 +47,7 @@ func newServer() *cobra.Command {
 	f.IntVar(&v.perPrincipal, "rate-per-principal", perPrincipal, "requests a second of one principal, with as many in a burst")
 	f.StringSliceVar(&v.issuers, "oidc-allow-private", nil, "networks such as 10.0.0.0/8 in which OIDC providers may be that tell their keys themselves; otherwise only public addresses are asked")
 	f.IntVar(&v.stsRate, "sts-rate", 100, "questions a second to AWS's STS for one account with AWS behind it, with twice as many in a burst")
-	f.IntVar(&v.associations, "associations-per-cluster", 5000, "associations that a cluster may have")
+	f.IntVar(&v.associations, "associations-per-cluster", 5000, "associations that a cluster may have, 40000 at most")
 	v.trail.add(f)
 	f.BoolVar(&v.await, "await-init", false, "wait until lanyard init has made the folder, instead of ending")
 	f.BoolVar(&v.plain, "plain-http", false, "speak HTTP; on a loopback address only")
@@ -70,6 +70,9 @@ func (v *serverVerb) run(ctx context.Context, log *slog.Logger) (err error) {
 	issuers, err := networks("--oidc-allow-private", v.issuers)
 	if err != nil {
 		return err
+	}
+	if v.associations < 1 || v.associations > maxAssociations {
+		return fault.New(fault.Invalid, "--associations-per-cluster %d: 1 to %d are accepted", v.associations, maxAssociations)
 	}
 	sink, err := v.trail.sink()
 	if err != nil {
