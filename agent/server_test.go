@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -108,7 +109,9 @@ func TestNoConnectionIsKeptForNothing(t *testing.T) {
 				if err := server.Close(); err != nil {
 					t.Error(err)
 				}
-				<-ended
+				if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+					t.Errorf("Serve: %v", err)
+				}
 			})
 		})
 	}
