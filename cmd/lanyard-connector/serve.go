@@ -171,7 +171,10 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 		metrics = l.Addr().String()
-		back = &http.Server{Handler: s.health(c, registry), ReadHeaderTimeout: 5 * time.Second}
+		back = &http.Server{
+			Handler: s.health(c, registry), ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		}
 		go func() { failed <- back.Serve(l) }()
 		defer func() { _ = back.Close() }() // after Shutdown there is nothing left to close
 	}
