@@ -45,4 +45,6 @@ func TestRotateUnderLanyard(t *testing.T) {
 	for name, token := range map[string]string{"by the new key": after, "another by it": strings.TrimSpace(another), "of before": before} {
 		gets(t, name+": credentials", "1", token)
 	}
+	// What leads the API server to the webhook was away as well, while the API server began anew, and comes back in its own time.
+	eventually(t, "pods are given credentials again", func() (bool, string) { return ns.dry("app", "app") })
 }
