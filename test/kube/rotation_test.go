@@ -46,5 +46,5 @@ func TestRotateUnderLanyard(t *testing.T) {
 		gets(t, name+": credentials", "1", token)
 	}
 	// What leads the API server to the webhook was away as well, while the API server began anew, and comes back in its own time.
-	eventually(t, "pods are given credentials again", func() (bool, string) { return ns.dry("app", "app") })
+	eventually(t, "pods are given credentials again", func() (bool, string) { return ns.dry("another", "app") })
 }
