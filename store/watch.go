@@ -30,12 +30,7 @@ const (
 // establishEpoch makes the epoch if this is the first start. It is sealed, so that a store is not started with another
 // master key than its own: every secret would fail to open, one at a time.
 func (s *Store) establishEpoch(ctx context.Context) error {
-	sealer := &Sealer{master: s.master, table: metaTable}
-	made := sealer.Seal("epoch", []byte(rand.Text()))
-	answer, err := s.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(epochPath), "=", 0)).
-		Then(clientv3.OpPut(epochPath, string(made))).
-		Commit()
+	answer, err := s.putEpoch(ctx, clientv3.Compare(clientv3.CreateRevision(epochPath), "=", 0))
 	if err != nil {
 		return fault.Hide(fault.Unavailable, err, "the store does not answer")
 	}
@@ -57,12 +52,14 @@ func (s *Store) renewEpoch(ctx context.Context, former string) error {
 		return errors.Join(errRestored, err)
 	}
 	s.log.Warn("the store was restored: its history gets another name")
-	sealer := &Sealer{master: s.master, table: metaTable}
-	_, err = s.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.ModRevision(epochPath), "=", named.ModRevision)).
-		Then(clientv3.OpPut(epochPath, string(sealer.Seal("epoch", []byte(rand.Text()))))).
-		Commit()
+	_, err = s.putEpoch(ctx, clientv3.Compare(clientv3.ModRevision(epochPath), "=", named.ModRevision))
 	return errors.Join(errRestored, err)
+}
+
+// putEpoch writes a new name of the history, if what is said of the record of the former one is so.
+func (s *Store) putEpoch(ctx context.Context, so clientv3.Cmp) (*clientv3.TxnResponse, error) {
+	made := (&Sealer{master: s.master, table: metaTable}).Seal("epoch", []byte(rand.Text()))
+	return s.client.Txn(ctx).If(so).Then(clientv3.OpPut(epochPath, string(made))).Commit()
 }
 
 var errRestored = errors.New("the store was restored")
