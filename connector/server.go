@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// NewServer returns the HTTPS server that API servers ask, without an address: the caller listens. The certificate is
-// asked for at each handshake, so a new one needs no restart.
+// NewServer returns a server that the cluster reaches, without an address: the caller listens. The certificate is asked for at
+// each handshake, so a new one needs no restart; it may be nil where plain HTTP is spoken.
 func NewServer(h http.Handler, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), log *slog.Logger) *http.Server {
 	s := &http.Server{
 		Handler: h,

@@ -171,10 +171,7 @@ func (s *settings) serve(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 		metrics = l.Addr().String()
-		back = &http.Server{
-			Handler: s.health(c, registry), ReadHeaderTimeout: 5 * time.Second,
-			ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		}
+		back = connector.NewServer(s.health(c, registry), nil, log)
 		go func() { failed <- back.Serve(l) }()
 		defer func() { _ = back.Close() }() // after Shutdown there is nothing left to close
 	}
