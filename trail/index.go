@@ -168,17 +168,18 @@ func (x *Index) Close() error { return x.db.Close() }
 
 // Run fills the index until ctx ends. An index that cannot be filled brings nothing down: what it lacks is in the log.
 func (x *Index) Run(ctx context.Context) error {
-	failing, scanned, scan := false, time.Time{}, error(nil)
+	failing, scanned := false, time.Time{}
+	var unscanned error // of the last look at the sink
 	for {
 		err := x.fill(ctx, true)
 		if errors.Is(err, errOvertaken) {
 			continue
 		}
 		if x.Sink != nil && x.Now().Sub(scanned) >= scanEach {
-			scan = x.scan(ctx, true)
+			unscanned = x.scan(ctx, true)
 			scanned = x.Now()
 		}
-		err = errors.Join(err, scan) // a log that cannot be read is to hide nothing of others
+		err = errors.Join(err, unscanned) // a log that cannot be read is to hide nothing of others
 		if ctx.Err() == nil && err != nil && !failing {
 			x.Logger.Warn("the audit index is behind", "error", err)
 		}
